@@ -1,0 +1,155 @@
+"""What can be asked of a meeting, in the imperative. `decider.decide` answers with facts."""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from meeting_core.configuration import Configuration, Limits
+from meeting_core.vocabulary import (
+    AbandonCause,
+    AdoptCause,
+    FailReason,
+    FaultClass,
+    MeetingId,
+    Task,
+    Usage,
+)
+
+
+class Convene(Struct, frozen=True):
+    """Call a meeting with this configuration, within an operator's limits."""
+
+    meeting_id: MeetingId
+    configuration: Configuration
+    limits: Limits = Limits()
+    request_digest: str = ""
+
+
+class OpenRound(Struct, frozen=True):
+    """Begin the next round."""
+
+    round_num: int
+
+
+class StartAttempt(Struct, frozen=True):
+    """Record the intent to call a gateway, with what it may cost, before calling it."""
+
+    task: Task
+
+
+class AcceptReply(Struct, frozen=True):
+    """Report the reply to the open attempt. `usage` is none when the provider did not say."""
+
+    task: Task
+    number: int
+    text: str
+    finish_reason: str
+    usage: Usage | None = None
+    model: str = ""
+    cleaned: int = 0
+
+
+class ReportFault(Struct, frozen=True):
+    """Report that the open attempt failed.
+
+    Units: `retry_after_seconds` is what the provider asked for. `reached` is false when the
+    request certainly never got to the provider.
+    """
+
+    task: Task
+    number: int
+    fault: FaultClass
+    detail: str
+    retry_after_seconds: float | None = None
+    usage: Usage | None = None
+    reached: bool = True
+
+
+class AbandonAttempt(Struct, frozen=True):
+    """Give up the open attempt without knowing its outcome."""
+
+    cause: AbandonCause
+
+
+class CallTime(Struct, frozen=True):
+    """Report that the time for the rounds, or for the synthesis, is over."""
+
+
+class CloseRound(Struct, frozen=True):
+    """End the round in which every participant has had a turn."""
+
+    round_num: int
+
+
+class StartSynthesis(Struct, frozen=True):
+    """Begin writing the minutes."""
+
+
+class GiveUpSynthesis(Struct, frozen=True):
+    """Accept that nobody could write the closing text."""
+
+
+class Complete(Struct, frozen=True):
+    """End the meeting; its minutes were saved at `output_path`, or could not be, and why."""
+
+    output_path: str | None = None
+    output_error: str = ""
+
+
+class Cancel(Struct, frozen=True):
+    """Call the meeting off."""
+
+    reason: str = ""
+
+
+class Fail(Struct, frozen=True):
+    """End the meeting because it cannot go on."""
+
+    reason: FailReason
+    detail: str = ""
+
+
+class Pause(Struct, frozen=True):
+    """Start nothing new until resumed."""
+
+    reason: str = ""
+
+
+class Resume(Struct, frozen=True):
+    """Go on after a pause."""
+
+
+class Adopt(Struct, frozen=True):
+    """Take the meeting over from an owner that is gone."""
+
+    owner: str
+    epoch: int
+    cause: AdoptCause
+
+
+class MakeRemark(Struct, frozen=True):
+    """Say something to the meeting as a human."""
+
+    author: str
+    text: str
+
+
+Command: TypeAlias = (
+    Convene
+    | OpenRound
+    | StartAttempt
+    | AcceptReply
+    | ReportFault
+    | AbandonAttempt
+    | CallTime
+    | CloseRound
+    | StartSynthesis
+    | GiveUpSynthesis
+    | Complete
+    | Cancel
+    | Fail
+    | Pause
+    | Resume
+    | Adopt
+    | MakeRemark
+)

@@ -1,0 +1,254 @@
+"""The facts of a meeting: what happened, in the past tense, never changed once stored.
+
+Each fact has a stored name with a version (`meeting.turn_completed.v1`). A new shape is a new
+version; unknown fields are tolerated on reading, unknown names are not.
+"""
+
+from datetime import datetime
+from typing import ClassVar, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+from meeting_core.configuration import Configuration
+from meeting_core.vocabulary import (
+    AbandonCause,
+    AdoptCause,
+    AgentId,
+    EndCause,
+    FailReason,
+    FaultClass,
+    Manifest,
+    MeetingId,
+    Outcome,
+    Phase,
+    Reservation,
+    RoundEnding,
+    SkipReason,
+    Task,
+    Usage,
+)
+
+
+class Convened(Struct, frozen=True, omit_defaults=True):
+    """The meeting was called, with this configuration.
+
+    `request_digest` names the request that called it, so that a repeated request is recognised.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.convened.v1"
+    configuration: Configuration
+    request_digest: str = ""
+
+
+class RoundOpened(Struct, frozen=True):
+    """A round began; every participant now gets one turn."""
+
+    TOPIC: ClassVar[str] = "meeting.round_opened.v1"
+    round_num: int
+
+
+class AttemptStarted(Struct, frozen=True, omit_defaults=True):
+    """One call to a gateway is about to be made; committed before the call.
+
+    Units: `output_cap` inside `reserved`, in tokens. `digest` is the SHA-256 of the exact
+    messages, which `brief.rebuild` gives back from the history.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_started.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    reserved: Reservation
+    manifest: Manifest
+    digest: str
+    model: str = ""
+
+
+class AttemptFailed(Struct, frozen=True, omit_defaults=True):
+    """A call ended without a usable reply.
+
+    Units: `charged` in tokens. `retry_at` is when the next attempt may start; none when this
+    was the last one.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_failed.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    fault: FaultClass
+    detail: str
+    charged: int
+    usage: Usage | None = None
+    retry_at: datetime | None = None
+
+
+class AttemptAbandoned(Struct, frozen=True):
+    """A call's outcome will never be known; its whole reservation stays charged.
+
+    Units: `charged` in tokens.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_abandoned.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    cause: AbandonCause
+    charged: int
+
+
+class TurnCompleted(Struct, frozen=True, omit_defaults=True):
+    """A participant spoke.
+
+    Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
+    the reply because no store or terminal takes them.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.turn_completed.v1"
+    round_num: int
+    agent_id: AgentId
+    number: int
+    text: str
+    text_tokens: int
+    usage: Usage
+    finish_reason: str
+    model: str = ""
+    cleaned: int = 0
+
+
+class TurnSkipped(Struct, frozen=True, omit_defaults=True):
+    """A participant did not speak in this round."""
+
+    TOPIC: ClassVar[str] = "meeting.turn_skipped.v1"
+    round_num: int
+    agent_id: AgentId
+    reason: SkipReason
+    detail: str = ""
+
+
+class RoundClosed(Struct, frozen=True, omit_defaults=True):
+    """A round ended; `cause` says what ended it, and ends all rounds when it is not the agenda."""
+
+    TOPIC: ClassVar[str] = "meeting.round_closed.v1"
+    round_num: int
+    ending: RoundEnding
+    cause: EndCause = "agenda"
+
+
+class SynthesisStarted(Struct, frozen=True):
+    """The rounds are over; the minutes are being written."""
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_started.v1"
+
+
+class SynthesisCompleted(Struct, frozen=True, omit_defaults=True):
+    """The closing text was written by `agent_id`, or, without one, nobody could write it.
+
+    Units: `text_tokens` is the estimate for `text`.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_completed.v1"
+    text: str = ""
+    text_tokens: int = 0
+    agent_id: AgentId | None = None
+    number: int = 0
+    usage: Usage | None = None
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    degraded: str = ""
+
+
+class Completed(Struct, frozen=True, omit_defaults=True):
+    """The minutes exist and the meeting is over."""
+
+    TOPIC: ClassVar[str] = "meeting.completed.v1"
+    outcome: Outcome
+    output_path: str | None = None
+
+
+class Cancelled(Struct, frozen=True, omit_defaults=True):
+    """Somebody called the meeting off; what was finished is kept."""
+
+    TOPIC: ClassVar[str] = "meeting.cancelled.v1"
+    reason: str = ""
+
+
+class Failed(Struct, frozen=True, omit_defaults=True):
+    """The meeting cannot go on."""
+
+    TOPIC: ClassVar[str] = "meeting.failed.v1"
+    reason: FailReason
+    detail: str = ""
+
+
+class Paused(Struct, frozen=True, omit_defaults=True):
+    """Nothing new starts until the meeting is resumed; a call in flight may still end."""
+
+    TOPIC: ClassVar[str] = "meeting.paused.v1"
+    reason: str = ""
+
+
+class Resumed(Struct, frozen=True):
+    """The meeting goes on in the phase it was paused in."""
+
+    TOPIC: ClassVar[str] = "meeting.resumed.v1"
+    to: Phase
+
+
+class Adopted(Struct, frozen=True):
+    """Another owner runs the meeting from here on."""
+
+    TOPIC: ClassVar[str] = "meeting.adopted.v1"
+    owner: str
+    epoch: int
+    cause: AdoptCause
+
+
+class RemarkMade(Struct, frozen=True):
+    """A human said something to the meeting.
+
+    Units: `text_tokens` is the estimate for `text`.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.remark_made.v1"
+    author: str
+    text: str
+    text_tokens: int
+
+
+Fact: TypeAlias = (
+    Convened
+    | RoundOpened
+    | AttemptStarted
+    | AttemptFailed
+    | AttemptAbandoned
+    | TurnCompleted
+    | TurnSkipped
+    | RoundClosed
+    | SynthesisStarted
+    | SynthesisCompleted
+    | Completed
+    | Cancelled
+    | Failed
+    | Paused
+    | Resumed
+    | Adopted
+    | RemarkMade
+)
+
+
+class MeetingEvent(Struct, frozen=True):
+    """A fact with its place and its origin: what the eventsourcing library calls a domain event.
+
+    Shape: `originator_version` counts from 1 without gaps; `command_id` is shared by all facts
+    that one command led to; `timestamp` is UTC. Source: ADR 0002.
+    """
+
+    originator_id: MeetingId
+    originator_version: int
+    timestamp: datetime
+    event_id: UUID
+    command_id: UUID
+    actor: str
+    fact: Fact

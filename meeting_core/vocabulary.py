@@ -1,0 +1,194 @@
+"""The words of a meeting: ids, phases, participants, tasks, usage. Everything else is said in these."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, NewType, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+MeetingId: TypeAlias = UUID
+AgentId: TypeAlias = str
+
+Version = NewType("Version", int)
+"""Place of an event in one meeting's stream: 1, 2, 3, without gaps."""
+
+Position = NewType("Position", int)
+"""Place of an event in the whole store: growing, in commit order."""
+
+
+class Phase(StrEnum):
+    """Where a meeting stands in its state machine."""
+
+    GATHERING = "gathering"
+    IN_ROUND = "in_round"
+    SYNTHESIZING = "synthesizing"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+FINAL_PHASES = frozenset({Phase.COMPLETE, Phase.CANCELLED, Phase.ERROR})
+
+
+class FaultClass(StrEnum):
+    """How a gateway call failed; what to do about it is decided in `faults`."""
+
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    TIMED_OUT = "timed_out"
+    CONTEXT_TOO_LONG = "context_too_long"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+
+
+UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
+RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
+EndCause: TypeAlias = Literal["agenda", "budget", "deadline"]
+AbandonCause: TypeAlias = Literal["restart", "takeover", "cancel", "deadline", "failure", "shutdown"]
+AdoptCause: TypeAlias = Literal["restart", "takeover"]
+FailReason: TypeAlias = Literal[
+    "nobody_spoke", "crash_loop", "orchestrator_restart", "internal_error"
+]
+SkipReason: TypeAlias = Literal[
+    "rate_limited",
+    "unavailable",
+    "timed_out",
+    "context_too_long",
+    "refused",
+    "rejected",
+    "truncated",
+    "empty",
+    "deadline",
+    "budget",
+    "cancelled",
+]
+
+
+class Participant(Struct, frozen=True, omit_defaults=True):
+    """A seat at the meeting: who speaks, as whom, through which model."""
+
+    agent_id: AgentId
+    name: str
+    role: str = ""
+    instructions: str = ""
+    model: str = ""
+    gateway: str = ""
+
+
+class TurnTask(Struct, frozen=True, tag="turn"):
+    """One participant's slot in one round."""
+
+    round_num: int
+    agent_id: AgentId
+
+    @property
+    def key(self) -> str:
+        return f"round-{self.round_num}-{self.agent_id}"
+
+
+class SynthesisTask(Struct, frozen=True, tag="synthesis"):
+    """The closing call, whoever makes it."""
+
+    @property
+    def key(self) -> str:
+        return "synthesis"
+
+
+Task: TypeAlias = TurnTask | SynthesisTask
+
+
+def call_key(meeting_id: MeetingId, task: Task, number: int) -> str:
+    """Name one attempt for ever: `meeting/task/attempt`."""
+    return f"{meeting_id}/{task.key}/{number}"
+
+
+class Message(Struct, frozen=True):
+    """One message of a brief, in the shape chat endpoints take."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+class Usage(Struct, frozen=True):
+    """Tokens one call took.
+
+    Units: tokens. `source` says whether the provider reported them or we estimated them.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    source: UsageSource
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Reservation(Struct, frozen=True):
+    """Tokens set aside before a call: the estimated prompt and the output cap."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+
+class EntryRange(Struct, frozen=True, array_like=True):
+    """The transcript entries whose versions lie between two, both included."""
+
+    first: int
+    last: int
+
+
+class Manifest(Struct, frozen=True, omit_defaults=True):
+    """What went into a brief, so that an auditor can build it again.
+
+    Units: `tokens` is the estimate for all messages together. Shape: the three ranges do not
+    overlap and together cover every transcript entry that existed when the brief was built.
+    """
+
+    template: int
+    tokens: int
+    whole: EntryRange | None = None
+    shortened: EntryRange | None = None
+    dropped: EntryRange | None = None
+
+
+class Outcome(Struct, frozen=True, omit_defaults=True):
+    """How a complete meeting ended, and what was lost on the way.
+
+    `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any.
+    """
+
+    ended_by: EndCause
+    degraded: tuple[str, ...] = ()
+    author: AgentId | None = None
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Say whether a text is free of NUL and lone surrogates, which no database takes."""
+    return _UNSTORABLE.search(text) is None
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """Take out what must not reach a store or a terminal; return the text and how many went.
+
+    NUL, lone surrogates and control characters other than tab, newline and carriage return.
+    """
+    return _UNPRINTABLE.subn("", text)
+
+
+def milliseconds_utc(at: datetime) -> str:
+    """Write a UTC time as `2026-11-23T10:45:00.000Z`."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
