@@ -1,0 +1,71 @@
+"""The core of a meeting of AI agents: pure functions over facts, and nothing else."""
+
+from meeting_core.agenda import (
+    Ask,
+    Ended,
+    Record,
+    Rest,
+    SaveMinutes,
+    Step,
+    WaitUntil,
+    next_step,
+)
+from meeting_core.brief import Brief, build_brief, rebuild_brief
+from meeting_core.configuration import Configuration, Limits
+from meeting_core.decider import decide
+from meeting_core.errors import (
+    CorruptHistory,
+    InvalidConfiguration,
+    MeetingError,
+    Problem,
+    Refusal,
+)
+from meeting_core.events import Fact, MeetingEvent, envelop
+from meeting_core.fold import evolve, fold, project
+from meeting_core.in_memory import HeldMeeting, hold_meeting
+from meeting_core.mapper import MeetingMapper
+from meeting_core.meeting import Meeting
+from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
+from meeting_core.tokens import estimate_tokens
+from meeting_core.vocabulary import Message, Outcome, Participant, Phase, Usage
+
+__all__ = [
+    "Ask",
+    "Brief",
+    "Configuration",
+    "CorruptHistory",
+    "Ended",
+    "Fact",
+    "HeldMeeting",
+    "InvalidConfiguration",
+    "Limits",
+    "Meeting",
+    "MeetingError",
+    "MeetingEvent",
+    "MeetingMapper",
+    "Message",
+    "Outcome",
+    "Participant",
+    "Phase",
+    "Problem",
+    "Record",
+    "Refusal",
+    "Rest",
+    "SaveMinutes",
+    "Step",
+    "Usage",
+    "WaitUntil",
+    "build_brief",
+    "decide",
+    "envelop",
+    "estimate_tokens",
+    "evolve",
+    "fold",
+    "hold_meeting",
+    "next_step",
+    "outcome_of",
+    "parse_synthesis",
+    "project",
+    "rebuild_brief",
+    "render_minutes",
+]

@@ -71,10 +71,6 @@ class AbandonAttempt(Struct, frozen=True):
     cause: AbandonCause
 
 
-class CallTime(Struct, frozen=True):
-    """Report that the time for the rounds, or for the synthesis, is over."""
-
-
 class CloseRound(Struct, frozen=True):
     """End the round in which every participant has had a turn."""
 
@@ -141,7 +137,6 @@ Command: TypeAlias = (
     | AcceptReply
     | ReportFault
     | AbandonAttempt
-    | CallTime
     | CloseRound
     | StartSynthesis
     | GiveUpSynthesis

@@ -134,7 +134,7 @@ def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Pro
         if not _AGENT_ID.fullmatch(participant.agent_id):
             yield Problem(
                 f"{at}.id",
-                "must be 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or digit",
+                "must be 1 to 64 letters, digits, '_', '.' or '-', and begin with no mark",
             )
         short = limits.max_title_characters
         yield from _text(f"{at}.name", participant.name, short, one_line=True)

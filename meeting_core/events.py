@@ -4,6 +4,7 @@ Each fact has a stored name with a version (`meeting.turn_completed.v1`). A new 
 version; unknown fields are tolerated on reading, unknown names are not.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 from uuid import UUID
@@ -252,3 +253,23 @@ class MeetingEvent(Struct, frozen=True):
     command_id: UUID
     actor: str
     fact: Fact
+
+
+def envelop(
+    facts: Iterable[Fact],
+    *,
+    meeting_id: MeetingId,
+    after: int,
+    at: datetime,
+    command_id: UUID,
+    actor: str,
+    new_id: Callable[[], UUID],
+) -> tuple[MeetingEvent, ...]:
+    """Give facts their places after version `after`, and their origin.
+
+    Units: `at` is UTC.
+    """
+    return tuple(
+        MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)
+        for version, fact in enumerate(facts, after + 1)
+    )

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 SAFETY_FACTOR = 1.15
+CUT_MARK = "\n[... cut here ...]"
 
 # One match is about one token of a byte-pair vocabulary. Every alternative is bounded or a plain
 # run, so that a word of 50,000 letters costs no more than the same letters in many words.
@@ -31,3 +32,17 @@ def estimate_tokens(text: str) -> int:
         size = len(text.encode("utf-8", "surrogatepass"))
         pieces += 2 * len(_ASTRAL.findall(text))
     return min(int(pieces * SAFETY_FACTOR) + 1, size)
+
+
+def cut_to_tokens(text: str, limit: int) -> str:
+    """Keep the beginning of a text, at most `limit` tokens of it, with a visible mark.
+
+    Units: tokens. Shape: the empty text when not even the mark fits.
+    """
+    if not text or estimate_tokens(text) <= limit:
+        return text
+    room = limit - estimate_tokens(CUT_MARK)
+    kept = text
+    while kept and (size := estimate_tokens(kept)) > room:
+        kept = kept[: min(len(kept) * max(room, 0) // size, len(kept) * 19 // 20)]
+    return f"{kept.rstrip()}{CUT_MARK}" if kept else ""

@@ -1,4 +1,4 @@
-"""The words of a meeting: ids, phases, participants, tasks, usage. Everything else is said in these."""
+"""The words of a meeting: ids, phases, participants, tasks, usage."""
 
 import re
 from datetime import datetime
@@ -49,7 +49,9 @@ class FaultClass(StrEnum):
 UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
 RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
 EndCause: TypeAlias = Literal["agenda", "budget", "deadline"]
-AbandonCause: TypeAlias = Literal["restart", "takeover", "cancel", "deadline", "failure", "shutdown"]
+AbandonCause: TypeAlias = Literal[
+    "restart", "takeover", "cancel", "deadline", "failure", "shutdown"
+]
 AdoptCause: TypeAlias = Literal["restart", "takeover"]
 FailReason: TypeAlias = Literal[
     "nobody_spoke", "crash_loop", "orchestrator_restart", "internal_error"
@@ -63,9 +65,6 @@ SkipReason: TypeAlias = Literal[
     "rejected",
     "truncated",
     "empty",
-    "deadline",
-    "budget",
-    "cancelled",
 ]
 
 

@@ -1,0 +1,229 @@
+"""The decider: what a command leads to. One pure function per command; time is passed in."""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from meeting_core.agenda import next_author, next_speaker
+from meeting_core.attempts import (
+    LONGEST_DETAIL,
+    abandoned,
+    accept_reply,
+    report_fault,
+    round_ending,
+    start_attempt,
+    unwritten,
+)
+from meeting_core.brief import fixed_tokens
+from meeting_core.commands import (
+    AbandonAttempt,
+    AcceptReply,
+    Adopt,
+    Cancel,
+    CloseRound,
+    Command,
+    Complete,
+    Convene,
+    Fail,
+    GiveUpSynthesis,
+    MakeRemark,
+    OpenRound,
+    Pause,
+    ReportFault,
+    Resume,
+    StartAttempt,
+    StartSynthesis,
+)
+from meeting_core.configuration import (
+    Configuration,
+    checked,
+)
+from meeting_core.errors import (
+    AlreadyConvened,
+    InvalidConfiguration,
+    MeetingEnded,
+    OutOfTurn,
+    Problem,
+    RoundUnfinished,
+    StaleEpoch,
+    WrongPhase,
+)
+from meeting_core.events import (
+    Adopted,
+    Cancelled,
+    Completed,
+    Convened,
+    Fact,
+    Failed,
+    Paused,
+    RemarkMade,
+    Resumed,
+    RoundClosed,
+    RoundOpened,
+    SynthesisStarted,
+)
+from meeting_core.meeting import Meeting
+from meeting_core.minutes import outcome_of
+from meeting_core.tokens import cut_to_tokens, estimate_tokens
+from meeting_core.vocabulary import (
+    Phase,
+    is_storable,
+)
+
+DOCUMENT_SHARE = 0.4
+MINUTES_SHARE = 0.2
+LONGEST_REMARK = 4_000
+
+
+def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fact, ...]:
+    """Answer a command with the facts it leads to; none when there is nothing to do.
+
+    Raises: a `Refusal` when the command breaks a rule.
+    """
+    if isinstance(command, Convene):
+        return _convene(meeting, command)
+    if meeting is None:
+        raise WrongPhase("the meeting has not been convened")
+    if isinstance(command, Cancel) and meeting.phase is Phase.CANCELLED:
+        return ()
+    if meeting.has_ended:
+        raise MeetingEnded(f"the meeting has ended: {meeting.phase}")
+    match command:
+        case StartAttempt():
+            return start_attempt(meeting, command, now)
+        case AcceptReply():
+            return accept_reply(meeting, command, now)
+        case ReportFault():
+            return report_fault(meeting, command, now)
+        case AbandonAttempt():
+            return abandoned(meeting, command.cause)
+        case OpenRound():
+            return _open_round(meeting, command)
+        case CloseRound():
+            return _close_round(meeting, command)
+        case StartSynthesis():
+            return _start_synthesis(meeting)
+        case GiveUpSynthesis():
+            return _give_up_synthesis(meeting)
+        case Complete():
+            return _complete(meeting, command)
+        case Cancel():
+            return (*abandoned(meeting, "cancel"), Cancelled(command.reason))
+        case Fail():
+            failed = Failed(command.reason, command.detail[:LONGEST_DETAIL])
+            return (*abandoned(meeting, "failure"), failed)
+        case Pause():
+            return () if meeting.phase is Phase.PAUSED else (Paused(command.reason),)
+        case Resume():
+            return _resume(meeting)
+        case Adopt():
+            return _adopt(meeting, command)
+        case MakeRemark():
+            return _make_remark(meeting, command)
+        case _:
+            assert_never(command)
+
+
+def _convene(meeting: Meeting | None, command: Convene) -> tuple[Fact, ...]:
+    if meeting is not None:
+        raise AlreadyConvened(f"meeting {meeting.id} is convened already")
+    config = checked(command.configuration, command.limits)
+    return (Convened(_fitted(config), command.request_digest),)
+
+
+def _fitted(config: Configuration) -> Configuration:
+    """Cut the quoted documents to their share of the context.
+
+    Raises: `InvalidConfiguration` when what every brief must hold leaves no room for a meeting.
+    """
+    bare = replace(config, document_context="", parent_minutes="")
+    taken = fixed_tokens(bare)
+    needed = taken + config.max_tokens_per_turn
+    if config.context_tokens < needed:
+        detail = (
+            f"is {config.context_tokens}; goal, topics and instructions take {taken} and one turn "
+            f"up to {config.max_tokens_per_turn}, so at least {needed} are needed"
+        )
+        raise InvalidConfiguration((Problem("context_tokens", detail),))
+    room = config.context_tokens - needed
+    return replace(
+        config,
+        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE)),
+        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE)),
+    )
+
+
+def _open_round(meeting: Meeting, command: OpenRound) -> tuple[Fact, ...]:
+    current = meeting.rounds[-1] if meeting.rounds else None
+    if meeting.phase not in (Phase.GATHERING, Phase.IN_ROUND):
+        raise WrongPhase(f"no round can open while the meeting is {meeting.state}")
+    if current is not None and (current.ending is None or current.cause != "agenda"):
+        raise RoundUnfinished(f"round {current.round_num} has not ended, or ended all rounds")
+    if command.round_num != meeting.round_num + 1 or command.round_num > meeting.config.num_rounds:
+        raise OutOfTurn(f"round {command.round_num} is not the next round")
+    return (RoundOpened(command.round_num),)
+
+
+def _close_round(meeting: Meeting, command: CloseRound) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.IN_ROUND or meeting.rounds[-1].ending is not None:
+        raise WrongPhase("no round is open")
+    if command.round_num != meeting.round_num:
+        raise OutOfTurn(f"round {command.round_num} is not the open round")
+    if next_speaker(meeting) is not None:
+        raise RoundUnfinished(f"{next_speaker(meeting)} has not had a turn")
+    return (RoundClosed(command.round_num, round_ending(meeting)),)
+
+
+def _start_synthesis(meeting: Meeting) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.IN_ROUND:
+        raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
+    last = meeting.rounds[-1]
+    rounds_are_over = last.ending is not None and (
+        last.cause != "agenda" or last.round_num == meeting.config.num_rounds
+    )
+    if not rounds_are_over:
+        raise RoundUnfinished("the rounds are not over")
+    return (SynthesisStarted(),)
+
+
+def _give_up_synthesis(meeting: Meeting) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is not None:
+        raise WrongPhase("no synthesis is under way")
+    if next_author(meeting) is not None:
+        raise OutOfTurn(f"{next_author(meeting)} has not tried to write the minutes")
+    slot = meeting.slot
+    cause = f"{slot.fault}: {slot.detail}" if slot is not None and slot.fault else "nobody could"
+    return (unwritten(cause),)
+
+
+def _complete(meeting: Meeting, command: Complete) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is None:
+        raise WrongPhase("the minutes are not written")
+    return (Completed(outcome_of(meeting, command.output_error), command.output_path),)
+
+
+def _resume(meeting: Meeting) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.PAUSED or meeting.paused_from is None:
+        return ()
+    return (Resumed(meeting.paused_from),)
+
+
+def _adopt(meeting: Meeting, command: Adopt) -> tuple[Fact, ...]:
+    if command.epoch <= meeting.epoch:
+        raise StaleEpoch(f"epoch {command.epoch} does not follow epoch {meeting.epoch}")
+    adopted = Adopted(command.owner, command.epoch, command.cause)
+    return (*abandoned(meeting, command.cause), adopted)
+
+
+def _make_remark(meeting: Meeting, command: MakeRemark) -> tuple[Fact, ...]:
+    if meeting.phase is Phase.SYNTHESIZING or meeting.paused_from is Phase.SYNTHESIZING:
+        raise WrongPhase("the rounds are over; a remark would not be heard")
+    problems = []
+    for field, text in (("author", command.author), ("text", command.text)):
+        if not text.strip() or not is_storable(text) or len(text) > LONGEST_REMARK:
+            detail = f"must be 1 to {LONGEST_REMARK} characters, without NUL or lone surrogates"
+            problems.append(Problem(field, detail))
+    if problems:
+        raise InvalidConfiguration(tuple(problems))
+    return (RemarkMade(command.author, command.text, estimate_tokens(command.text)),)

@@ -1,0 +1,58 @@
+"""What to do about a gateway's fault: how often to try, how long to wait. A pure table."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from meeting_core.vocabulary import FaultClass
+
+
+class FaultRule(Struct, frozen=True):
+    """How one class of fault is answered.
+
+    Units: seconds. `most_attempts` bounds the attempts of one participant for one task, besides
+    the meeting's own `max_attempts`; the wait doubles from `first_wait_seconds` each time.
+    `is_charged` says whether a call that failed so may have cost tokens.
+    """
+
+    most_attempts: int
+    first_wait_seconds: float
+    is_charged: bool
+
+
+LONGEST_WAIT_SECONDS = 30.0
+
+FAULT_RULES: dict[FaultClass, FaultRule] = {
+    FaultClass.RATE_LIMITED: FaultRule(10, 1.0, is_charged=False),
+    FaultClass.UNAVAILABLE: FaultRule(10, 0.5, is_charged=True),
+    FaultClass.TIMED_OUT: FaultRule(10, 0.5, is_charged=True),
+    FaultClass.CONTEXT_TOO_LONG: FaultRule(1, 0.0, is_charged=False),
+    FaultClass.REFUSED: FaultRule(1, 0.0, is_charged=True),
+    FaultClass.REJECTED: FaultRule(1, 0.0, is_charged=False),
+    FaultClass.TRUNCATED: FaultRule(2, 0.0, is_charged=True),
+    FaultClass.EMPTY: FaultRule(2, 0.0, is_charged=True),
+}
+
+
+def retry_at(
+    fault: FaultClass,
+    attempts: int,
+    *,
+    max_attempts: int,
+    retry_after_seconds: float | None,
+    now: datetime,
+) -> datetime | None:
+    """Say when to try again after `attempts` attempts, or none to give up.
+
+    Units: `retry_after_seconds` is the provider's wish; it is honoured up to
+    `LONGEST_WAIT_SECONDS`, and a longer one means giving up.
+    """
+    rule = FAULT_RULES[fault]
+    if attempts >= min(rule.most_attempts, max_attempts):
+        return None
+    wait = rule.first_wait_seconds * 2.0 ** (attempts - 1)
+    if retry_after_seconds is not None:
+        if retry_after_seconds > LONGEST_WAIT_SECONDS:
+            return None
+        wait = max(wait, retry_after_seconds)
+    return now + timedelta(seconds=min(wait, LONGEST_WAIT_SECONDS))

@@ -1,0 +1,71 @@
+"""A whole meeting in memory, with a plain function as the model: no store and no service."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, WaitUntil, next_step
+from meeting_core.commands import AcceptReply, Command, Complete, Convene
+from meeting_core.configuration import Configuration
+from meeting_core.decider import decide
+from meeting_core.errors import WrongPhase
+from meeting_core.events import MeetingEvent, envelop
+from meeting_core.fold import project
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import clean_text
+
+
+class HeldMeeting(Struct, frozen=True):
+    """A meeting that was held to its end: where it stands, its history, its minutes."""
+
+    meeting: Meeting
+    events: tuple[MeetingEvent, ...]
+    minutes: str
+
+
+def hold_meeting(
+    configuration: Configuration,
+    model: Callable[[Ask], str],
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], UUID],
+) -> HeldMeeting:
+    """Hold a meeting from its first fact to its last.
+
+    Units: `clock` gives UTC. Raises: `InvalidConfiguration`, and whatever `model` raises.
+    """
+    meeting_id = new_id()
+    events: list[MeetingEvent] = []
+    minutes = ""
+    meeting: Meeting | None = None
+    command: Command = Convene(meeting_id, configuration)
+    while True:
+        now = clock()
+        facts = decide(meeting, command, now)
+        new = envelop(
+            facts,
+            meeting_id=meeting_id,
+            after=len(events),
+            at=now,
+            command_id=new_id(),
+            actor="in-memory",
+            new_id=new_id,
+        )
+        events.extend(new)
+        meeting = project(meeting, new)
+        assert meeting is not None
+        match step := next_step(meeting):
+            case Ended():
+                return HeldMeeting(meeting, tuple(events), minutes)
+            case Record() | WaitUntil():
+                command = step.command
+            case Ask():
+                text, cleaned = clean_text(model(step))
+                command = AcceptReply(step.task, step.number, text, "stop", cleaned=cleaned)
+            case SaveMinutes():
+                minutes = step.markdown
+                command = Complete()
+            case Rest():
+                raise WrongPhase("nobody can resume a meeting held in memory")

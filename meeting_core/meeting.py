@@ -1,0 +1,192 @@
+"""The meeting: what the facts so far add up to. Only `fold` makes one."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from meeting_core.budget import Ledger
+from meeting_core.configuration import Configuration
+from meeting_core.vocabulary import (
+    FINAL_PHASES,
+    AgentId,
+    EndCause,
+    FailReason,
+    FaultClass,
+    MeetingId,
+    Outcome,
+    Participant,
+    Phase,
+    Reservation,
+    RoundEnding,
+    SkipReason,
+    Task,
+    UsageSource,
+    Version,
+)
+
+
+class Turn(Struct, frozen=True):
+    """One participant's ended slot in one round: a text, or the reason why there is none.
+
+    Units: tokens, over all attempts; `usage_source` is the least certain of them.
+    """
+
+    version: Version
+    round_num: int
+    agent_id: AgentId
+    text: str | None
+    text_tokens: int
+    skipped_reason: SkipReason | None
+    skipped_detail: str
+    prompt_tokens: int
+    response_tokens: int
+    usage_source: UsageSource
+    attempts: int
+    started_at: datetime
+    ended_at: datetime
+
+
+class Remark(Struct, frozen=True):
+    """What a human said to the meeting."""
+
+    version: Version
+    round_num: int
+    author: str
+    text: str
+    text_tokens: int
+
+
+class OpenAttempt(Struct, frozen=True):
+    """The one call that may be under way."""
+
+    version: Version
+    number: int
+    agent_id: AgentId
+    model: str
+    reserved: Reservation
+    digest: str
+
+
+class Slot(Struct, frozen=True):
+    """The task in hand: its attempts so far, and the open one.
+
+    Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
+    fault; `given_up` are the speakers that may not try again. `clock_from` is when the time for
+    the task began to run; an adoption starts it anew.
+    """
+
+    task: Task
+    started_at: datetime
+    clock_from: datetime
+    number: int = 0
+    tries: int = 0
+    open: OpenAttempt | None = None
+    retry_at: datetime | None = None
+    given_up: tuple[AgentId, ...] = ()
+    fault: FaultClass | None = None
+    detail: str = ""
+    prompt_tokens: int = 0
+    response_tokens: int = 0
+    usage_source: UsageSource = "reported"
+
+
+class Round(Struct, frozen=True):
+    """A round that was opened, and how it ended, if it has."""
+
+    round_num: int
+    opened_at: datetime
+    ending: RoundEnding | None = None
+    cause: EndCause | None = None
+
+
+class Synthesis(Struct, frozen=True):
+    """The closing text, or why there is none."""
+
+    text: str
+    agent_id: AgentId | None
+    degraded: str
+
+
+class Meeting(Struct, frozen=True, kw_only=True):
+    """One meeting as it stands after `version` facts.
+
+    Invariant: only `evolve` makes one; equal histories give equal meetings.
+    """
+
+    id: MeetingId
+    version: Version
+    phase: Phase
+    config: Configuration
+    request_digest: str
+    convened_at: datetime
+    updated_at: datetime
+    epoch: int = 1
+    adoptions: int = 0
+    paused_from: Phase | None = None
+    rounds: tuple[Round, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    slot: Slot | None = None
+    ledger: Ledger = Ledger()
+    synthesis_clock_from: datetime | None = None
+    synthesis: Synthesis | None = None
+    outcome: Outcome | None = None
+    output_path: str | None = None
+    failure: FailReason | None = None
+    failure_detail: str = ""
+    ended_at: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.phase in FINAL_PHASES
+
+    @property
+    def round_num(self) -> int:
+        """The round last opened; 0 before the first."""
+        return len(self.rounds)
+
+    @property
+    def state(self) -> str:
+        """The phase as clients spell it: `round_2` for the second round."""
+        if self.phase is Phase.IN_ROUND:
+            return f"round_{self.round_num}"
+        return self.phase.value
+
+    @property
+    def round_turns(self) -> int:
+        """How many turns of the present round have ended."""
+        return sum(turn.round_num == self.round_num for turn in self.turns)
+
+    @property
+    def progress_pct(self) -> int:
+        """Ended turns of all turns, times 90; 90 while synthesising, 100 when complete."""
+        if self.phase is Phase.COMPLETE:
+            return 100
+        if self.synthesis_clock_from is not None:
+            return 90
+        return len(self.turns) * 90 // (self.config.num_rounds * len(self.config.participants))
+
+    @property
+    def ended_by(self) -> EndCause:
+        """What ended the rounds, or will if nothing else does."""
+        return (self.rounds[-1].cause if self.rounds else None) or "agenda"
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When the rounds, or the synthesis, must be over; none while paused or at the end."""
+        config = self.config
+        if self.synthesis_clock_from is not None:
+            return self.synthesis_clock_from + timedelta(seconds=config.synthesis_timeout_seconds)
+        return self.convened_at + timedelta(
+            seconds=config.meeting_timeout_seconds - config.synthesis_timeout_seconds
+        )
+
+    def participant(self, agent_id: AgentId) -> Participant:
+        """Find a seat.
+
+        Raises: `KeyError` for an agent that has none.
+        """
+        for participant in self.config.participants:
+            if participant.agent_id == agent_id:
+                return participant
+        raise KeyError(agent_id)

@@ -1,0 +1,163 @@
+"""The minutes: the document a meeting leaves, and the parts read out of the synthesis."""
+
+import re
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from meeting_core.brief import SECTIONS
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import EndCause, Outcome
+
+Priority: TypeAlias = Literal["high", "medium", "low"]
+
+_HEADING = re.compile(
+    rf"^\s{{0,3}}#{{1,6}}\s*({'|'.join(SECTIONS)})\s*:?\s*#*\s*$", re.IGNORECASE | re.MULTILINE
+)
+_BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]?\]\s*)?")
+_PRIORITY = re.compile(r"\s*[\[(]\s*priority\s*:\s*(high|medium|low)\s*[\])]\s*$", re.IGNORECASE)
+_OWNER = re.compile(r"^@?(?P<owner>[\w][\w .-]{0,63}?)\s*:\s+(?P<text>.+)$")
+_NOTHING = re.compile(r"^\W*(?:none|nothing|n/?a)\W*$", re.IGNORECASE)
+_LEADING_HASH = re.compile(r"^(\s{0,3})(#)", re.MULTILINE)
+
+_ENDINGS: dict[EndCause, str] = {
+    "agenda": "the agenda was completed",
+    "budget": "the token budget ended the rounds early",
+    "deadline": "the time limit ended the rounds early",
+}
+
+
+class ActionItem(Struct, frozen=True):
+    """Something somebody is to do; `owner` is empty when nobody was named."""
+
+    owner: str
+    text: str
+    priority: Priority
+
+
+class MinutesParts(Struct, frozen=True):
+    """What could be read out of a synthesis; `missing` names the headings it lacked."""
+
+    summary: str
+    action_items: tuple[ActionItem, ...]
+    decisions: tuple[str, ...]
+    blockers: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def parse_synthesis(text: str) -> MinutesParts:
+    """Read the four sections out of a synthesis; text outside any heading counts as summary."""
+    found: dict[str, str] = {}
+    start, name = 0, SECTIONS[0]
+    loose = not _HEADING.search(text)
+    for match in _HEADING.finditer(text):
+        found[name] = f"{found.get(name, '')}\n{text[start : match.start()]}".strip()
+        name = match.group(1).title()
+        found.setdefault(name, "")
+        start = match.end()
+    found[name] = f"{found.get(name, '')}\n{text[start:]}".strip()
+    present = set() if loose else {match.group(1).title() for match in _HEADING.finditer(text)}
+    return MinutesParts(
+        summary=found.get("Discussion Summary", ""),
+        action_items=tuple(_action_item(line) for line in _lines(found.get("Action Items", ""))),
+        decisions=tuple(_lines(found.get("Decisions", ""))),
+        blockers=tuple(_lines(found.get("Blockers", ""))),
+        missing=tuple(section for section in SECTIONS if section not in present),
+    )
+
+
+def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
+    """Say how the meeting ended and what was lost, from what happened so far."""
+    degraded: list[str] = []
+    if meeting.ended_by != "agenda":
+        degraded.append(_ENDINGS[meeting.ended_by])
+    skipped = {(turn.round_num, turn.agent_id): turn for turn in meeting.turns if not turn.text}
+    degraded.extend(
+        f"round {turn.round_num}: {turn.agent_id} did not speak ({turn.skipped_reason})"
+        for turn in skipped.values()
+    )
+    held = len(meeting.rounds)
+    if held < meeting.config.num_rounds:
+        degraded.append(f"only {held} of {meeting.config.num_rounds} rounds were held")
+    synthesis = meeting.synthesis
+    if synthesis is not None and synthesis.degraded:
+        degraded.append(synthesis.degraded)
+    if output_error:
+        degraded.append(f"the minutes could not be saved: {output_error}")
+    author = synthesis.agent_id if synthesis is not None else None
+    return Outcome(meeting.ended_by, tuple(degraded), author)
+
+
+def render_minutes(meeting: Meeting, outcome: Outcome) -> str:
+    """Write the minutes as markdown, in the fixed order of sections."""
+    config = meeting.config
+    text = meeting.synthesis.text if meeting.synthesis is not None else ""
+    parts = parse_synthesis(text) if text else None
+    seats = "\n".join(
+        f"- {seat.name} (@{seat.agent_id}){', ' + seat.role if seat.role else ''}"
+        for seat in config.participants
+    )
+    sections = [
+        f"# {config.title}",
+        f"## Goal\n\n{_plain(config.goal) or 'None was given.'}",
+        f"## Participants\n\n{seats}",
+        f"## Discussion Summary\n\n{_plain(parts.summary) if parts else _record(meeting)}",
+        f"## Action Items\n\n{_items(parts)}",
+        f"## Decisions\n\n{_bullets(parts.decisions if parts else ())}",
+        f"## Blockers\n\n{_bullets(parts.blockers if parts else ())}",
+        f"---\n\n{_ending_line(meeting, outcome)}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _lines(section: str) -> list[str]:
+    lines = (_BULLET.sub("", line).strip() for line in section.splitlines())
+    return [line for line in lines if line and not _NOTHING.match(line)]
+
+
+def _action_item(line: str) -> ActionItem:
+    priority: Priority = "medium"
+    if match := _PRIORITY.search(line):
+        word = match.group(1).lower()
+        priority = "high" if word == "high" else "low" if word == "low" else "medium"
+        line = line[: match.start()]
+    owned = _OWNER.match(line)
+    if owned:
+        return ActionItem(owned["owner"], owned["text"].strip(), priority)
+    return ActionItem("", line.strip(), priority)
+
+
+def _items(parts: MinutesParts | None) -> str:
+    if parts is None or not parts.action_items:
+        return "None."
+    return "\n".join(
+        f"- [ ] {'@' + item.owner + ': ' if item.owner else ''}{item.text} "
+        f"[priority: {item.priority}]"
+        for item in parts.action_items
+    )
+
+
+def _bullets(lines: tuple[str, ...]) -> str:
+    return "\n".join(f"- {line}" for line in lines) or "None."
+
+
+def _plain(text: str) -> str:
+    """Keep a text from opening sections of its own."""
+    return _LEADING_HASH.sub(r"\1\\\2", text.strip())
+
+
+def _record(meeting: Meeting) -> str:
+    """Say who spoke on what, where nobody could write a summary."""
+    lines = ["No summary was written. Who spoke, round by round:", ""]
+    for held in meeting.rounds:
+        turns = [turn for turn in meeting.turns if turn.round_num == held.round_num]
+        spoke = ", ".join(turn.agent_id for turn in turns if turn.text is not None) or "nobody"
+        topic = " ".join(meeting.config.round_topics[held.round_num - 1].split())
+        lines.append(f"- Round {held.round_num} ({topic}): {spoke}")
+    return "\n".join(lines)
+
+
+def _ending_line(meeting: Meeting, outcome: Outcome) -> str:
+    ending = _ENDINGS[outcome.ended_by]
+    losses = f" Degraded: {'; '.join(outcome.degraded)}." if outcome.degraded else ""
+    return f"How it ended: {ending}.{losses} (Meeting {meeting.id})"
