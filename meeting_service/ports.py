@@ -11,7 +11,7 @@ GatewayFault                the family of ways a call to a model fails
 └── Empty
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeAlias
 from uuid import UUID
@@ -19,6 +19,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from msgspec import Struct
 
+from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import (
     AgentId,
     FaultClass,
@@ -30,6 +31,12 @@ from meeting_core.vocabulary import (
 
 Clock: TypeAlias = Callable[[], datetime]
 """Gives the current time in UTC."""
+
+SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
+"""Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
+
+TellDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
+"""Tells whoever watches the meeting that an agent's text grew by this much; may be lost."""
 
 
 # --- the store ---------------------------------------------------------------------------------
@@ -95,13 +102,15 @@ class TurnRow(Struct, frozen=True, kw_only=True):
 class Lease(Struct, frozen=True):
     """The exclusive, expiring right to run a meeting.
 
-    `claims` counts claims since a turn last ended, this one included.
+    `claims` counts claims since a turn last ended, this one included; `previous_owner` is whose
+    lease ran out.
     """
 
     meeting_id: MeetingId
     owner: str
     epoch: int
     claims: int
+    previous_owner: str | None = None
 
 
 class ReadModels(Struct, frozen=True):

@@ -1,0 +1,133 @@
+"""Handling commands: load the meeting, let the core decide, append what it decided."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid4
+
+from anyio import CancelScope
+
+from meeting_core.commands import Command
+from meeting_core.decider import decide
+from meeting_core.events import Fact, MeetingEvent, envelop
+from meeting_core.fold import evolve, project
+from meeting_core.mapper import MeetingMapper
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import MeetingId
+from meeting_service.ports import Clock, Recorder, VersionConflict
+from meeting_service.projections import read_models
+
+MOST_REDECISIONS = 20
+"""How often a command is decided again because somebody else was faster."""
+
+
+class MeetingNotFound(LookupError):
+    """No meeting has this id."""
+
+    def __init__(self, meeting_id: MeetingId) -> None:
+        super().__init__(f"there is no meeting {meeting_id}")
+        self.meeting_id = meeting_id
+
+
+class Meetings:
+    """Every way in to the meetings: what is read is folded from events, what is written is
+    decided by the core.
+    """
+
+    def __init__(
+        self, recorder: Recorder, clock: Clock, new_id: Callable[[], UUID] = uuid4
+    ) -> None:
+        self.recorder = recorder
+        self.mapper = MeetingMapper()
+        self.clock = clock
+        self.new_id = new_id
+
+    async def load(self, meeting_id: MeetingId) -> Meeting:
+        """Fold a meeting from its whole history.
+
+        Raises: `MeetingNotFound`.
+        """
+        meeting = await self.find(meeting_id)
+        if meeting is None:
+            raise MeetingNotFound(meeting_id)
+        return meeting
+
+    async def find(self, meeting_id: MeetingId) -> Meeting | None:
+        """Fold a meeting from its whole history; none when it has none."""
+        return project(None, await self.events(meeting_id))
+
+    async def events(
+        self, meeting_id: MeetingId, *, after: int = 0, limit: int | None = None
+    ) -> list[MeetingEvent]:
+        """Read a meeting's events after a version, oldest first."""
+        stored = await self.recorder.select_events(meeting_id, gt=after, limit=limit)
+        return self.mapper.to_meeting_events(stored)
+
+    async def handle(self, meeting_id: MeetingId, command: Command, actor: str) -> Meeting:
+        """Decide a command on the meeting as it is and append the outcome.
+
+        Raises: `MeetingNotFound`, a `Refusal`, or the store's error; `VersionConflict` only
+        when others were faster many times in a row.
+        """
+        command_id = self.new_id()
+        meeting = await self.load(meeting_id)
+        for _ in range(MOST_REDECISIONS):
+            events, after = self.stage(meeting, command, actor, command_id)
+            try:
+                return await self.append(meeting, events, after)
+            except VersionConflict:
+                later = await self.events(meeting_id, after=meeting.version)
+                meeting = project(meeting, later) or meeting
+                if any(event.command_id == command_id for event in later):
+                    return meeting
+        raise VersionConflict(f"meeting {meeting_id} changes too fast for {command}")
+
+    def stage(
+        self, meeting: Meeting | None, command: Command, actor: str, command_id: UUID
+    ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
+        """Decide a command without storing anything: the events, and the meeting after them."""
+        now = self.clock()
+        facts: Sequence[Fact] = decide(meeting, command, now)
+        events = envelop(
+            facts,
+            meeting_id=meeting.id if meeting is not None else _id_of(command),
+            after=meeting.version if meeting is not None else 0,
+            at=now,
+            command_id=command_id,
+            actor=actor,
+            new_id=self.new_id,
+        )
+        after = meeting
+        for event in events:
+            after = evolve(after, event)
+        assert after is not None
+        return events, after
+
+    async def append(
+        self,
+        before: Meeting | None,
+        events: Sequence[MeetingEvent],
+        after: Meeting,
+        *,
+        epoch: int | None = None,
+        lease_owner: str | None = None,
+    ) -> Meeting:
+        """Store staged events and the rows they change; return the meeting after them.
+
+        A cancelled caller says nothing about the commit, so the append is shielded.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken` or another of the store's errors.
+        """
+        if not events:
+            return after
+        with CancelScope(shield=True):
+            await self.recorder.insert_events(
+                [self.mapper.to_stored_event(event) for event in events],
+                epoch=epoch,
+                lease_owner=lease_owner,
+                read_models=read_models(before, after),
+            )
+        return after
+
+
+def _id_of(command: Command) -> MeetingId:
+    meeting_id: MeetingId | None = getattr(command, "meeting_id", None)
+    assert meeting_id is not None, "only Convene comes before there is a meeting"
+    return meeting_id

@@ -1,0 +1,1 @@
+"""Running meetings: a supervisor owns one runner a meeting."""

@@ -1,0 +1,242 @@
+"""The runner: drives one meeting. It asks `next_step`, does it, and reports back."""
+
+import logging
+from collections.abc import Sequence
+from typing import assert_never
+from uuid import UUID
+
+import anyio
+from eventsourcing.persistence import InterfaceError, OperationalError
+from msgspec import Struct
+
+from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, Step, WaitUntil, next_step
+from meeting_core.commands import (
+    AbandonAttempt,
+    AcceptReply,
+    Command,
+    Complete,
+    ReportFault,
+)
+from meeting_core.errors import Refusal
+from meeting_core.events import MeetingEvent
+from meeting_core.fold import project
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import FaultClass, MeetingId, clean_text
+from meeting_service.handling import Meetings
+from meeting_service.ports import (
+    Fenced,
+    GatewayFault,
+    GatewayRequest,
+    Gateways,
+    SaveOutput,
+    TellDelta,
+    VersionConflict,
+)
+
+log = logging.getLogger(__name__)
+
+ACTOR = "runner"
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+class Surroundings(Struct, frozen=True):
+    """What every runner of a process works with."""
+
+    meetings: Meetings
+    gateways: Gateways
+    save_output: SaveOutput
+    tell_delta: TellDelta
+
+
+class Runner:
+    """Drives one meeting from where it stands to its end, or until it is told to stop.
+
+    Invariant: an attempt is committed before its call is made, and one runner makes one call at
+    a time.
+    """
+
+    def __init__(self, around: Surroundings, meeting: Meeting, epoch: int) -> None:
+        self._around = around
+        self._meeting = meeting
+        self._epoch = epoch
+        self._scope: anyio.CancelScope | None = None
+        self._news = anyio.Event()
+        self._is_draining = False
+        self._is_aborted = False
+
+    @property
+    def meeting_id(self) -> MeetingId:
+        return self._meeting.id
+
+    def notice(self, meeting: Meeting) -> None:
+        """Take note that somebody else changed the meeting: a call nobody waits for is aborted."""
+        ours, theirs = self._meeting.slot, meeting.slot
+        if ours is not None and ours.open is not None:
+            still_open = theirs.open if theirs is not None else None
+            if still_open is None or still_open.version != ours.open.version:
+                self._abort()
+        self._news.set()
+
+    def drain(self) -> None:
+        """Start nothing new; end after what is under way."""
+        self._is_draining = True
+        self._news.set()
+
+    def abort(self) -> None:
+        """Give up the call under way, record that, and end."""
+        self._is_draining = True
+        self._abort()
+        self._news.set()
+
+    async def run(self, command: Command | None = None) -> None:
+        """Drive the meeting, beginning with a command if one is given.
+
+        Ends when the meeting has ended, when another owner has taken it, or when drained.
+        """
+        try:
+            await self._drive(command)
+        except Fenced:
+            log.info("meeting %s has another owner now", self._meeting.id)
+
+    async def _drive(self, command: Command | None) -> None:
+        step = await self._record(command) if command is not None else next_step(self._meeting)
+        while True:
+            match step:
+                case Ended():
+                    return
+                case Ask():
+                    step = await self._record(await self._ask(step))
+                case Record():
+                    if self._is_draining:
+                        return
+                    step = await self._record(step.command)
+                case SaveMinutes():
+                    step = await self._record(await self._save(step))
+                case WaitUntil() | Rest():
+                    if self._is_draining:
+                        return
+                    step = await self._wait(step)
+                case _:
+                    assert_never(step)
+
+    async def _record(self, command: Command) -> Step:
+        """Append what the command leads to and all that follows from it, up to the next step
+        that needs the world outside, in one commit.
+        """
+        command_id = self._around.meetings.new_id()
+        pause = FIRST_PAUSE_SECONDS
+        has_rival = False
+        while True:
+            try:
+                events, after, step = self._stage(command, command_id)
+                self._meeting = await self._around.meetings.append(
+                    self._meeting, events, after, epoch=self._epoch
+                )
+            except VersionConflict:
+                has_rival = True
+                if await self._catch_up(command_id):
+                    return next_step(self._meeting)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("meeting %s waits for the database: %s", self._meeting.id, error)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except Refusal:
+                if not has_rival:
+                    raise
+                return next_step(self._meeting)
+            else:
+                return step
+
+    def _stage(
+        self, command: Command, command_id: UUID
+    ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
+        events: list[MeetingEvent] = []
+        meeting = self._meeting
+        while True:
+            new, meeting = self._around.meetings.stage(meeting, command, ACTOR, command_id)
+            events.extend(new)
+            step = next_step(meeting)
+            if not isinstance(step, Record) or self._is_draining:
+                return events, meeting, step
+            command = step.command
+
+    async def _catch_up(self, command_id: UUID) -> bool:
+        """Read what others appended; say whether it was our own command after all."""
+        meetings = self._around.meetings
+        later = await meetings.events(self._meeting.id, after=self._meeting.version)
+        self._meeting = project(self._meeting, later) or self._meeting
+        return any(event.command_id == command_id for event in later)
+
+    async def _ask(self, ask: Ask) -> Command:
+        """Make one call; whatever happens to it becomes the command that reports it."""
+        meetings, participant = self._around.meetings, ask.participant
+        seconds = (ask.deadline_at - meetings.clock()).total_seconds()
+        request = GatewayRequest(
+            ask.messages, ask.output_tokens, participant.model, max(seconds, 0.0), ask.call_key
+        )
+        meeting, tell = self._meeting, self._around.tell_delta
+        self._scope = anyio.CancelScope(deadline=anyio.current_time() + request.timeout_seconds)
+        try:
+            with self._scope:
+                reply = await self._around.gateways[participant.gateway].complete(
+                    request, lambda text: tell(meeting, participant.agent_id, text)
+                )
+                text, cleaned = clean_text(reply.text)
+                return AcceptReply(
+                    ask.task,
+                    ask.number,
+                    text,
+                    reply.finish_reason,
+                    reply.usage,
+                    reply.model,
+                    cleaned,
+                )
+        except GatewayFault as fault:
+            return ReportFault(
+                ask.task,
+                ask.number,
+                fault.fault_class,
+                clean_text(fault.detail)[0],
+                fault.retry_after_seconds,
+                fault.usage,
+                fault.reached,
+            )
+        except Exception as error:
+            log.exception("the gateway of %s broke its contract", participant.agent_id)
+            detail = f"the gateway failed with {type(error).__name__}"
+            return ReportFault(ask.task, ask.number, FaultClass.UNAVAILABLE, detail)
+        finally:
+            self._scope = None
+        if self._is_aborted:
+            self._is_aborted = False
+            return AbandonAttempt("shutdown")
+        detail = f"no complete answer within {request.timeout_seconds:g} s"
+        return ReportFault(ask.task, ask.number, FaultClass.TIMED_OUT, detail)
+
+    def _abort(self) -> None:
+        if self._scope is not None:
+            self._is_aborted = True
+            self._scope.cancel()
+
+    async def _save(self, step: SaveMinutes) -> Command:
+        try:
+            return Complete(await self._around.save_output(self._meeting, step.markdown))
+        except OSError as error:
+            log.warning("the minutes of meeting %s are not saved: %s", self._meeting.id, error)
+            return Complete(None, clean_text(error.strerror or str(error))[0])
+
+    async def _wait(self, step: WaitUntil | Rest) -> Step:
+        """Wait for the time, or for news from outside, whichever comes first."""
+        news = self._news
+        if isinstance(step, WaitUntil):
+            seconds = (step.at - self._around.meetings.clock()).total_seconds()
+            with anyio.move_on_after(max(seconds, 0.0)):
+                await news.wait()
+            if not news.is_set():
+                return await self._record(step.command)
+        else:
+            await news.wait()
+        self._news = anyio.Event()
+        await self._catch_up(UUID(int=0))
+        return next_step(self._meeting)

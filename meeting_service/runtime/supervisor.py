@@ -1,0 +1,239 @@
+"""The supervisor: claims meetings nobody runs, and owns the runners of this process."""
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+from uuid import uuid4
+
+import anyio
+from anyio.abc import TaskGroup
+from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
+from msgspec import Struct
+
+from meeting_core.commands import Adopt, Convene, Fail
+from meeting_core.errors import MeetingError
+from meeting_core.events import Adopted, Cancelled, Paused, RemarkMade, Resumed
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import AdoptCause, FailReason, MeetingId
+from meeting_service.handling import Meetings
+from meeting_service.ports import Fenced, Lease, VersionConflict
+from meeting_service.runtime.runner import ACTOR, Runner, Surroundings
+
+log = logging.getLogger(__name__)
+
+OUTSIDE_TOPICS = tuple(fact.TOPIC for fact in (Adopted, Cancelled, Paused, Resumed, RemarkMade))
+"""The facts that others append to a meeting somebody is running."""
+
+MOST_CLAIMS_WITHOUT_PROGRESS = 5
+CLAIM_BATCH = 200
+SHORTEST_LOOK_SECONDS = 0.05
+ABORT_SHARE = 0.7
+
+
+class RunningPolicy(Struct, frozen=True):
+    """How a process runs meetings.
+
+    Units: seconds. `recovery` says whether a meeting whose process died goes on or fails.
+    """
+
+    recovery: Literal["resume", "fail"] = "resume"
+    lease_seconds: float = 4.0
+    poll_seconds: float = 1.0
+    drain_seconds: float = 10.0
+
+
+class Supervisor:
+    """Owns the runners of one process, its leases, and the watch for meetings left behind."""
+
+    def __init__(self, around: Surroundings, policy: RunningPolicy) -> None:
+        self._around = around
+        self._policy = policy
+        self._runners: dict[MeetingId, Runner] = {}
+        self._tasks: TaskGroup | None = None
+        self._idle = anyio.Event()
+        self._bell = anyio.Event()
+        self._is_draining = False
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+    @property
+    def meetings(self) -> Meetings:
+        return self._around.meetings
+
+    @property
+    def running(self) -> int:
+        """How many meetings this process runs now."""
+        return len(self._runners)
+
+    @asynccontextmanager
+    async def supervising(self) -> AsyncIterator["Supervisor"]:
+        """Run meetings until the context ends; then drain, and give the leases up."""
+        await self._renew()
+        seen = await self.meetings.recorder.max_notification_id() or 0
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            renewing = self._policy.lease_seconds / 3
+            tasks.start_soon(self._repeat, self._renew, renewing)
+            tasks.start_soon(self._repeat, self._claim, self._policy.lease_seconds / 2)
+            tasks.start_soon(self._follow_others, seen)
+            try:
+                yield self
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.drain()
+                tasks.cancel_scope.cancel()
+
+    async def convene(self, command: Convene, actor: str) -> Meeting:
+        """Call a meeting and run it; returns as soon as it is stored.
+
+        Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
+        """
+        events, after = self.meetings.stage(None, command, actor, self.meetings.new_id())
+        meeting = await self.meetings.append(None, events, after, lease_owner=self.owner)
+        self._start(Runner(self._around, meeting, epoch=meeting.epoch))
+        return meeting
+
+    def notice(self, meeting: Meeting) -> None:
+        """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
+        runner = self._runners.get(meeting.id)
+        if runner is not None:
+            runner.notice(meeting)
+
+    async def drain(self) -> None:
+        """Stop starting anything, let calls end, abort those that do not, give the leases up.
+
+        Takes at most the policy's `drain_seconds`.
+        """
+        self._is_draining = True
+        for runner in list(self._runners.values()):
+            runner.drain()
+        with anyio.move_on_after(self._policy.drain_seconds * ABORT_SHARE):
+            await self._until_idle()
+        for runner in list(self._runners.values()):
+            runner.abort()
+        with anyio.move_on_after(self._policy.drain_seconds * (1 - ABORT_SHARE)):
+            await self._until_idle()
+            try:
+                await self.meetings.recorder.release_leases(self.owner)
+            except PersistenceError as error:
+                log.warning("the leases could not be given up, they will run out: %s", error)
+
+    async def _until_idle(self) -> None:
+        while self._runners:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def _start(self, runner: Runner, adoption: Adopt | None = None) -> None:
+        # Once draining, a meeting that was just convened or claimed is left to the next process.
+        if self._tasks is not None and not self._is_draining:
+            self._runners[runner.meeting_id] = runner
+            self._tasks.start_soon(self._run, runner, adoption)
+
+    async def _run(self, runner: Runner, adoption: Adopt | None) -> None:
+        try:
+            await runner.run(adoption)
+        except (MeetingError, PersistenceError) as error:
+            log.exception("meeting %s cannot go on", runner.meeting_id)
+            await self._give_up(runner, f"{type(error).__name__}: {error}")
+        finally:
+            del self._runners[runner.meeting_id]
+            if not self._runners:
+                self._idle.set()
+
+    async def _give_up(self, runner: Runner, detail: str) -> None:
+        try:
+            await self.meetings.handle(runner.meeting_id, Fail("internal_error", detail), ACTOR)
+        except (MeetingError, PersistenceError):
+            log.exception("meeting %s cannot even fail", runner.meeting_id)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        """Do something again and again, whatever the database does meanwhile."""
+        while True:
+            try:
+                await work()
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database is away: %s", error)
+            await anyio.sleep(seconds)
+
+    async def _renew(self) -> None:
+        await self.meetings.recorder.renew_leases(
+            self.owner, lease_seconds=self._policy.lease_seconds
+        )
+
+    async def _claim(self) -> None:
+        while not self._is_draining:
+            leases = await self.meetings.recorder.claim_leases(
+                self.owner, lease_seconds=self._policy.lease_seconds, limit=CLAIM_BATCH
+            )
+            async with anyio.create_task_group() as tasks:
+                for lease in leases:
+                    tasks.start_soon(self._adopt, lease)
+            if len(leases) < CLAIM_BATCH:
+                return
+
+    async def _adopt(self, lease: Lease) -> None:
+        """Take a claimed meeting over: it goes on, or ends if it has no chance."""
+        try:
+            meeting = await self.meetings.load(lease.meeting_id)
+            adoption = Adopt(self.owner, lease.epoch, _cause(lease, self.owner))
+            if lease.claims > MOST_CLAIMS_WITHOUT_PROGRESS:
+                await self._end(meeting, adoption, "crash_loop")
+            elif self._policy.recovery == "fail":
+                await self._end(meeting, adoption, "orchestrator_restart")
+            else:
+                self._start(Runner(self._around, meeting, lease.epoch), adoption)
+        except (MeetingError, PersistenceError):
+            log.exception("meeting %s cannot be adopted", lease.meeting_id)
+
+    async def _end(self, meeting: Meeting, adoption: Adopt, reason: FailReason) -> None:
+        detail = {
+            "crash_loop": f"its process died {MOST_CLAIMS_WITHOUT_PROGRESS} times in a row "
+            "without a turn between",
+            "orchestrator_restart": "its process ended, and recovery is set to fail",
+        }.get(reason, "")
+        command_id = self.meetings.new_id()
+        adopted, after = self.meetings.stage(meeting, adoption, ACTOR, command_id)
+        failed, end = self.meetings.stage(after, Fail(reason, detail), ACTOR, command_id)
+        try:
+            await self.meetings.append(meeting, adopted + failed, end, epoch=adoption.epoch)
+        except (Fenced, VersionConflict):
+            log.info("meeting %s was taken by somebody else", meeting.id)
+
+    async def _follow_others(self, seen: int) -> None:
+        """Notice what others append to the meetings this process runs.
+
+        Notifications are only a doorbell; the poll behind them is the truth.
+        """
+        self.meetings.recorder.listen(self._ring)
+        while True:
+            with anyio.move_on_after(self._policy.poll_seconds):
+                await self._bell.wait()
+            self._bell = anyio.Event()
+            try:
+                seen = await self._look_after(seen)
+            except (OperationalError, InterfaceError) as error:
+                log.debug("the database is away: %s", error)
+            await anyio.sleep(SHORTEST_LOOK_SECONDS)
+
+    def _ring(self) -> None:
+        self._bell.set()
+
+    async def _look_after(self, seen: int) -> int:
+        recorder = self.meetings.recorder
+        last = await recorder.max_notification_id() or 0
+        if last == seen or not self._runners:
+            return last
+        news = await recorder.select_notifications(
+            seen, 1_000, last, OUTSIDE_TOPICS, inclusive_of_start=False
+        )
+        for meeting_id in {note.originator_id for note in news} & self._runners.keys():
+            self.notice(await self.meetings.load(MeetingId(str(meeting_id))))
+        return last if len(news) < 1_000 else news[-1].id
+
+
+def _cause(lease: Lease, owner: str) -> AdoptCause:
+    """A lease lost on this host was lost by a restart; anywhere else, it was taken over."""
+    previous = (lease.previous_owner or owner).partition(":")[0]
+    return "restart" if previous == owner.partition(":")[0] else "takeover"
