@@ -1,0 +1,168 @@
+"""What must hold between settings, and the keys that are fetched from where they are kept."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from msgspec import structs
+
+from meeting_core.configuration import Limits
+from meeting_service.settings.shape import (
+    GatewaySettings,
+    OpenAICompatibleGateway,
+    ScriptedGateway,
+    Secret,
+    Settings,
+    SettingsError,
+)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def check_settings(settings: Settings, origins: Mapping[str, str], otherwise: str) -> None:
+    """Refuse settings that cannot work together.
+
+    Shape: `origins` says where a top-level setting was read from, `otherwise` where to add one.
+    Raises: `SettingsError` with the first problem.
+    """
+    for problem in _problems(settings):
+        name = re.split(r"[.:]", problem, maxsplit=1)[0]
+        raise SettingsError(f"{origins.get(name, otherwise)}: {problem}")
+
+
+def with_api_keys(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Fill in every gateway's API key, and see that the files they name are there.
+
+    Raises: `SettingsError`.
+    """
+    gateways = {
+        name: _with_api_key(name, gateway, environ) for name, gateway in settings.gateways.items()
+    }
+    return structs.replace(settings, gateways=gateways)
+
+
+def _problems(settings: Settings) -> Iterator[str]:
+    yield from _folder_problems(settings)
+    yield from _gateway_problems(settings)
+    yield from _agent_problems(settings)
+    yield from _limit_problems(settings.limits)
+    yield from _timeout_problems(settings)
+    if settings.url is not None and not _is_http(settings.url):
+        yield f"url: is {settings.url!r}; it must begin with http:// or https://"
+
+
+def _folder_problems(settings: Settings) -> Iterator[str]:
+    for name, folder in (("output_dir", settings.output_dir), ("data_dir", settings.data_dir)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            yield f"{name}: {folder} is not a folder; name a folder, existing or new"
+
+
+def _gateway_problems(settings: Settings) -> Iterator[str]:
+    names = ", ".join(settings.gateways)
+    if not settings.default_gateway:
+        yield f"default_gateway: is missing with several gateways ({names}); name one of them"
+    elif settings.default_gateway not in settings.gateways:
+        yield f"default_gateway: is {settings.default_gateway!r}; the gateways are {names}"
+    for name, gateway in settings.gateways.items():
+        at = f"gateways.{name}"
+        if not _ID.fullmatch(name):
+            yield f"{at}: is no name; use letters, digits, '_', '.' and '-'"
+        if not isinstance(gateway, OpenAICompatibleGateway):
+            continue
+        if not _is_http(gateway.base_url):
+            yield f"{at}.base_url: must begin with http:// or https:// and name a host"
+        elif urlsplit(gateway.base_url).username is not None:
+            yield f"{at}.base_url: must not hold credentials; name their variable: api_key_env"
+        if gateway.api_key_env is not None and gateway.api_key_file is not None:
+            yield f"{at}: has both api_key_env and api_key_file; keep one"
+
+
+def _agent_problems(settings: Settings) -> Iterator[str]:
+    for agent_id, agent in settings.agents.items():
+        at = f"agents.{agent_id}"
+        if not _ID.fullmatch(agent_id):
+            yield f"{at}: is no id; use 1 to 64 letters, digits, '_', '.' or '-'"
+        name = agent.gateway or settings.default_gateway
+        gateway = settings.gateways.get(name)
+        if gateway is None:
+            yield f"{at}.gateway: is {name!r}; the gateways are {', '.join(settings.gateways)}"
+        elif isinstance(gateway, OpenAICompatibleGateway) and not (agent.model or gateway.model):
+            yield f"{at}.model: is missing; name a model here or in [gateways.{name}]"
+        length, longest = len(agent.instructions), settings.limits.max_instructions_characters
+        if length > longest:
+            yield f"{at}.instructions: is {length} characters long; at most {longest} may be"
+
+
+def _limit_problems(limits: Limits) -> Iterator[str]:
+    for name in Limits.__struct_fields__:
+        least = 2 if name == "max_participants" else 1
+        # Put this way round, "not a number" is refused too.
+        if not getattr(limits, name) >= least:
+            yield f"limits.{name}: is {getattr(limits, name)}; it must be at least {least}"
+
+
+def _timeout_problems(settings: Settings) -> Iterator[str]:
+    longest = settings.limits.max_timeout_seconds
+    for name in ("turn_timeout_seconds", "synthesis_timeout_seconds", "meeting_timeout_seconds"):
+        if getattr(settings, name) > longest:
+            yield f"{name}: is above limits.max_timeout_seconds ({longest:g}); change either"
+    shortest = 2 * settings.turn_timeout_seconds + settings.synthesis_timeout_seconds
+    if settings.meeting_timeout_seconds < shortest:
+        yield (
+            f"meeting_timeout_seconds: is {settings.meeting_timeout_seconds:g}, but the shortest "
+            f"meeting (two turns and the synthesis) may take {shortest:g}; raise it or lower those"
+        )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _with_api_key(
+    name: str, gateway: GatewaySettings, environ: Mapping[str, str]
+) -> GatewaySettings:
+    match gateway:
+        case ScriptedGateway():
+            if gateway.replies_file is not None and not gateway.replies_file.is_file():
+                raise SettingsError(
+                    f"gateways.{name}.replies_file: {gateway.replies_file} is not there"
+                )
+            return gateway
+        case OpenAICompatibleGateway():
+            key = _api_key(name, gateway, environ)
+            return gateway if key is None else structs.replace(gateway, api_key=key)
+        case _:
+            assert_never(gateway)
+
+
+def _api_key(
+    name: str, gateway: OpenAICompatibleGateway, environ: Mapping[str, str]
+) -> Secret | None:
+    if gateway.api_key_env is not None:
+        value = environ.get(gateway.api_key_env, "").strip()
+        if not value:
+            raise SettingsError(
+                f"environment: {gateway.api_key_env} is not set; [gateways.{name}] takes its "
+                f"API key from it: export {gateway.api_key_env}=..."
+            )
+        return Secret(value)
+    if gateway.api_key_file is not None:
+        return _key_in_file(f"gateways.{name}.api_key_file", gateway.api_key_file)
+    return None
+
+
+def _key_in_file(at: str, path: Path) -> Secret:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SettingsError(f"{at}: {path} cannot be read: {reason}") from error
+    if not value:
+        raise SettingsError(f"{at}: {path} is empty; put the API key in it")
+    return Secret(value)

@@ -1,0 +1,242 @@
+"""Reading settings: defaults < TOML file < environment < flags, each refused by its own name."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
+
+from meeting_core.configuration import Limits
+from meeting_service.settings.checks import check_settings, with_api_keys
+from meeting_service.settings.shape import (
+    DEFAULT_FILE,
+    GATEWAY_KINDS,
+    AgentSettings,
+    DatabaseUrl,
+    GatewaySettings,
+    Secret,
+    Settings,
+    SettingsError,
+)
+
+ENVIRONMENT_PREFIX = "MEETINGS_"
+TABLES = ("limits", "gateways", "agents")
+SCALARS: dict[str, FieldInfo] = {
+    known.name: known for known in fields(Settings) if known.name not in TABLES
+}
+# Set elsewhere: the API key comes from the environment, and a file would be copied about.
+_NOT_IN_FILE = {"api_key": "an API key does not belong in the file; name its variable: api_key_env"}
+# One choice: naming either in a later layer takes the place of the other in an earlier one.
+_DATABASE = ("database_url", "data_dir")
+
+
+def load_settings(
+    config: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    *,
+    for_service: bool = True,
+) -> Settings:
+    """Read all settings; without `config`, the default file counts if it is there.
+
+    Shape: `flags` by setting name, none where not given. `for_service` false leaves out what
+    only a running service needs: API keys and the files it reads.
+    Raises: `SettingsError`.
+    """
+    path = config if config is not None else DEFAULT_FILE
+    tables = _read_file(path, is_wanted=config is not None)
+    layers = {
+        str(path): tables,
+        "environment": _from_environment(environ, tables),
+        "command line": _from_flags(flags),
+    }
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers.items():
+        both = [name for name in _DATABASE if name in layer]
+        if len(both) > 1:
+            raise SettingsError(
+                f"{origin}: database_url and data_dir are both set; keep one: data_dir is for "
+                "the embedded database"
+            )
+        if both:
+            found = {name: value for name, value in found.items() if name not in _DATABASE}
+        found.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    settings = Settings(**found)
+    check_settings(settings, origins, str(path))
+    return with_api_keys(settings, environ) if for_service else settings
+
+
+def _read_file(path: Path, *, is_wanted: bool) -> dict[str, Any]:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not is_wanted:
+            return {}
+        raise SettingsError(f"{path}: no such file; name one that exists with --config") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}") from error
+    return _Reader(str(path), path.parent).settings(raw)
+
+
+def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> dict[str, Any]:
+    names = {ENVIRONMENT_PREFIX + name.upper(): name for name in SCALARS}
+    elsewhere = {getattr(each, "api_key_env", None) for each in tables.get("gateways", {}).values()}
+    found: dict[str, Any] = {}
+    # Empty counts as unset: `${VAR:-}` in a compose file must not become a database's name.
+    given = {name: value for name, value in environ.items() if value}
+    if "DATABASE_URL" in given:
+        found["database_url"] = _converted(
+            given["DATABASE_URL"], SCALARS["database_url"], "DATABASE_URL"
+        )
+    for name, value in given.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in elsewhere:
+            continue
+        if name not in names:
+            raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
+        found[names[name]] = _converted(value, SCALARS[names[name]], name, strict=False)
+    return found
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in flags.items():
+        if value is not None:
+            found[name] = _converted(value, SCALARS[name], "--" + name.replace("_", "-"))
+    return found
+
+
+class _Reader:
+    """Reads the tables of one file; paths in it count from the file's own folder."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.source = source
+        self.folder = folder
+
+    def settings(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        plain = {name: value for name, value in raw.items() if name not in TABLES}
+        self._check_names("", plain, [*SCALARS, *TABLES])
+        found = {name: self._value("", SCALARS[name], value) for name, value in plain.items()}
+        if "limits" in raw:
+            found["limits"] = self._table("limits", Limits, raw["limits"])
+        if "gateways" in raw:
+            found["gateways"] = {
+                name: self._gateway(f"gateways.{name}", table)
+                for name, table in self._entries("gateways", raw["gateways"])
+            }
+        if "agents" in raw:
+            found["agents"] = {
+                name: self._table(f"agents.{name}", AgentSettings, table)
+                for name, table in self._entries("agents", raw["agents"])
+            }
+        return found
+
+    def _entries(self, at: str, raw: Any) -> Iterable[tuple[str, Any]]:
+        if not isinstance(raw, Mapping) or not raw:
+            raise SettingsError(f"{self.source}: {at}: is no table; write [{at}.NAME] tables")
+        return raw.items()
+
+    def _gateway(self, at: str, raw: Any) -> GatewaySettings:
+        table = dict(raw) if isinstance(raw, Mapping) else {}
+        kind = table.pop("kind", None)
+        if kind not in GATEWAY_KINDS:
+            kinds = " or ".join(f'kind = "{known}"' for known in GATEWAY_KINDS)
+            given = "is missing" if kind is None else f"is {kind!r}"
+            raise SettingsError(f"{self.source}: {at}.kind: {given}; write {kinds}")
+        gateway: GatewaySettings = self._table(at, GATEWAY_KINDS[kind], table)
+        return gateway
+
+    def _table(self, at: str, shape: type[Struct], raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            raise SettingsError(f"{self.source}: {at}: is no table; write [{at}]")
+        known = {each.name: each for each in fields(shape)}
+        for name, remedy in _NOT_IN_FILE.items():
+            if name in raw:
+                raise SettingsError(f"{self.source}: {at}.{name}: {remedy}")
+        self._check_names(f"{at}.", raw, known)
+        for name, each in known.items():
+            is_required = each.default is NODEFAULT and each.default_factory is NODEFAULT
+            if is_required and name not in raw:
+                raise SettingsError(f"{self.source}: {at}.{name}: is missing; add it")
+        values = {name: self._value(f"{at}.", known[name], value) for name, value in raw.items()}
+        return shape(**values)
+
+    def _check_names(self, at: str, raw: Mapping[str, Any], known: Iterable[str]) -> None:
+        names = list(known)
+        for name in raw:
+            if name not in names:
+                raise SettingsError(
+                    f"{self.source}: {at}{name}: is no setting{_suggest(name, names)}"
+                )
+
+    def _value(self, at: str, known: FieldInfo, value: Any) -> Any:
+        converted = _converted(value, known, f"{self.source}: {at}{known.name}")
+        return self.folder / converted if isinstance(converted, Path) else converted
+
+
+def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True) -> Any:
+    """Give a value its type. Raises: `SettingsError` beginning with `where`."""
+    try:
+        return msgspec.convert(value, known.type, strict=strict, dec_hook=_special)
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`", "")
+        problem = problem[:1].lower() + problem[1:]
+        if choices := _choices(known.type):
+            problem = f"must be {' or '.join(choices)}"
+        shown = "" if known.name in ("database_url", "headers") else f"is {value!r}; "
+        raise SettingsError(f"{where}: {shown}{problem}{_example(known)}") from None
+
+
+def _choices(annotation: Any) -> list[str]:
+    """List the words a setting takes, if it takes certain words only."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return list(annotation)
+    return [word for inner in get_args(annotation) for word in _choices(inner)]
+
+
+def _example(known: FieldInfo) -> str:
+    if isinstance(known.default, bool):
+        return f"; for instance {known.name} = {str(known.default).lower()}"
+    if isinstance(known.default, int | float) or (isinstance(known.default, str) and known.default):
+        return f"; for instance {known.name} = {msgspec.json.encode(known.default).decode()}"
+    return ""
+
+
+def _special(wanted: type, value: Any) -> Any:
+    if not isinstance(value, str | Path):
+        raise ValueError(f"expected text, got {type(value).__name__}")  # noqa: TRY004
+    if wanted is Path:
+        return Path(value).expanduser()
+    if wanted is Secret:
+        return Secret(value)
+    if wanted is DatabaseUrl:
+        return _database_url(str(value))
+    raise NotImplementedError(f"no way to read a {wanted.__name__}")
+
+
+def _database_url(value: str) -> DatabaseUrl:
+    scheme, separator, rest = value.partition("://")
+    # Some platforms hand out the older spelling, which the migrations' library refuses.
+    if not separator or scheme not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://, the only database there is")
+    return DatabaseUrl(f"postgresql://{rest}")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; the settings are {', '.join(sorted(names))}"

@@ -1,0 +1,264 @@
+"""What can be set: every setting with its type, default, bounds and meaning, in one place."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
+
+from meeting_core.configuration import Limits
+from meeting_core.vocabulary import FaultClass, Participant
+
+DEFAULT_FILE = Path("meetings.toml")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text is one line that says where, what and what to do."""
+
+
+class Secret(str):
+    """A text that never shows in a `repr`, and so in no traceback and no log of settings."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class DatabaseUrl(str):
+    """A PostgreSQL URL whose `repr` hides the password."""
+
+    __slots__ = ()
+
+    @property
+    def redacted(self) -> str:
+        """Give the URL as it may be shown."""
+        parts = urlsplit(self)
+        user, at, place = parts.netloc.rpartition("@")
+        shown = f"{user.partition(':')[0]}:***@{place}" if at and ":" in user else parts.netloc
+        # A query may carry a password too.
+        query = "***" if parts.query else ""
+        return urlunsplit((parts.scheme, shown, parts.path, query, ""))
+
+    def __repr__(self) -> str:
+        return repr(self.redacted)
+
+
+# A day is the longest wait that still means something; it also keeps infinity out.
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+
+class ScriptedGateway(Struct, frozen=True, kw_only=True):
+    """Deterministic replies without any network, for trying things out and for tests."""
+
+    kind: ClassVar[str] = "scripted"
+    seed: Annotated[int, Meta(description="Chooses the replies; the same seed, the same text.")] = 0
+    replies_file: Annotated[
+        Path | None, Meta(description="JSON file with the replies, instead of made-up ones.")
+    ] = None
+    delay_seconds: Annotated[Delay, Meta(description="Wait before each reply begins.")] = 0.0
+    chunk_delay_seconds: Annotated[
+        Delay, Meta(description="Wait before each piece of a reply.")
+    ] = 0.0
+    faults: Annotated[
+        Mapping[str, FaultClass],
+        Meta(
+            description="Calls that fail, and how: `round-1-dev` for every attempt of that turn, "
+            "`round-1-dev/1` for its first one, `synthesis` for the closing call."
+        ),
+    ] = {}
+    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
+
+
+class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
+    """A server that speaks OpenAI's chat completions."""
+
+    kind: ClassVar[str] = "openai_compatible"
+    base_url: Annotated[str, Meta(description="Address up to and without `/chat/completions`.")]
+    api_key_env: Annotated[
+        str | None, Meta(description="Environment variable that holds the API key.")
+    ] = None
+    api_key_file: Annotated[
+        Path | None, Meta(description="File that holds the API key, if no variable does.")
+    ] = None
+    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
+    max_tokens_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        Meta(description="Name under which the server takes the output cap."),
+    ] = "max_completion_tokens"
+    stream_options: Annotated[
+        bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
+    ] = True
+    extra_body: Annotated[
+        Mapping[str, Any], Meta(description="Fields added to every request's body.")
+    ] = {}
+    headers: Annotated[
+        Mapping[str, Secret], Meta(description="Headers added to every request.")
+    ] = {}
+    api_key: Secret | None = None
+    """Never read from the file: filled from `api_key_env` or `api_key_file`."""
+
+
+GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway
+GATEWAY_KINDS: dict[str, type[GatewaySettings]] = {
+    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway)
+}
+
+
+class AgentSettings(Struct, frozen=True, kw_only=True):
+    """One agent of the directory."""
+
+    name: Annotated[str, Meta(description="Name shown to people; the id if left out.")] = ""
+    role: Annotated[str, Meta(description="What the agent is, in a few words.")] = ""
+    instructions: Annotated[str, Meta(description="How the agent is to think and speak.")] = ""
+    gateway: Annotated[
+        str, Meta(description="Gateway it speaks through; `default_gateway` if left out.")
+    ] = ""
+    model: Annotated[str, Meta(description="Model; the gateway's if left out.")] = ""
+
+
+FOUR_AGENTS: dict[str, AgentSettings] = {
+    "planner": AgentSettings(
+        name="Pat Planner",
+        role="Product planner",
+        instructions="Keep the goal in sight: scope, order of work, dates, who waits for whom.",
+    ),
+    "dev": AgentSettings(
+        name="Devi Developer",
+        role="Software developer",
+        instructions="Say what it takes to build, what is risky, and what the simplest way is.",
+    ),
+    "design": AgentSettings(
+        name="Dana Designer",
+        role="Product designer",
+        instructions="Speak for the people who will use it: what they see, miss and misunderstand.",
+    ),
+    "qa": AgentSettings(
+        name="Quinn Tester",
+        role="Quality engineer",
+        instructions="Ask how it fails, how we would notice, and what proves that it is done.",
+    ),
+}
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set, with its default.
+
+    Units: as the names say. Shape: `gateways` and `agents` are keyed by their ids.
+    """
+
+    database_url: Annotated[
+        DatabaseUrl | None,
+        Meta(description="PostgreSQL server (`postgresql://...`); left out, an embedded one runs."),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        Meta(description="Folder of the embedded database; left out, in the user's state folder."),
+    ] = None
+    output_dir: Annotated[Path, Meta(description="Folder that minutes are written to.")] = Path(
+        "minutes"
+    )
+    host: Annotated[str, Meta(description="Address the service listens on.", min_length=1)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        int, Meta(description="Port the service listens on; 0 picks a free one.", ge=0, le=65_535)
+    ] = 8080
+    url: Annotated[
+        str | None,
+        Meta(description="Where client commands find the service; left out, at `host` and `port`."),
+    ] = None
+    recovery: Annotated[
+        Literal["resume", "fail"],
+        Meta(description="What happens on start to meetings that a dead process left unfinished."),
+    ] = "resume"
+    max_live_meetings: Annotated[
+        Count, Meta(description="Meetings that may be under way at once; more are refused (429).")
+    ] = 1_000
+    lease_seconds: Annotated[
+        Seconds, Meta(description="How long a silent process keeps its meetings from others.", ge=1)
+    ] = 4.0
+    drain_seconds: Annotated[Delay, Meta(description="How long the service may take to stop.")] = (
+        10.0
+    )
+    max_attempts: Annotated[
+        Count, Meta(description="Calls to a gateway for one turn, the first included.", le=10)
+    ] = 3
+    turn_timeout_seconds: Annotated[
+        Seconds, Meta(description="One turn, every attempt and wait of it included.")
+    ] = 60.0
+    synthesis_timeout_seconds: Annotated[
+        Seconds, Meta(description="The closing call, every attempt and wait of it included.")
+    ] = 120.0
+    meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
+    ping_seconds: Annotated[
+        Seconds, Meta(description="Longest silence on a feed; the contract promises 15.", le=15)
+    ] = 15.0
+    send_timeout_seconds: Annotated[
+        Seconds, Meta(description="How long a feed waits for a client that does not read.")
+    ] = 30.0
+    poll_seconds: Annotated[
+        Seconds, Meta(description="How often to look for events when no notification comes.")
+    ] = 1.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severity logged.")
+    ] = "info"
+    default_gateway: Annotated[
+        str,
+        Meta(description="Gateway of agents that name none; left out, the only one configured."),
+    ] = ""
+    limits: Limits = Limits()
+    gateways: Mapping[str, GatewaySettings] = field(
+        default_factory=lambda: {"scripted": ScriptedGateway()}
+    )
+    agents: Mapping[str, AgentSettings] = field(default_factory=lambda: dict(FOUR_AGENTS))
+
+    def __post_init__(self) -> None:
+        if not self.default_gateway and len(self.gateways) == 1:
+            force_setattr(self, "default_gateway", next(iter(self.gateways)))
+
+    @property
+    def directory(self) -> tuple[Participant, ...]:
+        """List the agents, each with its gateway and model filled in."""
+        return tuple(
+            self.seated(
+                Participant(
+                    agent_id=agent_id,
+                    name=agent.name or agent_id,
+                    role=agent.role,
+                    instructions=agent.instructions,
+                    model=agent.model,
+                    gateway=agent.gateway,
+                )
+            )
+            for agent_id, agent in self.agents.items()
+        )
+
+    def seated(self, participant: Participant) -> Participant:
+        """Fill in the gateway and the model a participant left out.
+
+        Shape: an unknown gateway is left as it is, for the caller to refuse.
+        """
+        name = participant.gateway or self.default_gateway
+        gateway = self.gateways.get(name)
+        return Participant(
+            agent_id=participant.agent_id,
+            name=participant.name,
+            role=participant.role,
+            instructions=participant.instructions,
+            model=participant.model or (gateway.model if gateway is not None else ""),
+            gateway=name,
+        )
+
+    @property
+    def service_url(self) -> str:
+        """Say where client commands find the service."""
+        if self.url is not None:
+            return self.url.rstrip("/")
+        # Listening on every address, the service is reached through the loopback one.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port or 8080}"
