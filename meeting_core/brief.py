@@ -63,14 +63,23 @@ One line each, or "None": - what is in the way"""
 
 
 class Brief(Struct, frozen=True):
-    """What a participant is shown, and the record of what went in.
-
-    Shape: `digest` is the SHA-256, in hex, of the roles and contents of the messages.
-    """
+    """What a participant is shown, and the record of what went in."""
 
     messages: tuple[Message, ...]
     manifest: Manifest
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256, in hex, of the roles and contents of the messages."""
+        return digest_of(self.messages)
+
+
+class _Frame(Struct, frozen=True):
+    """The marks around an entry of the transcript, and what they cost."""
+
+    start: str
+    end: str
+    tokens: int
 
 
 class _Plan(Struct, frozen=True):
@@ -94,12 +103,18 @@ def build_brief(
     opening = _opening_text(meeting.config)
     closing = _closing_text(meeting.config, task, participant)
     fixed = _fixed_tokens(system, opening, closing)
-    plan = _planned(_entries(meeting, before), meeting.config.context_tokens - fixed, meeting)
+    entries = _entries(meeting, before)
+    frames = _frames(entries, meeting)
+    plan = _planned(entries, frames, meeting.config.context_tokens - fixed)
     parts = [opening]
     if plan.dropped:
         parts.append(f"[{len(plan.dropped)} earlier contributions are left out.]")
-    parts.extend(_shown(entry, shortened(entry.text or ""), meeting) for entry in plan.shortened)
-    parts.extend(_shown(entry, entry.text or "", meeting) for entry in plan.whole)
+    shown = zip(frames[len(plan.dropped) :], plan.shortened + plan.whole, strict=True)
+    for index, (frame, entry) in enumerate(shown):
+        text = entry.text or ""
+        if index < len(plan.shortened):
+            text = shortened(text)
+        parts.append(f"{frame.start}{quoted(text)}{frame.end}")
     parts.append(closing)
     messages = (Message("system", system), Message("user", "\n\n".join(parts)))
     manifest = Manifest(
@@ -109,7 +124,7 @@ def build_brief(
         _range(plan.shortened),
         _range(plan.dropped),
     )
-    return Brief(messages, manifest, digest_of(messages))
+    return Brief(messages, manifest)
 
 
 def rebuild_brief(meeting: Meeting, task: Task, agent_id: AgentId, version: Version) -> Brief:
@@ -175,9 +190,9 @@ def _entries(meeting: Meeting, before: Version | None) -> list[Turn | Remark]:
     return entries
 
 
-def _planned(entries: list[Turn | Remark], room: int, meeting: Meeting) -> _Plan:
+def _planned(entries: list[Turn | Remark], frames: list[_Frame], room: int) -> _Plan:
     """Fill the room from the newest entry back: whole, then shortened, then not at all."""
-    costs = [entry.text_tokens + _frame_tokens(entry, meeting) for entry in entries]
+    costs = [entry.text_tokens + frame.tokens for entry, frame in zip(entries, frames, strict=True)]
     total = sum(costs)
     if total <= room:
         return _Plan((), (), tuple(entries), total)
@@ -187,8 +202,8 @@ def _planned(entries: list[Turn | Remark], room: int, meeting: Meeting) -> _Plan
         used += costs[first_whole]
     first_shortened = first_whole
     while first_shortened > 0:
-        entry = entries[first_shortened - 1]
-        cost = estimate_tokens(shortened(entry.text or "")) + _frame_tokens(entry, meeting)
+        entry, frame = entries[first_shortened - 1], frames[first_shortened - 1]
+        cost = estimate_tokens(shortened(entry.text or "")) + frame.tokens
         if used + cost > room:
             break
         first_shortened -= 1
@@ -205,20 +220,26 @@ def _range(entries: tuple[Turn | Remark, ...]) -> EntryRange | None:
     return EntryRange(entries[0].version, entries[-1].version) if entries else None
 
 
-def _frame(entry: Turn | Remark, meeting: Meeting) -> tuple[str, str]:
-    if isinstance(entry, Remark):
-        return f'<remark by="{_attribute(entry.author)}">', "</remark>"
-    name = _attribute(meeting.participant(entry.agent_id).name)
-    return f'<turn round="{entry.round_num}" by="{entry.agent_id}" name="{name}">', "</turn>"
+def _frames(entries: list[Turn | Remark], meeting: Meeting) -> list[_Frame]:
+    names = {seat.agent_id: seat.name for seat in meeting.config.participants}
+    return [
+        _remark_frame(entry.author)
+        if isinstance(entry, Remark)
+        else _turn_frame(entry.round_num, entry.agent_id, names[entry.agent_id])
+        for entry in entries
+    ]
 
 
-def _frame_tokens(entry: Turn | Remark, meeting: Meeting) -> int:
-    return estimate_tokens("\n".join(_frame(entry, meeting))) + 2
+@lru_cache(maxsize=2048)
+def _turn_frame(round_num: int, agent_id: AgentId, name: str) -> _Frame:
+    start = f'<turn round="{round_num}" by="{agent_id}" name="{_attribute(name)}">\n'
+    return _Frame(start, "\n</turn>", estimate_tokens(start) + estimate_tokens("\n</turn>\n\n"))
 
 
-def _shown(entry: Turn | Remark, text: str, meeting: Meeting) -> str:
-    start, end = _frame(entry, meeting)
-    return f"{start}\n{quoted(text)}\n{end}"
+@lru_cache(maxsize=2048)
+def _remark_frame(author: str) -> _Frame:
+    start = f'<remark by="{_attribute(author)}">\n'
+    return _Frame(start, "\n</remark>", estimate_tokens(start) + estimate_tokens("\n</remark>\n\n"))
 
 
 def _attribute(text: str) -> str:

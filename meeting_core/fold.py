@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -33,6 +33,7 @@ from meeting_core.vocabulary import (
     AgentId,
     Phase,
     Reservation,
+    SkipReason,
     SynthesisTask,
     Task,
     TurnTask,
@@ -66,7 +67,6 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
     Raises: `CorruptHistory` for a fact out of place: of another meeting, with a gap in the
     versions, in a phase that has no such edge, or for another attempt than the open one.
     """
-    fact = event.fact
     if meeting is None:
         return _convened(event)
     if event.originator_id != meeting.id or event.originator_version != meeting.version + 1:
@@ -74,52 +74,53 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
             f"event {event.originator_id} version {event.originator_version} "
             f"cannot follow {meeting.id} version {meeting.version}"
         )
-    at = event.timestamp
-    meeting = replace(
+    return replace(
         meeting,
         version=Version(event.originator_version),
-        phase=phase_after(meeting.phase, fact),
-        updated_at=at,
-        paused_from=meeting.phase if type(fact) is Paused else meeting.paused_from,
+        phase=phase_after(meeting.phase, event.fact),
+        updated_at=event.timestamp,
+        **_changes(meeting, event),
     )
+
+
+def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
+    """Say what a fact changes, besides version, phase and time."""
+    fact, at = event.fact, event.timestamp
     match fact:
         case AttemptStarted():
-            return _attempt_started(meeting, fact, at)
+            return _attempt_started(meeting, fact, event)
         case TurnCompleted():
-            return _turn_completed(meeting, fact, at)
+            return _turn_completed(meeting, fact, event)
         case AttemptFailed():
             return _attempt_failed(meeting, fact)
         case AttemptAbandoned():
             return _attempt_abandoned(meeting, fact)
         case TurnSkipped():
-            return _turn_skipped(meeting, fact, at)
+            return _turn_skipped(meeting, fact, event)
         case RoundOpened():
             return _round_opened(meeting, fact, at)
         case RoundClosed():
             return _round_closed(meeting, fact)
         case SynthesisStarted():
-            return replace(meeting, synthesis_clock_from=at, slot=None)
+            return {"synthesis_clock_from": at, "slot": None}
         case SynthesisCompleted():
             return _synthesis_completed(meeting, fact)
         case Completed():
-            return replace(meeting, outcome=fact.outcome, output_path=fact.output_path, ended_at=at)
+            return {"outcome": fact.outcome, "output_path": fact.output_path, "ended_at": at}
         case Cancelled():
-            return replace(meeting, ended_at=at)
+            return {"ended_at": at}
         case Failed():
-            return replace(meeting, failure=fact.reason, failure_detail=fact.detail, ended_at=at)
+            return {"failure": fact.reason, "failure_detail": fact.detail, "ended_at": at}
         case Adopted():
             return _adopted(meeting, fact, at)
         case RemarkMade():
-            remark = Remark(
-                meeting.version, meeting.round_num, fact.author, fact.text, fact.text_tokens
-            )
-            return replace(meeting, remarks=(*meeting.remarks, remark))
+            return _remark_made(meeting, fact, event)
         case Paused():
-            return meeting
+            return {"paused_from": meeting.phase}
         case Resumed():
             if fact.to is not meeting.paused_from:
                 raise CorruptHistory(f"resumed to {fact.to}, paused from {meeting.paused_from}")
-            return replace(meeting, paused_from=None)
+            return {"paused_from": None}
         case Convened():
             raise CorruptHistory(f"meeting {meeting.id} is convened twice")
         case _:
@@ -144,17 +145,22 @@ def _convened(event: MeetingEvent) -> Meeting:
     )
 
 
-def _attempt_started(meeting: Meeting, fact: AttemptStarted, at: datetime) -> Meeting:
+def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent) -> dict[str, Any]:
     slot = meeting.slot
     if slot is None or slot.task != fact.task:
-        slot = Slot(task=fact.task, started_at=at, clock_from=at)
+        slot = Slot(task=fact.task, started_at=event.timestamp, clock_from=event.timestamp)
     if slot.open is not None or fact.number != slot.number + 1:
         raise CorruptHistory(f"attempt {fact.number} cannot follow attempt {slot.number}")
     opened = OpenAttempt(
-        meeting.version, fact.number, fact.agent_id, fact.model, fact.reserved, fact.digest
+        Version(event.originator_version),
+        fact.number,
+        fact.agent_id,
+        fact.model,
+        fact.reserved,
+        fact.digest,
     )
     slot = replace(slot, number=fact.number, open=opened, retry_at=None)
-    return replace(meeting, slot=slot, ledger=meeting.ledger.reserve(fact.reserved))
+    return {"slot": slot, "ledger": meeting.ledger.reserve(fact.reserved)}
 
 
 def _open_slot(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> Slot:
@@ -190,7 +196,7 @@ def _reservation(slot: Slot) -> Reservation:
     return slot.open.reserved
 
 
-def _attempt_failed(meeting: Meeting, fact: AttemptFailed) -> Meeting:
+def _attempt_failed(meeting: Meeting, fact: AttemptFailed) -> dict[str, Any]:
     slot = _open_slot(meeting, fact.task, fact.number, fact.agent_id)
     reserved = _reservation(slot)
     usage = fact.usage or _charged_usage(reserved, fact.charged)
@@ -203,7 +209,7 @@ def _attempt_failed(meeting: Meeting, fact: AttemptFailed) -> Meeting:
         fault=fact.fault,
         detail=fact.detail,
     )
-    return replace(meeting, slot=slot, ledger=meeting.ledger.settle(reserved, fact.charged))
+    return {"slot": slot, "ledger": meeting.ledger.settle(reserved, fact.charged)}
 
 
 def _charged_usage(reserved: Reservation, charged: int) -> Usage:
@@ -213,91 +219,93 @@ def _charged_usage(reserved: Reservation, charged: int) -> Usage:
     return Usage(prompt, charged - prompt, "unknown")
 
 
-def _attempt_abandoned(meeting: Meeting, fact: AttemptAbandoned) -> Meeting:
+def _attempt_abandoned(meeting: Meeting, fact: AttemptAbandoned) -> dict[str, Any]:
     slot = _open_slot(meeting, fact.task, fact.number, fact.agent_id)
     reserved = _reservation(slot)
     slot = _spent(slot, _charged_usage(reserved, fact.charged))
-    return replace(meeting, slot=slot, ledger=meeting.ledger.settle(reserved, fact.charged))
+    return {"slot": slot, "ledger": meeting.ledger.settle(reserved, fact.charged)}
 
 
-def _turn_completed(meeting: Meeting, fact: TurnCompleted, at: datetime) -> Meeting:
+def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -> dict[str, Any]:
     task = TurnTask(fact.round_num, fact.agent_id)
     slot = _open_slot(meeting, task, fact.number, fact.agent_id)
     ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
-    slot = _spent(slot, fact.usage)
-    turn = Turn(
-        meeting.version,
-        fact.round_num,
-        fact.agent_id,
-        fact.text,
-        fact.text_tokens,
-        None,
-        "",
-        slot.prompt_tokens,
-        slot.response_tokens,
-        slot.usage_source,
-        slot.number,
-        slot.started_at,
-        at,
-    )
-    return replace(meeting, turns=(*meeting.turns, turn), slot=None, ledger=ledger)
+    turn = _turn(_spent(slot, fact.usage), task, event, fact.text, fact.text_tokens)
+    return {"turns": (*meeting.turns, turn), "slot": None, "ledger": ledger}
 
 
-def _turn_skipped(meeting: Meeting, fact: TurnSkipped, at: datetime) -> Meeting:
+def _turn_skipped(meeting: Meeting, fact: TurnSkipped, event: MeetingEvent) -> dict[str, Any]:
     slot = meeting.slot
     task = TurnTask(fact.round_num, fact.agent_id)
     if slot is None or slot.task != task:
-        slot = Slot(task=task, started_at=at, clock_from=at)
+        slot = Slot(task=task, started_at=event.timestamp, clock_from=event.timestamp)
     if slot.open is not None:
         raise CorruptHistory(f"{fact.agent_id} is skipped while its attempt is open")
-    turn = Turn(
-        meeting.version,
-        fact.round_num,
-        fact.agent_id,
-        None,
-        0,
-        fact.reason,
-        fact.detail,
+    turn = _turn(slot, task, event, None, 0, fact.reason, fact.detail)
+    return {"turns": (*meeting.turns, turn), "slot": None}
+
+
+def _turn(
+    slot: Slot,
+    task: TurnTask,
+    event: MeetingEvent,
+    text: str | None,
+    text_tokens: int,
+    skipped_reason: SkipReason | None = None,
+    skipped_detail: str = "",
+) -> Turn:
+    return Turn(
+        Version(event.originator_version),
+        task.round_num,
+        task.agent_id,
+        text,
+        text_tokens,
+        skipped_reason,
+        skipped_detail,
         slot.prompt_tokens,
         slot.response_tokens,
         slot.usage_source,
         slot.number,
         slot.started_at,
-        at,
+        event.timestamp,
     )
-    return replace(meeting, turns=(*meeting.turns, turn), slot=None)
 
 
-def _round_opened(meeting: Meeting, fact: RoundOpened, at: datetime) -> Meeting:
+def _remark_made(meeting: Meeting, fact: RemarkMade, event: MeetingEvent) -> dict[str, Any]:
+    version = Version(event.originator_version)
+    remark = Remark(version, meeting.round_num, fact.author, fact.text, fact.text_tokens)
+    return {"remarks": (*meeting.remarks, remark)}
+
+
+def _round_opened(meeting: Meeting, fact: RoundOpened, at: datetime) -> dict[str, Any]:
     if fact.round_num != meeting.round_num + 1:
         raise CorruptHistory(f"round {fact.round_num} cannot follow round {meeting.round_num}")
-    return replace(meeting, rounds=(*meeting.rounds, Round(fact.round_num, at)))
+    return {"rounds": (*meeting.rounds, Round(fact.round_num, at))}
 
 
-def _round_closed(meeting: Meeting, fact: RoundClosed) -> Meeting:
+def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
     if fact.round_num != meeting.round_num or meeting.rounds[-1].ending is not None:
         raise CorruptHistory(f"round {fact.round_num} is not open")
     closed = replace(meeting.rounds[-1], ending=fact.ending, cause=fact.cause)
-    return replace(meeting, rounds=(*meeting.rounds[:-1], closed), slot=None)
+    return {"rounds": (*meeting.rounds[:-1], closed), "slot": None}
 
 
-def _synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> Meeting:
+def _synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str, Any]:
     synthesis = Synthesis(fact.text, fact.agent_id, fact.degraded)
     if fact.agent_id is None:
-        return replace(meeting, synthesis=synthesis, slot=None)
+        return {"synthesis": synthesis, "slot": None}
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
     if fact.usage is None:
         raise CorruptHistory("a written synthesis has a usage")
     ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
-    return replace(meeting, synthesis=synthesis, slot=None, ledger=ledger)
+    return {"synthesis": synthesis, "slot": None, "ledger": ledger}
 
 
-def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> Meeting:
+def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
     slot = meeting.slot
-    return replace(
-        meeting,
-        epoch=fact.epoch,
-        adoptions=meeting.adoptions + 1,
-        slot=slot and replace(slot, clock_from=at),
-        synthesis_clock_from=None if meeting.synthesis_clock_from is None else at,
-    )
+    return {
+        "epoch": fact.epoch,
+        "adoptions": meeting.adoptions + 1,
+        "slot": slot and replace(slot, clock_from=at),
+        "synthesis_clock_from": None if meeting.synthesis_clock_from is None else at,
+    }
