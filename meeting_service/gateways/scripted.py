@@ -1,0 +1,232 @@
+"""A gateway without a model: deterministic replies, delays and faults, for demos and tests."""
+
+import re
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import assert_never
+
+import anyio
+from msgspec.structs import replace
+
+from meeting_core.tokens import estimate_tokens
+from meeting_core.vocabulary import Usage
+from meeting_service.gateways.script_file import (
+    Call,
+    FaultKind,
+    PlannedFault,
+    PlannedReply,
+    Script,
+    read_call,
+)
+from meeting_service.gateways.scripted_speech import (
+    chosen,
+    read_scene,
+    share,
+    synthesis_text,
+    turn_text,
+)
+from meeting_service.ports import (
+    ContextTooLong,
+    Empty,
+    GatewayFault,
+    GatewayReply,
+    GatewayRequest,
+    RateLimited,
+    Refused,
+    Rejected,
+    TimedOut,
+    Truncated,
+    Unavailable,
+)
+
+CHARACTERS_PER_TOKEN = 4
+RANDOM_KINDS: tuple[FaultKind, ...] = (
+    "rate_limited",
+    "unavailable",
+    "timed_out",
+    "truncated",
+    "empty",
+)
+_WORD = re.compile(r"\s*\S+\s*")
+
+
+class Scripted:
+    """A gateway that makes its replies up, or takes them from a script.
+
+    Made-up replies depend on the seed, the task and the brief only, so a restart repeats them.
+    Replies of the script that are for any call are taken in the order of calls, from the first
+    again after the last. Units: seconds, words. With `words_per_delta` 0 a reply comes in one
+    piece. `fault_probability` makes that share of all calls fail, chosen by seed and call key.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        script: Script | None = None,
+        faults: Sequence[PlannedFault] = (),
+        fault_probability: float = 0.0,
+        delay_seconds: float = 0.0,
+        chunk_delay_seconds: float = 0.0,
+        words_per_delta: int = 1,
+        reports_usage: bool = True,
+    ) -> None:
+        script = script or Script()
+        replies = script.planned_replies
+        self._seed = seed
+        self._replies = tuple(reply for reply in replies if not reply.is_for_any)
+        self._in_order = tuple(reply for reply in replies if reply.is_for_any)
+        self._taken = 0
+        self._faults = (*faults, *script.faults)
+        self._fault_probability = fault_probability
+        self._delay_seconds = delay_seconds
+        self._chunk_delay_seconds = chunk_delay_seconds
+        self._words_per_delta = words_per_delta
+        self._reports_usage = reports_usage
+
+    async def complete(
+        self, request: GatewayRequest, on_delta: Callable[[str], None]
+    ) -> GatewayReply:
+        """Make one call, telling `on_delta` the text as it comes.
+
+        Raises: a `GatewayFault`, and nothing else.
+        """
+        call = _call_of(request)
+        with anyio.move_on_after(request.timeout_seconds):
+            # Even without a delay: whoever cancels or watches the clock gets a chance.
+            await anyio.sleep(self._delay_seconds)
+            if (fault := self._fault_for(call, request)) is not None:
+                await self._fail(fault, call, request, on_delta)
+            reply = self._reply(call, request)
+            await self._speak(reply.text, on_delta)
+            return reply
+        raise TimedOut(f"scripted: no complete answer within {request.timeout_seconds:g} s")
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def _fault_for(self, call: Call, request: GatewayRequest) -> PlannedFault | None:
+        for fault in self._faults:
+            if fault.matches(call):
+                return fault
+        key = f"{self._seed}/fault/{request.call_key}"
+        if self._fault_probability and share(key) < self._fault_probability:
+            return PlannedFault(kind=chosen(RANDOM_KINDS, f"{key}/kind"))
+        return None
+
+    async def _fail(
+        self,
+        fault: PlannedFault,
+        call: Call,
+        request: GatewayRequest,
+        on_delta: Callable[[str], None],
+    ) -> None:
+        if fault.after_words:
+            words = _WORD.findall(self._made_up(call, request))
+            await self._speak("".join(words[: fault.after_words]), on_delta)
+        if fault.kind == "stalled":
+            await anyio.sleep_forever()
+        raise _class_of(fault.kind)(
+            f"scripted: {fault.kind.replace('_', ' ')}, as planned for {_named(call)}",
+            retry_after_seconds=fault.retry_after_seconds,
+            usage=fault.usage if self._reports_usage else None,
+            reached=fault.reached,
+        )
+
+    def _reply(self, call: Call, request: GatewayRequest) -> GatewayReply:
+        planned = self._planned(call)
+        if planned is None:
+            planned = PlannedReply(text=self._made_up(call, request))
+        text, finish_reason = planned.text, planned.finish_reason
+        if not planned.ignores_cap:
+            text = _within(text, request.output_tokens)
+            finish_reason = finish_reason if text == planned.text else "length"
+        if not text.strip():
+            raise Empty(f"scripted: an empty reply, as planned for {_named(call)}")
+        usage = self._usage(planned, text, request) if self._reports_usage else None
+        return GatewayReply(text, finish_reason, request.model or "scripted", usage)
+
+    def _planned(self, call: Call) -> PlannedReply | None:
+        for reply in self._replies:
+            if reply.matches(call):
+                return reply
+        if not self._in_order:
+            return None
+        self._taken += 1
+        return self._in_order[(self._taken - 1) % len(self._in_order)]
+
+    def _made_up(self, call: Call, request: GatewayRequest) -> str:
+        scene = read_scene(request.messages, call.agent, call.round_num)
+        match call.task:
+            case "turn":
+                return turn_text(scene, self._seed, f"round-{call.round_num}-{call.agent}")
+            case "synthesis":
+                return synthesis_text(scene, self._seed, request.output_tokens)
+            case _:
+                assert_never(call.task)
+
+    def _usage(self, planned: PlannedReply, text: str, request: GatewayRequest) -> Usage:
+        prompt, completion = planned.prompt_tokens, planned.completion_tokens
+        if prompt is None:
+            characters = sum(len(message.content) for message in request.messages)
+            prompt = max(1, characters // CHARACTERS_PER_TOKEN)
+        if completion is None:
+            completion = max(1, ceil(len(text) / CHARACTERS_PER_TOKEN))
+            if not planned.ignores_cap:
+                completion = min(completion, request.output_tokens)
+        return Usage(prompt, completion, "reported")
+
+    async def _speak(self, text: str, on_delta: Callable[[str], None]) -> None:
+        size = self._words_per_delta
+        if not size:
+            on_delta(text)
+            return
+        words = _WORD.findall(text) or [text]
+        for start in range(0, len(words), size):
+            if start and self._chunk_delay_seconds:
+                await anyio.sleep(self._chunk_delay_seconds)
+            on_delta("".join(words[start : start + size]))
+
+
+def _within(text: str, output_tokens: int) -> str:
+    """Cut a text where a model would run into its cap, between words if it can be."""
+    while (tokens := estimate_tokens(text)) > output_tokens and len(text) > 1:
+        kept = text[: len(text) * output_tokens // tokens]
+        text = kept[: max(kept.rfind(" "), 0)] or kept[:-1] or text[:1]
+    return text
+
+
+def _call_of(request: GatewayRequest) -> Call:
+    call = read_call(request)
+    if call.task == "turn":
+        return call
+    # Only the brief tells who writes the minutes.
+    return replace(call, agent=read_scene(request.messages, "", 0).speaker.agent_id)
+
+
+def _named(call: Call) -> str:
+    if call.task == "synthesis":
+        return f"{call.agent} in the synthesis, attempt {call.attempt}"
+    return f"{call.agent or 'nobody'} in round {call.round_num}, attempt {call.attempt}"
+
+
+def _class_of(kind: FaultKind) -> type[GatewayFault]:
+    match kind:
+        case "rate_limited":
+            return RateLimited
+        case "unavailable":
+            return Unavailable
+        case "timed_out" | "stalled":
+            return TimedOut
+        case "context_too_long":
+            return ContextTooLong
+        case "refused":
+            return Refused
+        case "rejected":
+            return Rejected
+        case "truncated":
+            return Truncated
+        case "empty":
+            return Empty
+        case _:
+            assert_never(kind)
