@@ -1,15 +1,17 @@
 """The service's settings: defaults, then `meetings.toml`, then the environment, then flags."""
 
 from meeting_service.settings.described import SettingDescription, describe_settings
+from meeting_service.settings.gateways import (
+    GatewaySettings,
+    OpenAICompatibleGateway,
+    ScriptedGateway,
+    Secret,
+)
 from meeting_service.settings.loading import load_settings
 from meeting_service.settings.shape import (
     DEFAULT_FILE,
     AgentSettings,
     DatabaseUrl,
-    GatewaySettings,
-    OpenAICompatibleGateway,
-    ScriptedGateway,
-    Secret,
     Settings,
     SettingsError,
 )

@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from meeting_core.configuration import Limits
-from meeting_service.settings.shape import (
+from meeting_service.settings.gateways import (
     GatewaySettings,
     OpenAICompatibleGateway,
     ScriptedGateway,
     Secret,
-    Settings,
-    SettingsError,
 )
+from meeting_service.settings.shape import Settings, SettingsError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

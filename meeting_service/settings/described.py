@@ -9,8 +9,9 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
 from meeting_core.configuration import Limits
+from meeting_service.settings.gateways import GATEWAY_KINDS
 from meeting_service.settings.loading import ENVIRONMENT_PREFIX, SCALARS
-from meeting_service.settings.shape import GATEWAY_KINDS, AgentSettings
+from meeting_service.settings.shape import AgentSettings
 
 
 class SettingDescription(Struct, frozen=True):

@@ -13,13 +13,11 @@ from msgspec.structs import FieldInfo, fields
 
 from meeting_core.configuration import Limits
 from meeting_service.settings.checks import check_settings, with_api_keys
+from meeting_service.settings.gateways import GATEWAY_KINDS, GatewaySettings, Secret
 from meeting_service.settings.shape import (
     DEFAULT_FILE,
-    GATEWAY_KINDS,
     AgentSettings,
     DatabaseUrl,
-    GatewaySettings,
-    Secret,
     Settings,
     SettingsError,
 )

@@ -1,30 +1,28 @@
-"""What can be set: every setting with its type, default, bounds and meaning, in one place."""
+"""What can be set: every setting with its type, default, bounds and meaning."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from meeting_core.configuration import Limits
-from meeting_core.vocabulary import FaultClass, Participant
+from meeting_core.vocabulary import Participant
+from meeting_service.settings.gateways import (
+    Count,
+    Delay,
+    GatewaySettings,
+    ScriptedGateway,
+    Seconds,
+)
 
 DEFAULT_FILE = Path("meetings.toml")
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one line that says where, what and what to do."""
-
-
-class Secret(str):
-    """A text that never shows in a `repr`, and so in no traceback and no log of settings."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
 
 
 class DatabaseUrl(str):
@@ -44,69 +42,6 @@ class DatabaseUrl(str):
 
     def __repr__(self) -> str:
         return repr(self.redacted)
-
-
-# A day is the longest wait that still means something; it also keeps infinity out.
-Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
-Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
-
-
-class ScriptedGateway(Struct, frozen=True, kw_only=True):
-    """Deterministic replies without any network, for trying things out and for tests."""
-
-    kind: ClassVar[str] = "scripted"
-    seed: Annotated[int, Meta(description="Chooses the replies; the same seed, the same text.")] = 0
-    replies_file: Annotated[
-        Path | None, Meta(description="JSON file with the replies, instead of made-up ones.")
-    ] = None
-    delay_seconds: Annotated[Delay, Meta(description="Wait before each reply begins.")] = 0.0
-    chunk_delay_seconds: Annotated[
-        Delay, Meta(description="Wait before each piece of a reply.")
-    ] = 0.0
-    faults: Annotated[
-        Mapping[str, FaultClass],
-        Meta(
-            description="Calls that fail, and how: `round-1-dev` for every attempt of that turn, "
-            "`round-1-dev/1` for its first one, `synthesis` for the closing call."
-        ),
-    ] = {}
-    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
-
-
-class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
-    """A server that speaks OpenAI's chat completions."""
-
-    kind: ClassVar[str] = "openai_compatible"
-    base_url: Annotated[str, Meta(description="Address up to and without `/chat/completions`.")]
-    api_key_env: Annotated[
-        str | None, Meta(description="Environment variable that holds the API key.")
-    ] = None
-    api_key_file: Annotated[
-        Path | None, Meta(description="File that holds the API key, if no variable does.")
-    ] = None
-    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
-    max_tokens_field: Annotated[
-        Literal["max_tokens", "max_completion_tokens"],
-        Meta(description="Name under which the server takes the output cap."),
-    ] = "max_completion_tokens"
-    stream_options: Annotated[
-        bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
-    ] = True
-    extra_body: Annotated[
-        Mapping[str, Any], Meta(description="Fields added to every request's body.")
-    ] = {}
-    headers: Annotated[
-        Mapping[str, Secret], Meta(description="Headers added to every request.")
-    ] = {}
-    api_key: Secret | None = None
-    """Never read from the file: filled from `api_key_env` or `api_key_file`."""
-
-
-GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway
-GATEWAY_KINDS: dict[str, type[GatewaySettings]] = {
-    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway)
-}
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,107 @@
+"""What can be set for a gateway, one struct for each kind."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from meeting_core.vocabulary import FaultClass
+
+# A day is the longest wait that still means something; it also keeps infinity out.
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+
+class Secret(str):
+    """A text that never shows in a `repr`, and so in no traceback and no log of settings."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class ScriptedGateway(Struct, frozen=True, kw_only=True):
+    """Deterministic replies without any network, for trying things out and for tests."""
+
+    kind: ClassVar[str] = "scripted"
+    seed: Annotated[int, Meta(description="Chooses the replies; the same seed, the same text.")] = 0
+    replies_file: Annotated[
+        Path | None,
+        Meta(description="TOML or JSON file with replies and faults; else replies are made up."),
+    ] = None
+    delay_seconds: Annotated[Delay, Meta(description="Wait before each reply begins.")] = 0.0
+    chunk_delay_seconds: Annotated[
+        Delay, Meta(description="Wait before each piece of a reply.")
+    ] = 0.0
+    faults: Annotated[
+        Mapping[str, FaultClass],
+        Meta(
+            description="Calls that fail, and how: `round-1-dev` for every attempt of that turn, "
+            "`round-1-dev/1` for its first one, `synthesis` for the closing call."
+        ),
+    ] = {}
+    fault_probability: Annotated[
+        float, Meta(description="Share of all calls that fail, chosen by the seed.", ge=0, le=1)
+    ] = 0.0
+    words_per_delta: Annotated[
+        int, Meta(description="Words in each piece of a reply; 0 sends it whole.", ge=0)
+    ] = 1
+    reports_usage: Annotated[
+        bool, Meta(description="Whether replies tell how many tokens they took.")
+    ] = True
+    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
+
+
+class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
+    """A server that speaks OpenAI's chat completions."""
+
+    kind: ClassVar[str] = "openai_compatible"
+    base_url: Annotated[
+        str, Meta(description="Address of the server, without `/chat/completions`.")
+    ]
+    api_key_env: Annotated[
+        str | None, Meta(description="Environment variable that holds the API key.")
+    ] = None
+    api_key_file: Annotated[
+        Path | None, Meta(description="File that holds the API key, if no variable does.")
+    ] = None
+    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
+    max_tokens_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        Meta(description="Name under which the server takes the output cap."),
+    ] = "max_completion_tokens"
+    stream_options: Annotated[
+        bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
+    ] = True
+    extra_body: Annotated[
+        Mapping[str, Any], Meta(description="Fields added to every request's body.")
+    ] = {}
+    headers: Annotated[
+        Mapping[str, Secret], Meta(description="Headers added to every request.")
+    ] = {}
+    call_key_in_metadata: Annotated[
+        bool, Meta(description="Whether to send the attempt's name in `metadata.call_key`.")
+    ] = False
+    connect_timeout_seconds: Annotated[
+        Seconds, Meta(description="How long connecting may take.")
+    ] = 10.0
+    first_token_timeout_seconds: Annotated[
+        Seconds | None,
+        Meta(description="Wait for the first token; left out, only the turn's time counts."),
+    ] = None
+    idle_timeout_seconds: Annotated[
+        Seconds | None,
+        Meta(description="Longest silence in an answer; left out, only the turn's time counts."),
+    ] = None
+    max_connections: Annotated[Count, Meta(description="Connections open at once.")] = 256
+    api_key: Secret | None = None
+    """Never read from the file: filled from `api_key_env` or `api_key_file`."""
+
+
+GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway
+GATEWAY_KINDS: dict[str, type[GatewaySettings]] = {
+    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway)
+}
