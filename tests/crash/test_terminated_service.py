@@ -4,9 +4,8 @@ import anyio
 import httpx
 import pytest
 
-from tests.crash.test_killed_service import World, assert_sound, world
+from tests.crash.world import World, assert_sound
 
-__all__ = ["world"]
 pytestmark = pytest.mark.anyio
 
 MEETINGS = 20
