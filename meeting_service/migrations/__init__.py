@@ -1,0 +1,1 @@
+"""The database schema, as alembic migrations; `store.schema` runs them."""

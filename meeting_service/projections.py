@@ -1,0 +1,60 @@
+"""Read models: the rows that lists and reports show, as pure functions of a meeting."""
+
+from meeting_core.meeting import Meeting, Turn
+from meeting_service.ports import ReadModels, SummaryRow, TurnRow
+
+
+def summary_of(meeting: Meeting) -> SummaryRow:
+    """Say what a list shows of the meeting."""
+    config = meeting.config
+    return SummaryRow(
+        meeting_id=meeting.id,
+        title=config.title,
+        goal=config.goal,
+        state=meeting.state,
+        is_live=not meeting.has_ended,
+        participant_names=tuple(participant.name for participant in config.participants),
+        num_rounds=config.num_rounds,
+        room_id=config.room_id,
+        project_id=config.project_id,
+        parent_meeting_id=config.parent_meeting_id,
+        output_path=meeting.output_path,
+        created_at=meeting.convened_at,
+        ended_at=meeting.ended_at,
+    )
+
+
+def turn_rows(meeting: Meeting, first: int = 0) -> tuple[TurnRow, ...]:
+    """Say what reports show of the meeting's ended turns, from the `first`, counted from 0, on."""
+    return tuple(_turn_row(meeting, turn) for turn in meeting.turns[first:])
+
+
+def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
+    """Give the rows that differ between two states of one meeting.
+
+    Invariant: an ended turn never changes, so only turns that ended in between have rows.
+    """
+    summary = summary_of(after)
+    if before is None:
+        return ReadModels(summary, turn_rows(after))
+    return ReadModels(
+        None if summary == summary_of(before) else summary,
+        turn_rows(after, len(before.turns)),
+    )
+
+
+def _turn_row(meeting: Meeting, turn: Turn) -> TurnRow:
+    seats = meeting.config.participants
+    return TurnRow(
+        meeting_id=meeting.id,
+        round_num=turn.round_num,
+        turn_index=next(i for i, seat in enumerate(seats) if seat.agent_id == turn.agent_id),
+        agent_id=turn.agent_id,
+        skipped_reason=turn.skipped_reason,
+        prompt_tokens=turn.prompt_tokens,
+        response_tokens=turn.response_tokens,
+        usage_source=turn.usage_source,
+        attempts=turn.attempts,
+        started_at=turn.started_at,
+        ended_at=turn.ended_at,
+    )

@@ -1,0 +1,1 @@
+"""Where meetings are kept: a recorder on PostgreSQL, and its twin in memory."""

@@ -1,0 +1,103 @@
+"""The one statement that writes: a batch of appends as its arguments, its answer as outcomes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from eventsourcing.persistence import IntegrityError
+
+from meeting_service.ports import Fenced, RoomTaken, VersionConflict
+from meeting_service.store.group_commit import Append, Commit
+from meeting_service.store.persistence_errors import library_errors
+from meeting_service.store.queries import QUERIES
+
+# The plans must not depend on how small the tables were when they were made: a connection that
+# first appended to an empty table would go on reading all of it for ever.
+SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+"""Server settings for the connection that appends."""
+
+
+async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Commit:
+    """Prepare the statement; the result commits batches, one round trip each."""
+    statement = await connection.prepare(QUERIES["append"])
+
+    async def commit(batch: Sequence[Append]) -> None:
+        with library_errors():
+            try:
+                answer = await statement.fetchrow(*arguments(batch), timeout=timeout_seconds)
+            except TimeoutError:
+                connection.terminate()  # whatever is wrong with it, the next ones shall not wait
+                raise
+            except asyncpg.UniqueViolationError as error:
+                # Within one append, or by a writer that does not take our lock.
+                if error.constraint_name == "meetings_events_pkey":
+                    raise VersionConflict(str(error)) from error
+                raise
+        assert answer is not None
+        settle(batch, *answer)
+
+    return commit
+
+
+def arguments(batch: Sequence[Append]) -> tuple[Any, ...]:
+    """Lay a batch out as arrays: one element an append, then one an event; then rows as JSON."""
+    meetings, topics, versions, states = [], [], [], []
+    for append in batch:
+        for event in append.events:
+            meetings.append(event.originator_id)
+            versions.append(event.originator_version)
+            topics.append(event.topic)
+            states.append(event.state)
+    return (
+        [append.meeting_id for append in batch],
+        [append.events[0].originator_version for append in batch],
+        [append.epoch for append in batch],
+        _unless_all_none([append.lease_owner for append in batch]),
+        meetings,
+        versions,
+        topics,
+        states,
+        _array([append.summary_json for append in batch if append.summary_json]),
+        _array([append.turns_json for append in batch if append.turns_json]),
+        [append.meeting_id for append in batch if append.ended] or None,
+    )
+
+
+def settle(
+    batch: Sequence[Append],
+    refused: Sequence[UUID] | None,
+    reasons: Sequence[str] | None,
+    holders: Sequence[UUID | None] | None,
+    positions: Sequence[int] | None,
+) -> None:
+    """Tell every append of a committed batch what became of it."""
+    given: Iterator[int] = iter(positions or ())
+    refusals = dict(zip(refused or (), zip(reasons or (), holders or (), strict=True), strict=True))
+    for append in batch:
+        if append.meeting_id in refusals:
+            append.refuse(_refusal(append, *refusals[append.meeting_id]))
+        else:
+            append.accept(list(islice(given, len(append.events))))
+
+
+def _refusal(append: Append, reason: str, holder: UUID | None) -> IntegrityError:
+    match reason:
+        case "conflict":
+            version = append.events[0].originator_version
+            return VersionConflict(f"meeting {append.meeting_id} has a version {version} already")
+        case "fenced":
+            return Fenced(f"epoch {append.epoch} of meeting {append.meeting_id} is over")
+        case "room" if append.room_id is not None and holder is not None:
+            return RoomTaken(append.room_id, holder)
+        case _:
+            raise AssertionError(f"the database refused an append for {reason!r}")
+
+
+def _array(rows: Sequence[str]) -> str | None:
+    return f"[{','.join(rows)}]" if rows else None
+
+
+def _unless_all_none(owners: list[str | None]) -> list[str | None] | None:
+    return owners if any(owner is not None for owner in owners) else None

@@ -1,0 +1,203 @@
+"""Committing the appends of many meetings together, each accepted or refused by itself.
+
+One task takes whatever is queued, sends it as one transaction, and takes what has come meanwhile.
+Nothing ever waits for company: a meeting alone has the latency of one round trip.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+from uuid import UUID
+
+from anyio import CancelScope
+from eventsourcing.persistence import (
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    StoredEvent,
+)
+
+from meeting_core.vocabulary import MeetingId
+from meeting_service.ports import ReadModels
+from meeting_service.store.rows import rows_json
+
+MOST_APPENDS = 256
+MOST_BYTES = 4_000_000
+
+NOT_OPEN = "the store is not open"
+CLOSED = "the store is closed"
+
+
+class Append:
+    """One meeting's events and rows, waiting to be committed.
+
+    Shape: `summary_json` and `turns_json` are the rows without the array's brackets.
+    """
+
+    __slots__ = (
+        "ended",
+        "epoch",
+        "events",
+        "lease_owner",
+        "meeting_id",
+        "outcome",
+        "room_id",
+        "size",
+        "summary_json",
+        "turns_json",
+    )
+
+    def __init__(
+        self,
+        stored_events: Sequence[StoredEvent],
+        epoch: int | None,
+        lease_owner: str | None,
+        read_models: ReadModels,
+    ) -> None:
+        summary, turns = read_models.summary, read_models.turns
+        self.meeting_id = _only_meeting(stored_events)
+        self.events = stored_events
+        self.epoch = epoch
+        self.lease_owner = lease_owner
+        self.room_id = summary.room_id if summary else None
+        self.ended = summary is not None and not summary.is_live
+        self.summary_json = rows_json((summary,))[1:-1] if summary else ""
+        self.turns_json = rows_json(turns)[1:-1] if turns else ""
+        self.size = sum(len(event.state) for event in stored_events)
+        self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    def accept(self, positions: list[int]) -> None:
+        """Tell the caller where its events are."""
+        if not self.outcome.done():
+            self.outcome.set_result(positions)
+
+    def refuse(self, error: Exception) -> None:
+        """Tell the caller what went wrong."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+            self.outcome.exception()  # nobody looks when the caller is gone
+
+
+Commit: TypeAlias = Callable[[Sequence[Append]], Awaitable[None]]
+"""Commits a batch and settles each of its appends.
+
+Raises: `OperationalError` or `InterfaceError` when the outcome is unknown or the database did not
+want it now, any other error when one of the batch must be to blame and nothing was stored.
+"""
+
+
+class GroupCommit:
+    """The queue of appends.
+
+    Invariant: a batch holds at most one append of a meeting and at most one of a room; appends of
+    one meeting are committed in the order they came.
+    """
+
+    def __init__(self) -> None:
+        self._queue: deque[Append] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._closing = False
+        self.away = NOT_OPEN
+        """Why appends are turned away at present; empty when they are taken."""
+
+    async def append(self, append: Append) -> list[int]:
+        """Have an append committed; return its positions.
+
+        It is committed even if the caller is cancelled meanwhile.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken`, or another `PersistenceError`.
+        """
+        if self.away:
+            raise OperationalError(self.away)
+        self._queue.append(append)
+        self.wake()
+        with CancelScope(shield=True):
+            await append.outcome
+        return append.outcome.result()
+
+    def wake(self) -> None:
+        """Have the queue, and the connection, looked at again."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def close(self) -> None:
+        """Take no more appends; `serve` returns when those queued are committed."""
+        self._closing = True
+        self.away = CLOSED
+        self.wake()
+
+    async def serve(self, commit: Commit, is_lost: Callable[[], bool]) -> None:
+        """Commit what comes until closed or until the connection is lost.
+
+        Raises: `OperationalError` once the connection is lost. Whatever is queued has failed
+        then, and so does what comes until `serve` runs again.
+        """
+        self.away = CLOSED if self._closing else ""
+        try:
+            while not is_lost():
+                if self._queue:
+                    await _settle(_take(self._queue), commit)
+                elif self._closing:
+                    return
+                else:
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await self._wake
+            raise OperationalError("the database is away: the connection was lost")
+        finally:
+            self._turn_away(CLOSED if self._closing else "the database is away: reconnecting")
+
+    def _turn_away(self, reason: str) -> None:
+        self.away = reason
+        while self._queue:
+            self._queue.popleft().refuse(OperationalError(reason))
+
+
+async def _settle(batch: Sequence[Append], commit: Commit) -> None:
+    try:
+        await commit(batch)
+    except (OperationalError, InterfaceError) as error:
+        for append in batch:
+            append.refuse(type(error)(*error.args))
+    except asyncio.CancelledError:
+        for append in batch:
+            append.refuse(OperationalError("the store was shut during the append"))
+        raise
+    except Exception as error:
+        # Nothing of the batch was stored, and one of it is to blame: find out which.
+        if len(batch) == 1:
+            batch[0].refuse(error)
+        else:
+            for append in batch:
+                await _settle([append], commit)
+
+
+def _take(queue: deque[Append]) -> list[Append]:
+    if len(queue) == 1:
+        return [queue.popleft()]
+    batch: list[Append] = []
+    kept_back: list[Append] = []
+    meetings: set[MeetingId] = set()
+    rooms: set[str] = set()
+    size = 0
+    while queue and len(batch) < MOST_APPENDS and size < MOST_BYTES:
+        append = queue.popleft()
+        if append.meeting_id in meetings or append.room_id in rooms:
+            kept_back.append(append)
+        else:
+            batch.append(append)
+            size += append.size
+        meetings.add(append.meeting_id)
+        if append.room_id is not None:
+            rooms.add(append.room_id)
+    queue.extendleft(reversed(kept_back))
+    return batch
+
+
+def _only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
+    meeting_id = stored_events[0].originator_id
+    if not isinstance(meeting_id, UUID):
+        raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")
+    for event in stored_events:
+        if event.originator_id != meeting_id:
+            raise ProgrammingError("an append holds the events of one meeting only")
+    return meeting_id

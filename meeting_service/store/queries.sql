@@ -1,0 +1,128 @@
+-- Every statement the store sends, by name: a line of two dashes, the name and a colon, then what
+-- it does. Optional arguments are null when not given; none of them costs an index.
+
+-- append:
+-- Append events of several meetings, each append by itself accepted or refused.
+SELECT refused, reasons, holders, positions
+FROM meetings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- select_events:
+-- Read one meeting's events, oldest first: after version $2, up to version $3, at most $4.
+SELECT originator_version, topic, state
+FROM meetings_events
+WHERE originator_id = $1
+    AND originator_version > coalesce($2::bigint, -9223372036854775808)
+    AND originator_version <= coalesce($3::bigint, 9223372036854775807)
+ORDER BY originator_version
+LIMIT $4::bigint;
+
+-- select_events_newest_first:
+-- The same, newest first.
+SELECT originator_version, topic, state
+FROM meetings_events
+WHERE originator_id = $1
+    AND originator_version > coalesce($2::bigint, -9223372036854775808)
+    AND originator_version <= coalesce($3::bigint, 9223372036854775807)
+ORDER BY originator_version DESC
+LIMIT $4::bigint;
+
+-- select_notifications:
+-- Read all meetings' events in commit order: from position $1 to $2, of the topics $3, at most $4.
+SELECT notification_id, originator_id, originator_version, topic, state
+FROM meetings_events
+WHERE notification_id >= coalesce($1::bigint, -9223372036854775808)
+    AND notification_id <= coalesce($2::bigint, 9223372036854775807)
+    AND ($3::text[] IS NULL OR topic = ANY ($3::text[]))
+ORDER BY notification_id
+LIMIT $4::bigint;
+
+-- max_notification_id:
+-- Read the newest position.
+SELECT max(notification_id) FROM meetings_events;
+
+-- select_summaries:
+-- List meetings, newest first, each row with the number of all that match; with no row on the
+-- page there is one, all null but for that number. $1 created after, $2 room, $3 project, $4 state,
+-- $5 and $6 the last row of the page before, $7 at most, $8 skipped.
+WITH matching AS NOT MATERIALIZED (
+    SELECT * FROM meetings_summaries
+    WHERE created_at >= coalesce($1::timestamptz, '-infinity')
+        AND ($2::text IS NULL OR room_id = $2::text)
+        AND ($3::text IS NULL OR project_id = $3::text)
+        AND ($4::text IS NULL OR state = $4::text)
+)
+SELECT matches.total, page.*
+FROM (SELECT count(*) AS total FROM matching) matches
+LEFT JOIN (
+    SELECT * FROM matching
+    WHERE (created_at, meeting_id) < (
+        coalesce($5::timestamptz, 'infinity'),
+        coalesce($6::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    ORDER BY created_at DESC, meeting_id DESC
+    LIMIT $7::bigint OFFSET $8::bigint
+) page ON true
+ORDER BY page.created_at DESC, page.meeting_id DESC;
+
+-- count_live:
+-- Count the meetings that have not ended.
+SELECT count(*) FROM meetings_summaries WHERE is_live;
+
+-- claim_leases:
+-- Give the owner $1 at most $3 leases of live meetings whose owner is gone, for $2 seconds.
+SELECT meeting_id, owner, epoch, claims, previous_owner FROM meetings_claim($1, $2, $3);
+
+-- renew_leases:
+-- Let the owner $1 live for another $2 seconds.
+SELECT meetings_renew($1, $2);
+
+-- release_leases:
+-- Let others claim what the owner $1 holds.
+SELECT meetings_release($1);
+
+-- ping:
+-- Find out whether the database answers.
+SELECT 1;
+
+-- lock_appends:
+-- Keep every other writer of the store out until the transaction ends.
+SELECT pg_advisory_xact_lock(7882818273441376115);
+
+-- select_meeting_ids:
+-- Name every meeting that has an event or a row of a read model, after $1, at most $2.
+SELECT meeting_id FROM (
+    SELECT originator_id AS meeting_id FROM meetings_events
+    UNION
+    SELECT meeting_id FROM meetings_summaries
+    UNION
+    SELECT meeting_id FROM meetings_turns
+) known
+WHERE $1::uuid IS NULL OR meeting_id > $1::uuid
+ORDER BY meeting_id
+LIMIT $2::bigint;
+
+-- select_summary:
+-- Read one meeting's row in the list.
+SELECT * FROM meetings_summaries WHERE meeting_id = $1;
+
+-- select_turns:
+-- Read one meeting's turns in order.
+SELECT * FROM meetings_turns WHERE meeting_id = $1 ORDER BY round_num, turn_index;
+
+-- delete_summary:
+-- Forget one meeting's row in the list.
+DELETE FROM meetings_summaries WHERE meeting_id = $1;
+
+-- delete_turns:
+-- Forget one meeting's turns.
+DELETE FROM meetings_turns WHERE meeting_id = $1;
+
+-- insert_summary:
+-- Write one meeting's row in the list, from JSON.
+INSERT INTO meetings_summaries
+SELECT * FROM json_populate_recordset(NULL::meetings_summaries, $1::json);
+
+-- insert_turns:
+-- Write turns, from JSON.
+INSERT INTO meetings_turns
+SELECT * FROM json_populate_recordset(NULL::meetings_turns, $1::json);

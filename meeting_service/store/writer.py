@@ -1,0 +1,101 @@
+"""The connection that appends and listens, and its way back when it is lost."""
+
+import asyncio
+import logging
+
+import asyncpg
+import stamina
+from eventsourcing.persistence import OperationalError
+
+from meeting_service.store import append_statement
+from meeting_service.store.doorbell import Doorbell
+from meeting_service.store.group_commit import Append, Commit, GroupCommit
+from meeting_service.store.persistence_errors import DRIVER_ERRORS, library_errors
+
+logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """Appends over one connection of its own, which rings the bell too.
+
+    One connection for both, because the bell for our own commits then costs no message more.
+    While it is lost appends fail at once, and it is sought again in the background.
+    """
+
+    def __init__(self, dsn: str, doorbell: Doorbell, timeout_seconds: float) -> None:
+        self._dsn = dsn
+        self._doorbell = doorbell
+        self._timeout_seconds = timeout_seconds
+        self._group = GroupCommit()
+        self._connection: asyncpg.Connection | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, and commit from now on.
+
+        Raises: `OperationalError` when the database is away, `ProgrammingError` when its schema
+        is not ours.
+        """
+        with library_errors():
+            commit = await self._connect()
+        self._serving = asyncio.create_task(self._serve(commit), name="group commit")
+
+    def check(self) -> None:
+        """Return if appends are taken.
+
+        Raises: `OperationalError`.
+        """
+        if self._group.away:
+            raise OperationalError(self._group.away)
+
+    async def append(self, append: Append) -> list[int]:
+        """Have an append committed; see `GroupCommit.append`."""
+        return await self._group.append(append)
+
+    async def aclose(self) -> None:
+        """Commit what is queued, then disconnect."""
+        self._group.close()
+        if self._serving is not None and self._connection is not None:
+            await asyncio.wait([self._serving], timeout=self._timeout_seconds)
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+        if self._connection is not None:
+            self._connection.terminate()
+
+    async def _serve(self, commit: Commit) -> None:
+        while True:
+            try:
+                await self._group.serve(commit, self._is_lost)
+            except OperationalError as error:
+                logger.warning("%s", error)
+            else:
+                return
+            commit = await self._connect_again()
+            self._doorbell.ring()  # for what was appended while nobody listened
+
+    async def _connect_again(self) -> Commit:
+        self._connection = None
+        async for attempt in stamina.retry_context(
+            on=DRIVER_ERRORS, attempts=None, timeout=None, wait_initial=0.05, wait_max=1.0
+        ):
+            with attempt:
+                return await self._connect()
+        raise AssertionError("it never gives up")
+
+    async def _connect(self) -> Commit:
+        connection = await asyncpg.connect(
+            self._dsn, timeout=self._timeout_seconds, server_settings=append_statement.SETTINGS
+        )
+        try:
+            connection.add_termination_listener(lambda _: self._group.wake())
+            await self._doorbell.hang_on(connection)
+            commit = await append_statement.prepare(connection, self._timeout_seconds)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._connection = connection
+        return commit
+
+    def _is_lost(self) -> bool:
+        return self._connection is None or self._connection.is_closed()
