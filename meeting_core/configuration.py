@@ -116,7 +116,11 @@ def _text_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
             yield from _text(field, ident, limits.max_title_characters, one_line=True)
             if not ident.strip():
                 yield Problem(field, "must not be empty; leave it out instead")
-    yield from _text("document_context", config.document_context, limits.max_document_characters)
+    for field, text in (
+        ("document_context", config.document_context),
+        ("parent_minutes", config.parent_minutes),
+    ):
+        yield from _text(field, text, limits.max_document_characters)
 
 
 def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
