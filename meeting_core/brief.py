@@ -176,8 +176,11 @@ def shortened(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Make a text unable to open or close one of the marks that quote it."""
-    return _MARKS.sub("&lt;", text) if "<" in text else text
+    """Make a text unable to open or close one of the marks that quote it.
+
+    Invariant: the text costs as many tokens as before, whatever it holds.
+    """
+    return _MARKS.sub("[", text) if "<" in text else text
 
 
 def _entries(meeting: Meeting, before: Version | None) -> list[Turn | Remark]:
@@ -267,10 +270,10 @@ def _opening_text(config: Configuration) -> str:
         f"- {seat.name} ({seat.agent_id}){': ' + seat.role if seat.role else ''}"
         for seat in config.participants
     )
-    parts = [f"# {config.title}"]
+    parts = [f"# {quoted(config.title)}"]
     if config.goal:
         parts.append(f"Goal of the meeting:\n{quoted(config.goal)}")
-    parts.append(f"Participants, in speaking order:\n{seats}")
+    parts.append(f"Participants, in speaking order:\n{quoted(seats)}")
     if config.document_context:
         parts.append(f"<document>\n{quoted(config.document_context)}\n</document>")
     if config.parent_minutes:
@@ -282,7 +285,7 @@ def _closing_text(config: Configuration, task: Task, participant: Participant) -
     match task:
         case TurnTask():
             topic = config.round_topics[task.round_num - 1]
-            return (
+            return quoted(
                 f"Round {task.round_num} of {config.num_rounds}. Topic: {topic}\n"
                 f"It is your turn, {participant.name}."
             )

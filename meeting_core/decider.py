@@ -16,6 +16,7 @@ from meeting_core.attempts import (
     unwritten,
 )
 from meeting_core.brief import fixed_tokens
+from meeting_core.budget import synthesis_share
 from meeting_core.commands import (
     AbandonAttempt,
     AcceptReply,
@@ -35,10 +36,7 @@ from meeting_core.commands import (
     StartAttempt,
     StartSynthesis,
 )
-from meeting_core.configuration import (
-    Configuration,
-    checked,
-)
+from meeting_core.configuration import SMALLEST_USEFUL_CAP, Configuration, checked
 from meeting_core.errors import (
     AlreadyConvened,
     InvalidConfiguration,
@@ -147,11 +145,19 @@ def _fitted(config: Configuration) -> Configuration:
         )
         raise InvalidConfiguration((Problem("context_tokens", detail),))
     room = config.context_tokens - needed
-    return replace(
+    fitted = replace(
         config,
         document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE)),
         parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE)),
     )
+    least = synthesis_share(config) + fixed_tokens(fitted) + SMALLEST_USEFUL_CAP
+    if config.meeting_tokens is not None and config.meeting_tokens < least:
+        detail = (
+            f"is {config.meeting_tokens}; the synthesis's share and one short turn, with what "
+            f"every brief holds, take {least}"
+        )
+        raise InvalidConfiguration((Problem("meeting_tokens", detail),))
+    return fitted
 
 
 def _open_round(meeting: Meeting, command: OpenRound) -> tuple[Fact, ...]:
@@ -226,4 +232,5 @@ def _make_remark(meeting: Meeting, command: MakeRemark) -> tuple[Fact, ...]:
             problems.append(Problem(field, detail))
     if problems:
         raise InvalidConfiguration(tuple(problems))
-    return (RemarkMade(command.author, command.text, estimate_tokens(command.text)),)
+    text = command.text.strip()
+    return (RemarkMade(command.author, text, estimate_tokens(text)),)

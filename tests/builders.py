@@ -1,0 +1,234 @@
+"""Facts and configurations with defaults, so that a test shows only what matters to it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from meeting_core import (
+    Configuration,
+    Fact,
+    Meeting,
+    MeetingEvent,
+    Outcome,
+    Participant,
+    Usage,
+    build_brief,
+    fold,
+)
+from meeting_core.events import (
+    AttemptAbandoned,
+    AttemptFailed,
+    AttemptStarted,
+    Completed,
+    Convened,
+    RoundClosed,
+    RoundOpened,
+    SynthesisCompleted,
+    SynthesisStarted,
+    TurnCompleted,
+    TurnSkipped,
+)
+from meeting_core.vocabulary import (
+    AbandonCause,
+    EndCause,
+    FaultClass,
+    Manifest,
+    Reservation,
+    RoundEnding,
+    SkipReason,
+    SynthesisTask,
+    Task,
+    TurnTask,
+)
+
+MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
+START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
+
+ANN, BOB = Participant("ann", "Ann"), Participant("bob", "Bob")
+
+SYNTHESIS = """\
+## Discussion Summary
+We talked.
+## Action Items
+- [ ] @ann: write it down [priority: high]
+## Decisions
+- go on
+## Blockers
+None"""
+
+
+def after(seconds: float) -> datetime:
+    """Give the time so many seconds after the meeting was convened."""
+    return START + timedelta(seconds=seconds)
+
+
+class Later(Struct, frozen=True):
+    """A fact that happened so many seconds after the meeting was convened."""
+
+    seconds: float
+    fact: Fact
+
+
+def history(*facts: Fact | Later) -> tuple[MeetingEvent, ...]:
+    """Give facts their places in one meeting's stream."""
+    return tuple(enveloped(facts))
+
+
+def enveloped(facts: Iterable[Fact | Later]) -> Iterable[MeetingEvent]:
+    for version, fact in enumerate(facts, 1):
+        at = after(fact.seconds) if isinstance(fact, Later) else START
+        bare = fact.fact if isinstance(fact, Later) else fact
+        ids = UUID(int=version), UUID(int=1_000 + version)
+        yield MeetingEvent(MEETING_ID, version, at, *ids, "a test", bare)
+
+
+def meeting_after(*facts: Fact | Later) -> Meeting:
+    return fold(history(*facts))
+
+
+def configuration(**changes: object) -> Configuration:
+    """Two participants and two rounds, as `Convened` holds it: with its topics filled in."""
+    fields = {
+        "participants": (ANN, BOB),
+        "num_rounds": 2,
+        "round_topics": ("What was done", "What is next"),
+    }
+    return Configuration(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def convened(**changes: object) -> Convened:
+    return Convened(configuration(**changes))
+
+
+def turn(agent_id: str = "ann", round_num: int = 1) -> TurnTask:
+    return TurnTask(round_num, agent_id)
+
+
+def attempt_started(
+    task: Task | None = None,
+    number: int = 1,
+    *,
+    by: str = "",
+    prompt: int = 100,
+    cap: int = 200,
+) -> AttemptStarted:
+    """An attempt with a made-up brief; `started_after` gives the real one."""
+    task = task or turn()
+    agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
+    reserved = Reservation(prompt, cap)
+    return AttemptStarted(task, number, agent_id, reserved, Manifest(1, prompt), "digest")
+
+
+def started_after(
+    facts: Iterable[Fact | Later], task: Task, *, by: str = "", number: int = 1, cap: int
+) -> AttemptStarted:
+    """The attempt that must start after these facts, with the brief it must show."""
+    meeting = meeting_after(*facts)
+    agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
+    brief = build_brief(meeting, task, agent_id)
+    return AttemptStarted(
+        task,
+        number,
+        agent_id,
+        Reservation(brief.manifest.tokens, cap),
+        brief.manifest,
+        brief.digest,
+        meeting.participant(agent_id).model,
+    )
+
+
+def attempt_failed(
+    task: Task | None = None,
+    number: int = 1,
+    fault: FaultClass = FaultClass.UNAVAILABLE,
+    *,
+    by: str = "",
+    detail: str = "no answer",
+    charged: int = 300,
+    usage: Usage | None = None,
+    retry_at: datetime | None = None,
+) -> AttemptFailed:
+    task = task or turn()
+    agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
+    return AttemptFailed(task, number, agent_id, fault, detail, charged, usage, retry_at)
+
+
+def attempt_abandoned(
+    task: Task | None = None, number: int = 1, cause: AbandonCause = "restart", *, by: str = ""
+) -> AttemptAbandoned:
+    task = task or turn()
+    agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
+    return AttemptAbandoned(task, number, agent_id, cause, 300)
+
+
+def turn_completed(
+    agent_id: str = "ann",
+    round_num: int = 1,
+    text: str = "I did my part.",
+    *,
+    number: int = 1,
+    text_tokens: int = 6,
+    usage: Usage | None = None,
+    finish_reason: str = "stop",
+) -> TurnCompleted:
+    usage = usage or Usage(90, 6, "reported")
+    return TurnCompleted(round_num, agent_id, number, text, text_tokens, usage, finish_reason)
+
+
+def turn_skipped(
+    agent_id: str = "ann",
+    round_num: int = 1,
+    reason: SkipReason = "unavailable",
+    detail: str = "no answer",
+) -> TurnSkipped:
+    return TurnSkipped(round_num, agent_id, reason, detail)
+
+
+def spoken(agent_id: str = "ann", round_num: int = 1, text: str = "I did my part.") -> list[Fact]:
+    """A whole turn that went well."""
+    started = attempt_started(turn(agent_id, round_num))
+    return [started, turn_completed(agent_id, round_num, text)]
+
+
+def skipped(agent_id: str = "ann", round_num: int = 1) -> list[Fact]:
+    """A whole turn in which nothing was said."""
+    task = turn(agent_id, round_num)
+    failed = attempt_failed(task, charged=0)
+    return [attempt_started(task), failed, turn_skipped(agent_id, round_num)]
+
+
+def round_closed(
+    round_num: int = 1, ending: RoundEnding = "complete", cause: EndCause = "agenda"
+) -> RoundClosed:
+    return RoundClosed(round_num, ending, cause)
+
+
+def whole_round(round_num: int = 1) -> list[Fact]:
+    """A round in which Ann and Bob spoke."""
+    turns = [*spoken("ann", round_num), *spoken("bob", round_num)]
+    return [RoundOpened(round_num), *turns, round_closed(round_num)]
+
+
+def up_to_synthesis(**changes: object) -> list[Fact]:
+    """Everything before the closing call."""
+    return [convened(**changes), *whole_round(1), *whole_round(2), SynthesisStarted()]
+
+
+def synthesis_completed(
+    text: str = SYNTHESIS, *, by: str = "ann", number: int = 1, usage: Usage | None = None
+) -> SynthesisCompleted:
+    usage = usage or Usage(400, 40, "reported")
+    return SynthesisCompleted(text, 50, by, number, usage, "stop")
+
+
+def written(text: str = SYNTHESIS) -> list[Fact]:
+    """A closing call that went well."""
+    return [attempt_started(SynthesisTask(), cap=500), synthesis_completed(text)]
+
+
+def whole_meeting(**changes: object) -> list[Fact]:
+    """A meeting in which nothing went wrong, from its first fact to its last."""
+    ended = Completed(Outcome("agenda", author="ann"))
+    return [*up_to_synthesis(**changes), *written(), ended]
