@@ -2,11 +2,6 @@
 
 from collections.abc import Callable
 
-import asyncpg
-
-CHANNEL = "meetings_events"
-"""The channel the eventsourcing library uses for our table; its payload is ignored."""
-
 
 class Doorbell:
     """Rings for everyone who listens. A ring may be missed, and may come for nothing."""
@@ -19,10 +14,6 @@ class Doorbell:
         self._rings.append(ring)
 
     def ring(self, *_: object) -> None:
-        """Call everyone; the arguments of a database notification are ignored."""
+        """Call everyone; what a database notification says is ignored."""
         for ring in self._rings:
             ring()
-
-    async def hang_on(self, connection: asyncpg.Connection) -> None:
-        """Ring at every notification that comes over the connection, as long as it lives."""
-        await connection.add_listener(CHANNEL, self.ring)

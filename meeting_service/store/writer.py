@@ -14,6 +14,9 @@ from meeting_service.store.persistence_errors import DRIVER_ERRORS, library_erro
 
 logger = logging.getLogger(__name__)
 
+CHANNEL = "meetings_events"
+"""The channel the eventsourcing library uses for our table."""
+
 
 class Writer:
     """Appends over one connection of its own, which rings the bell too.
@@ -89,7 +92,7 @@ class Writer:
         )
         try:
             connection.add_termination_listener(lambda _: self._group.wake())
-            await self._doorbell.hang_on(connection)
+            await connection.add_listener(CHANNEL, self._doorbell.ring)
             commit = await append_statement.prepare(connection, self._timeout_seconds)
         except BaseException:
             connection.terminate()

@@ -1,0 +1,249 @@
+"""The recorder in memory: the same rules without a database, for tests and for embedding."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Self
+from uuid import UUID
+
+from anyio.lowlevel import cancel_shielded_checkpoint
+from eventsourcing.persistence import DataError, Notification, StoredEvent
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from meeting_core.vocabulary import MeetingId, is_storable
+from meeting_service.ports import (
+    NO_READ_MODELS,
+    Clock,
+    Fenced,
+    Lease,
+    ReadModels,
+    RoomTaken,
+    SummaryFilter,
+    SummaryPage,
+    SummaryRow,
+    TurnRow,
+    VersionConflict,
+)
+from meeting_service.store.doorbell import Doorbell
+
+_Place = tuple[MeetingId, int, int]
+
+
+class _Held(Struct, frozen=True):
+    lease: Lease
+    progress: int
+
+
+class InMemoryRecorder(Doorbell):
+    """Records meetings in this process; leases expire by the clock it is given."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._log: list[Notification] = []
+        self._streams: dict[MeetingId, dict[int, StoredEvent]] = {}
+        self._summaries: dict[MeetingId, SummaryRow] = {}
+        self._turns: dict[_Place, TurnRow] = {}
+        self._leases: dict[MeetingId, _Held] = {}
+        self._owners: dict[str, datetime] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    async def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        epoch: int | None = None,
+        lease_owner: str | None = None,
+        read_models: ReadModels = NO_READ_MODELS,
+    ) -> Sequence[int] | None:
+        """Append events of one meeting, or nothing; return their positions."""
+        if not stored_events:
+            return []
+        await cancel_shielded_checkpoint()
+        meeting_id = stored_events[0].originator_id
+        assert isinstance(meeting_id, UUID)
+        self._check_versions(meeting_id, stored_events)
+        self._check_epoch(meeting_id, epoch)
+        self._check_room(read_models.summary)
+        _check_text(read_models)
+        positions = [self._store(meeting_id, event) for event in stored_events]
+        if lease_owner is not None:
+            self._leases[meeting_id] = _Held(Lease(meeting_id, lease_owner, 1, 0), 0)
+        self._write_rows(read_models)
+        self.ring()
+        return positions
+
+    async def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Read one meeting's events between two versions."""
+        assert isinstance(originator_id, UUID)
+        stream = self._streams.get(originator_id, {})
+        events = [
+            stream[version]
+            for version in sorted(stream, reverse=desc)
+            if (gt is None or version > gt) and (lte is None or version <= lte)
+        ]
+        return events[:limit]
+
+    async def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Read all meetings' events in commit order."""
+        # Positions count from 1 without gaps, so that a position is also a place in the log.
+        first = 0 if start is None else max(start - 1 if inclusive_of_start else start, 0)
+        found = self._log[first:stop]
+        if topics:
+            found = [notification for notification in found if notification.topic in topics]
+        return found[:limit]
+
+    async def max_notification_id(self) -> int | None:
+        """Give the newest position; none in an empty store."""
+        return len(self._log) or None
+
+    async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage:
+        """List meetings, newest first."""
+        matching = sorted(
+            (row for row in self._summaries.values() if _matches(row, wanted)),
+            key=attrgetter("created_at", "meeting_id"),
+            reverse=True,
+        )
+        total = len(matching)
+        if wanted.before is not None:
+            before = wanted.before
+            matching = [row for row in matching if (row.created_at, row.meeting_id) < before]
+        end = wanted.offset + wanted.limit
+        return SummaryPage(tuple(matching[wanted.offset : end]), total, len(matching) > end)
+
+    async def count_live(self) -> int:
+        """Count the meetings that have not ended."""
+        return sum(row.is_live for row in self._summaries.values())
+
+    async def claim_leases(
+        self, owner: str, *, lease_seconds: float, limit: int
+    ) -> Sequence[Lease]:
+        """Claim live meetings whose owner is gone; this renews the owner's own life too."""
+        live = sorted(
+            (row for row in self._summaries.values() if row.is_live),
+            key=attrgetter("created_at", "meeting_id"),
+        )
+        free = [row.meeting_id for row in live if self._is_free(row.meeting_id, owner)][:limit]
+        if free:
+            await self.renew_leases(owner, lease_seconds=lease_seconds)
+        return [self._claim(meeting_id, owner) for meeting_id in free]
+
+    async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
+        """Say that the owner lives; all its leases run on."""
+        self._owners[owner] = self._clock() + timedelta(seconds=lease_seconds)
+
+    async def release_leases(self, owner: str) -> None:
+        """Give all the owner's leases up, without their next claim counting as a crash."""
+        self._owners.pop(owner, None)
+        for meeting_id, held in self._leases.items():
+            if held.lease.owner == owner and held.lease.claims > 0:
+                lease = replace(held.lease, claims=held.lease.claims - 1)
+                self._leases[meeting_id] = _Held(lease, held.progress)
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    def _check_versions(self, meeting_id: MeetingId, events: Sequence[StoredEvent]) -> None:
+        taken = set(self._streams.get(meeting_id, ()))
+        for event in events:
+            version = event.originator_version
+            if version in taken:
+                raise VersionConflict(f"meeting {meeting_id} has a version {version} already")
+            taken.add(version)
+
+    def _check_epoch(self, meeting_id: MeetingId, epoch: int | None) -> None:
+        held = self._leases.get(meeting_id)
+        if epoch is not None and (held is None or held.lease.epoch != epoch):
+            raise Fenced(f"epoch {epoch} of meeting {meeting_id} is over")
+
+    def _check_room(self, summary: SummaryRow | None) -> None:
+        if summary is None or not summary.is_live or summary.room_id is None:
+            return
+        for row in self._summaries.values():
+            holds_room = row.is_live and row.room_id == summary.room_id
+            if holds_room and row.meeting_id != summary.meeting_id:
+                raise RoomTaken(summary.room_id, row.meeting_id)
+
+    def _store(self, meeting_id: MeetingId, event: StoredEvent) -> int:
+        self._streams.setdefault(meeting_id, {})[event.originator_version] = event
+        position = len(self._log) + 1
+        self._log.append(
+            Notification(
+                id=position,
+                originator_id=meeting_id,
+                originator_version=event.originator_version,
+                topic=event.topic,
+                state=event.state,
+            )
+        )
+        return position
+
+    def _write_rows(self, read_models: ReadModels) -> None:
+        for turn in read_models.turns:
+            self._turns[turn.meeting_id, turn.round_num, turn.turn_index] = turn
+        summary = read_models.summary
+        if summary is not None:
+            self._summaries[summary.meeting_id] = summary
+            if not summary.is_live:
+                self._leases.pop(summary.meeting_id, None)
+
+    def _is_free(self, meeting_id: MeetingId, claimant: str) -> bool:
+        held = self._leases.get(meeting_id)
+        if held is None:
+            return True
+        expires_at = self._owners.get(held.lease.owner)
+        is_alive = expires_at is not None and expires_at > self._clock()
+        return held.lease.owner != claimant and not is_alive
+
+    def _claim(self, meeting_id: MeetingId, owner: str) -> Lease:
+        progress = sum(place[0] == meeting_id for place in self._turns)
+        held = self._leases.get(meeting_id)
+        if held is None:
+            lease = Lease(meeting_id, owner, 1, 1)
+        else:
+            claims = 1 if progress > held.progress else held.lease.claims + 1
+            lease = Lease(meeting_id, owner, held.lease.epoch + 1, claims, held.lease.owner)
+        self._leases[meeting_id] = _Held(lease, progress)
+        return lease
+
+
+def _matches(row: SummaryRow, wanted: SummaryFilter) -> bool:
+    return (
+        (wanted.created_after is None or row.created_at >= wanted.created_after)
+        and (wanted.room_id is None or row.room_id == wanted.room_id)
+        and (wanted.project_id is None or row.project_id == wanted.project_id)
+        and (wanted.state is None or row.state == wanted.state)
+    )
+
+
+def _check_text(read_models: ReadModels) -> None:
+    rows = (*((read_models.summary,) if read_models.summary else ()), *read_models.turns)
+    for row in rows:
+        for name, value in asdict(row).items():
+            if isinstance(value, str) and not is_storable(value):
+                raise DataError(f"{name} contains a NUL character or a lone surrogate")
