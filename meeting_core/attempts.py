@@ -41,9 +41,15 @@ from meeting_core.vocabulary import (
     SynthesisTask,
     TurnTask,
     Usage,
+    clean_text,
 )
 
-LONGEST_DETAIL = 500
+LONGEST_REASON = 500
+
+
+def kept_reason(text: str) -> str:
+    """Keep of somebody else's words what a store takes, and not more than a reader needs."""
+    return clean_text(text[:LONGEST_REASON])[0]
 
 
 def start_attempt(meeting: Meeting, command: StartAttempt, now: datetime) -> tuple[Fact, ...]:
@@ -128,7 +134,8 @@ def _open_attempt(meeting: Meeting, command: AcceptReply | ReportFault) -> tuple
 
 def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple[Fact, ...]:
     _, attempt = _open_attempt(meeting, command)
-    text = command.text.strip()
+    cleaned, taken_out = clean_text(command.text)
+    text = cleaned.strip()
     if not text:
         fault = ReportFault(
             command.task,
@@ -151,9 +158,9 @@ def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple
                     text,
                     text_tokens,
                     usage,
-                    command.finish_reason,
-                    command.model,
-                    command.cleaned,
+                    kept_reason(command.finish_reason),
+                    kept_reason(command.model),
+                    command.cleaned + taken_out,
                 ),
             )
         case SynthesisTask():
@@ -165,9 +172,9 @@ def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple
                     attempt.agent_id,
                     command.number,
                     usage,
-                    command.finish_reason,
-                    command.model,
-                    command.cleaned,
+                    kept_reason(command.finish_reason),
+                    kept_reason(command.model),
+                    command.cleaned + taken_out,
                     f"sections missing from the synthesis: {', '.join(missing)}" if missing else "",
                 ),
             )
@@ -184,7 +191,7 @@ def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple
     )
     if again is not None and again >= turn_deadline(meeting, slot.clock_from):
         again = None
-    detail = command.detail[:LONGEST_DETAIL]
+    detail = kept_reason(command.detail)
     failed = AttemptFailed(
         command.task,
         command.number,

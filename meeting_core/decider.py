@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from meeting_core.agenda import next_author, next_speaker
 from meeting_core.attempts import (
-    LONGEST_DETAIL,
     abandoned,
     accept_reply,
+    kept_reason,
     report_fault,
     round_ending,
     start_attempt,
@@ -64,10 +64,7 @@ from meeting_core.events import (
 from meeting_core.meeting import Meeting
 from meeting_core.minutes import outcome_of
 from meeting_core.tokens import cut_to_tokens, estimate_tokens
-from meeting_core.vocabulary import (
-    Phase,
-    is_storable,
-)
+from meeting_core.vocabulary import Phase, clean_text, is_storable
 
 DOCUMENT_SHARE = 0.4
 MINUTES_SHARE = 0.2
@@ -107,12 +104,12 @@ def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fa
         case Complete():
             return _complete(meeting, command)
         case Cancel():
-            return (*abandoned(meeting, "cancel"), Cancelled(command.reason))
+            return (*abandoned(meeting, "cancel"), Cancelled(kept_reason(command.reason)))
         case Fail():
-            failed = Failed(command.reason, command.detail[:LONGEST_DETAIL])
+            failed = Failed(command.reason, kept_reason(command.detail))
             return (*abandoned(meeting, "failure"), failed)
         case Pause():
-            return () if meeting.phase is Phase.PAUSED else (Paused(command.reason),)
+            return () if meeting.phase is Phase.PAUSED else (Paused(kept_reason(command.reason)),)
         case Resume():
             return _resume(meeting)
         case Adopt():
@@ -206,7 +203,9 @@ def _give_up_synthesis(meeting: Meeting) -> tuple[Fact, ...]:
 def _complete(meeting: Meeting, command: Complete) -> tuple[Fact, ...]:
     if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is None:
         raise WrongPhase("the minutes are not written")
-    return (Completed(outcome_of(meeting, command.output_error), command.output_path),)
+    outcome = outcome_of(meeting, kept_reason(command.output_error))
+    output_path = None if command.output_path is None else clean_text(command.output_path)[0]
+    return (Completed(outcome, output_path),)
 
 
 def _resume(meeting: Meeting) -> tuple[Fact, ...]:

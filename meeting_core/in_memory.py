@@ -14,7 +14,6 @@ from meeting_core.errors import WrongPhase
 from meeting_core.events import MeetingEvent, envelop
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import clean_text
 
 
 class HeldMeeting(Struct, frozen=True):
@@ -62,8 +61,7 @@ def hold_meeting(
             case Record() | WaitUntil():
                 command = step.command
             case Ask():
-                text, cleaned = clean_text(model(step))
-                command = AcceptReply(step.task, step.number, text, "stop", cleaned=cleaned)
+                command = AcceptReply(step.task, step.number, model(step), "stop")
             case SaveMinutes():
                 minutes = step.markdown
                 command = Complete()
