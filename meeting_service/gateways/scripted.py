@@ -122,7 +122,8 @@ class Scripted:
         on_delta: Callable[[str], None],
     ) -> None:
         if fault.after_words:
-            words = _WORD.findall(self._made_up(call, request))
+            planned = next((reply.text for reply in self._replies if reply.matches(call)), None)
+            words = _WORD.findall(planned or self._made_up(call, request))
             await self._speak("".join(words[: fault.after_words]), on_delta)
         if fault.kind == "stalled":
             await anyio.sleep_forever()

@@ -1,0 +1,257 @@
+"""What every gateway must do, whatever is behind it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+from msgspec import Struct
+
+from meeting_core.vocabulary import FaultClass, Message
+from meeting_service.ports import (
+    Gateway,
+    GatewayFault,
+    GatewayReply,
+    GatewayRequest,
+    RateLimited,
+    TimedOut,
+)
+
+KEY = "sk-a-secret-that-nobody-may-see"
+TEXT = "We ship on Monday — the naïve plan, with 20 % slack. 漢字 too."
+LONG_ENOUGH_SECONDS = 20.0
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How a peer is to answer one call. A stall comes after the first word."""
+
+    text: str = TEXT
+    finish_reason: str = "stop"
+    fault: FaultClass | None = None
+    retry_after_seconds: float | None = None
+    stalls: bool = False
+
+
+class Peer(ABC):
+    """What is behind a gateway."""
+
+    @asynccontextmanager
+    @abstractmethod
+    def gateway(self, *plans: Plan) -> AsyncIterator[Gateway]:
+        """Give a gateway whose calls are answered by these plans, one after the other."""
+
+
+class NetworkPeer(Peer):
+    """A server that counts what it is asked."""
+
+    @abstractmethod
+    async def requests_seen(self) -> int:
+        """Count the requests, once all of them have been answered or left."""
+
+    @abstractmethod
+    def caps_seen(self) -> list[Any]: ...
+
+    @abstractmethod
+    def call_keys_seen(self) -> list[str | None]: ...
+
+    @abstractmethod
+    def mistakes(self) -> list[str]:
+        """List what the peer holds against its client."""
+
+
+def request(attempt: int = 1, **changes: Any) -> GatewayRequest:
+    values: dict[str, Any] = {
+        "messages": (Message("system", "You are Devi."), Message("user", "What is next?")),
+        "output_tokens": 100,
+        "model": "model-a",
+        "timeout_seconds": LONG_ENOUGH_SECONDS,
+        "call_key": f"018f3c1a-0000-7000-8000-000000000000/round-1-dev/{attempt}",
+    }
+    return GatewayRequest(**values | changes)
+
+
+def ignore(_: str) -> None: ...
+
+
+async def fault_of(call: Callable[[], Any]) -> GatewayFault:
+    with pytest.raises(GatewayFault) as caught:
+        await call()
+    return caught.value
+
+
+class GatewayContract:
+    """Inherit, and give a `peer` fixture."""
+
+    async def test_the_deltas_together_are_the_text(self, peer: Peer) -> None:
+        deltas: list[str] = []
+        async with peer.gateway(Plan()) as gateway:
+            reply = await gateway.complete(request(), deltas.append)
+        assert "".join(deltas) == reply.text == TEXT
+        assert len(deltas) > 1
+        assert all(deltas)
+        assert reply.finish_reason == "stop"
+
+    async def test_the_reply_names_the_model_and_what_the_provider_reported(
+        self, peer: Peer
+    ) -> None:
+        async with peer.gateway(Plan()) as gateway:
+            reply = await gateway.complete(request(), ignore)
+        assert reply.model == "model-a"
+        assert reply.usage is not None
+        assert reply.usage.source == "reported"
+        assert reply.usage.prompt_tokens > 0
+        assert reply.usage.completion_tokens > 0
+
+    async def test_a_reply_that_ran_into_its_cap_is_a_reply(self, peer: Peer) -> None:
+        async with peer.gateway(Plan(text="Half a", finish_reason="length")) as gateway:
+            reply = await gateway.complete(request(), ignore)
+        assert (reply.text, reply.finish_reason) == ("Half a", "length")
+
+    @pytest.mark.parametrize("kind", list(FaultClass))
+    async def test_a_failure_is_exactly_one_fault(self, peer: Peer, kind: FaultClass) -> None:
+        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
+        async with peer.gateway(Plan(fault=kind)) as gateway:
+            fault = await fault_of(
+                partial(gateway.complete, request(timeout_seconds=limit), ignore)
+            )
+        assert type(fault).fault_class is kind
+        assert fault.detail == str(fault)
+        assert fault.detail.isprintable()
+        assert 10 < len(fault.detail) <= 500
+        assert KEY not in fault.detail
+        assert fault.reached
+
+    async def test_when_to_come_back_is_passed_on(self, peer: Peer) -> None:
+        plan = Plan(fault=FaultClass.RATE_LIMITED, retry_after_seconds=2.5)
+        async with peer.gateway(plan) as gateway:
+            fault = await fault_of(partial(gateway.complete, request(), ignore))
+        assert isinstance(fault, RateLimited)
+        assert fault.retry_after_seconds == 2.5
+
+    @pytest.mark.parametrize("kind", [kind for kind in FaultClass if kind != "timed_out"])
+    async def test_a_call_after_a_fault_is_as_good_as_the_first(
+        self, peer: Peer, kind: FaultClass
+    ) -> None:
+        async with peer.gateway(Plan(fault=kind), Plan()) as gateway:
+            await fault_of(partial(gateway.complete, request(1), ignore))
+            deltas: list[str] = []
+            reply = await gateway.complete(request(2), deltas.append)
+        assert "".join(deltas) == reply.text == TEXT
+
+    async def test_a_stalled_answer_ends_at_the_deadline(self, peer: Peer) -> None:
+        deltas: list[str] = []
+        async with peer.gateway(Plan(stalls=True)) as gateway:
+            started = monotonic()
+            fault = await fault_of(
+                partial(gateway.complete, request(timeout_seconds=0.3), deltas.append)
+            )
+            took = monotonic() - started
+        assert isinstance(fault, TimedOut)
+        assert 0.3 <= took < 1.3
+        assert "".join(deltas).strip() == TEXT.split(maxsplit=1)[0]
+
+    async def test_calls_at_once_do_not_mix(self, peer: Peer) -> None:
+        replies: dict[int, tuple[GatewayReply, list[str]]] = {}
+
+        async def call(attempt: int) -> None:
+            deltas: list[str] = []
+            reply = await gateway.complete(request(attempt), deltas.append)
+            replies[attempt] = reply, deltas
+
+        plans = [Plan(text=f"Number {n} says {n} times {n}.") for n in range(1, 9)]
+        async with peer.gateway(*plans) as gateway, anyio.create_task_group() as calls:
+            for attempt in range(1, 9):
+                calls.start_soon(call, attempt)
+        assert all("".join(deltas) == reply.text for reply, deltas in replies.values())
+        assert {reply.text for reply, _ in replies.values()} == {plan.text for plan in plans}
+
+    @pytest.mark.parametrize("how", ["task", "scope"])
+    async def test_a_cancelled_call_is_over_within_a_second(self, peer: Peer, how: str) -> None:
+        async with peer.gateway(Plan(stalls=True)) as gateway:
+            took = await seconds_to_cancel(gateway, how)
+        assert took < 1.0
+
+    async def test_closing_twice_is_closing_once(self, peer: Peer) -> None:
+        async with peer.gateway(Plan()) as gateway:
+            await gateway.complete(request(), ignore)
+            await gateway.aclose()
+            await gateway.aclose()
+
+
+class NetworkGatewayContract(GatewayContract):
+    """What is asked besides of a gateway that sends requests."""
+
+    @pytest.mark.parametrize("kind", list(FaultClass))
+    async def test_one_call_is_one_request(self, peer: NetworkPeer, kind: FaultClass) -> None:
+        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
+        async with peer.gateway(Plan(fault=kind)) as gateway:
+            await fault_of(partial(gateway.complete, request(timeout_seconds=limit), ignore))
+            assert await peer.requests_seen() == 1
+
+    async def test_the_cap_and_the_call_key_are_sent(self, peer: NetworkPeer) -> None:
+        async with peer.gateway(Plan(), Plan()) as gateway:
+            await gateway.complete(request(1, output_tokens=77), ignore)
+            await gateway.complete(request(2, output_tokens=78), ignore)
+        assert peer.caps_seen() == [77, 78]
+        assert peer.call_keys_seen() == [request(1).call_key, request(2).call_key]
+
+    @pytest.mark.parametrize("how", ["task", "scope"])
+    async def test_the_provider_sees_a_cancelled_call_go(self, peer: NetworkPeer, how: str) -> None:
+        async with peer.gateway(Plan(stalls=True)) as gateway:
+            await seconds_to_cancel(gateway, how)
+            # Counts only once the stall, far longer than this test may take, has been left.
+            assert await peer.requests_seen() == 1
+
+    async def test_the_provider_sees_a_call_go_at_its_deadline(self, peer: NetworkPeer) -> None:
+        async with peer.gateway(Plan(stalls=True)) as gateway:
+            await fault_of(partial(gateway.complete, request(timeout_seconds=0.2), ignore))
+            assert await peer.requests_seen() == 1
+
+    @pytest.mark.parametrize("kind", list(FaultClass))
+    async def test_with_a_retry_above_it_the_client_behaves(
+        self, peer: NetworkPeer, kind: FaultClass
+    ) -> None:
+        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
+        async with peer.gateway(Plan(fault=kind, retry_after_seconds=0.0), Plan()) as gateway:
+            await fault_of(partial(gateway.complete, request(timeout_seconds=limit), ignore))
+            if kind not in {"rejected", "refused", "context_too_long"}:
+                await gateway.complete(request(), ignore)
+            await peer.requests_seen()
+        assert peer.mistakes() == []
+
+
+async def seconds_to_cancel(gateway: Gateway, how: str) -> float:
+    """Cancel a call once its first delta has come; say how long it took to end."""
+    begun = anyio.Event()
+    at: list[float] = []
+
+    async def call() -> None:
+        try:
+            await gateway.complete(request(), lambda _: begun.set())
+        finally:
+            at.append(monotonic())
+
+    if how == "task":
+        return await _cancelled_task(call, begun, at)
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(call)
+        await begun.wait()
+        started = monotonic()
+        calls.cancel_scope.cancel()
+    return at[0] - started
+
+
+async def _cancelled_task(call: Callable[[], Any], begun: anyio.Event, at: list[float]) -> float:
+    import asyncio
+
+    task = asyncio.ensure_future(call())
+    await begun.wait()
+    started = monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return at[0] - started
