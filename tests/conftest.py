@@ -1,0 +1,93 @@
+"""What every test may ask for: short folders, a PostgreSQL server, a database of its own."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from meeting_service.store.embedded import EmbeddedServer
+
+TEMPLATE = "template_meetings"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": False}
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's, open to the account a server runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="meetings-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedServer]:
+    """One server for the whole run, without the waits that make data survive a power cut."""
+    folder = Path(tempfile.mkdtemp(prefix="meetings-", dir="/tmp"))
+    settings = {"shared_buffers": "64MB"}
+    try:
+        with EmbeddedServer(folder, durable=False, settings=settings) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def admin_dsn(postgres_server: EmbeddedServer) -> str:
+    """The server's maintenance database, for making and dropping others."""
+    return postgres_server.dsn("postgres")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: EmbeddedServer) -> str:
+    """The name of a database with the newest schema, to be copied."""
+    from meeting_service.store.schema import upgrade
+
+    postgres_server.create_database(TEMPLATE)
+    asyncio.run(upgrade(postgres_server.dsn(TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def database_numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def empty_database_url(
+    postgres_server: EmbeddedServer, admin_dsn: str, database_numbers: Iterator[int]
+) -> Iterator[str]:
+    """A database of the test's own with nothing in it."""
+    with _database(admin_dsn, f"empty_{next(database_numbers)}", "template0") as name:
+        yield postgres_server.dsn(name)
+
+
+@pytest.fixture
+def database_url(
+    postgres_server: EmbeddedServer,
+    admin_dsn: str,
+    migrated_template: str,
+    database_numbers: Iterator[int],
+) -> Iterator[str]:
+    """A database of the test's own with the newest schema."""
+    with _database(admin_dsn, f"test_{next(database_numbers)}", migrated_template) as name:
+        yield postgres_server.dsn(name)
+
+
+@contextmanager
+def _database(admin_dsn: str, name: str, template: str) -> Iterator[str]:
+    """Copy a database, and drop the copy afterwards whoever still uses it."""
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        yield name
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
