@@ -16,6 +16,13 @@ from meeting_service.store.embedded import EmbeddedServer
 TEMPLATE = "template_meetings"
 
 
+def short_temporary_folder() -> Path:
+    """Make a folder whose path leaves room for a socket's, in memory where there is enough."""
+    memory = Path("/dev/shm")
+    in_memory = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 1024**3
+    return Path(tempfile.mkdtemp(prefix="meetings-", dir=memory if in_memory else "/tmp"))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": False}
@@ -24,7 +31,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for a socket's, open to the account a server runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="meetings-", dir="/tmp"))
+    folder = short_temporary_folder()
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -33,7 +40,7 @@ def short_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedServer]:
     """One server for the whole run, without the waits that make data survive a power cut."""
-    folder = Path(tempfile.mkdtemp(prefix="meetings-", dir="/tmp"))
+    folder = short_temporary_folder()
     settings = {"shared_buffers": "64MB"}
     try:
         with EmbeddedServer(folder, durable=False, settings=settings) as server:

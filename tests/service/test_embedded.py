@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import pytest
 from meeting_service.store import server_binaries
 from meeting_service.store.embedded import EmbeddedServer, EmbeddedServerError, default_data_dir
 from meeting_service.store.server_probe import ServerState, probe
+from tests.conftest import short_temporary_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +69,7 @@ def using(*arguments: Path | str, home: Path | None = None) -> Iterator[User]:
 @pytest.fixture(scope="module")
 def made_before() -> Iterator[Path]:
     """A data folder whose cluster is made once, as making one takes seconds."""
-    folder = Path(tempfile.mkdtemp(prefix="meetings-", dir="/tmp"))
+    folder = short_temporary_folder()
     with embedded(folder):
         pass
     yield folder
