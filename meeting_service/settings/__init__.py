@@ -10,6 +10,7 @@ from meeting_service.settings.gateways import (
 from meeting_service.settings.loading import load_settings
 from meeting_service.settings.shape import (
     DEFAULT_FILE,
+    FOUR_AGENTS,
     AgentSettings,
     DatabaseUrl,
     Settings,
@@ -18,6 +19,7 @@ from meeting_service.settings.shape import (
 
 __all__ = [
     "DEFAULT_FILE",
+    "FOUR_AGENTS",
     "AgentSettings",
     "DatabaseUrl",
     "GatewaySettings",

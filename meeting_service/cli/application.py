@@ -1,0 +1,89 @@
+"""The whole command line, and what becomes of every error a command may end with."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from meeting_service.cli import meeting_commands, service_commands
+from meeting_service.cli.exits import MEANINGS, CommandError, Exit
+
+EXIT_CODES = "\n".join(
+    ["Exit codes:", *(f"  {code.value:>3}  {text}" for code, text in MEANINGS.items())]
+)
+
+
+def command_line() -> App:
+    """Build the command line."""
+    app = App(
+        name="meetings",
+        help="Hold structured meetings of AI agents: durable, and within a token budget.",
+        help_epilogue=EXIT_CODES,
+        # Markdown would cost --help a fifth of its time.
+        help_format="plaintext",
+        version=_version,
+        # No --no-watch, no --empty-topic.
+        default_parameter=Parameter(negative=(), show_default=False),
+        suppress_keyboard_interrupt=False,
+    )
+    service_commands.register(app)
+    meeting_commands.register(app)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code; whatever goes wrong is one line on stderr."""
+    # A terminal that cannot show a letter shows a question mark, and no traceback.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        result = command_line()(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _fail(f"{error} Try: meetings --help", Exit.USAGE)
+    except CommandError as error:
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more on the way out, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE_CLOSED
+    except Exception as error:
+        code = _known(error)
+        if code is None:
+            raise
+        return _fail(str(error), code)
+    return result if isinstance(result, int) else Exit.COMPLETE
+
+
+def _known(error: Exception) -> Exit | None:
+    """Give the code of the errors that tell all there is to know in their text."""
+    from meeting_service.settings import SettingsError
+
+    if isinstance(error, SettingsError):
+        return Exit.USAGE
+    from meeting_service.store.schema import MigrationError
+    from meeting_service.store.server_binaries import EmbeddedServerError
+
+    if isinstance(error, EmbeddedServerError | MigrationError):
+        return Exit.FAILED
+    return None
+
+
+def _fail(text: str, code: Exit) -> int:
+    # Newlines from a database's message would make several lines of it.
+    print(f"meetings: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ai-meetings")
+    except PackageNotFoundError:
+        return "unknown: run from a folder, not installed"

@@ -1,0 +1,64 @@
+"""The demo: a service on a port of its own, one meeting, its minutes."""
+
+import sys
+
+import anyio
+from msgspec import structs
+from rich.console import Console
+
+from meeting_service import app
+from meeting_service.cli.client import ServiceClient, meeting_path
+from meeting_service.cli.exits import Exit
+from meeting_service.cli.following import shows_live, watch_meeting
+from meeting_service.cli.printable import one_line
+from meeting_service.cli.tables import print_minutes
+from meeting_service.settings import FOUR_AGENTS, ScriptedGateway, Settings
+
+# At reading speed on a terminal; as fast as it goes where nobody reads along.
+READING_CHUNK_SECONDS = 0.02
+GOAL = "Agree on what ships in the first release, who does what, and what could stop us."
+MEETING = {
+    "title": "First release",
+    "goal": GOAL,
+    "participants": list(FOUR_AGENTS),
+    "meeting_tokens": 60_000,
+}
+
+
+def run_demo(settings: Settings, *, as_json: bool) -> Exit:
+    """Hold the demo's meeting with the settings' database and output folder.
+
+    Raises: `CommandError`, `EmbeddedServerError`, `MigrationError`.
+    """
+    is_live = not as_json and shows_live(Console())
+    chunk_delay_seconds = READING_CHUNK_SECONDS if is_live else 0.0
+    scripted = structs.replace(
+        settings,
+        host="127.0.0.1",
+        port=0,
+        default_gateway="scripted",
+        gateways={"scripted": ScriptedGateway(chunk_delay_seconds=chunk_delay_seconds)},
+        agents=FOUR_AGENTS,
+        log_level="error",
+    )
+    return anyio.run(_hold, scripted, as_json)
+
+
+async def _hold(settings: Settings, as_json: bool) -> Exit:
+    _say("starting the service and its database (the very first start takes a little longer)")
+    async with app.running(settings) as url, ServiceClient(url) as client:
+        started = await client.post("/api/meetings/start", MEETING)
+        meeting_id = str(started["id"])
+        _say(f"meeting {one_line(meeting_id)} on {url}")
+        ended = await watch_meeting(client, meeting_id, as_json=as_json)
+        if ended is Exit.COMPLETE and not as_json:
+            answer = await client.get(meeting_path(meeting_id, "output"))
+            print(flush=True)
+            print_minutes(str(answer["output_md"]))
+            if answer.get("output_path"):
+                _say(f"saved as {one_line(str(answer['output_path']))}")
+    return ended
+
+
+def _say(text: str) -> None:
+    print(f"meetings: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,45 @@
+"""Showing the stored events of a meeting, one a line, as they arrive."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from meeting_service.cli.client import ServiceClient, meeting_path, not_ours, refusal
+from meeting_service.cli.printable import json_line, one_line
+
+NDJSON = "application/x-ndjson"
+
+
+async def print_history(client: ServiceClient, meeting_id: str, *, as_json: bool) -> None:
+    """Print every stored event of a meeting.
+
+    Raises: `CommandError`.
+    """
+    try:
+        async with client.stream(meeting_path(meeting_id, "history"), NDJSON) as response:
+            if not response.is_success:
+                await response.aread()
+                raise refusal(response)
+            async for event in _events(response):
+                print(json_line(event) if as_json else _in_words(event))
+    except httpx.TransportError as error:
+        raise client.unreachable(error) from error
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    rest = b""
+    # httpx's own lines also end at U+2028 and the like, which JSON texts may hold.
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError as error:
+                raise not_ours(response) from error
+
+
+def _in_words(event: Mapping[str, Any]) -> str:
+    parts = (event.get("version"), event.get("at"), event.get("name"), json_line(event.get("data")))
+    return one_line("  ".join(str(part) for part in parts))

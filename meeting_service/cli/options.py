@@ -1,0 +1,64 @@
+"""What several commands take, and the settings that come of it."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from meeting_service.cli.client import ServiceClient
+    from meeting_service.settings import Settings
+
+Result = TypeVar("Result")
+
+MeetingArgument: TypeAlias = Annotated[str, Parameter(name="id", help="The meeting's id.")]
+JsonFlag: TypeAlias = Annotated[bool, Parameter(name="json", help="Print JSON.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Where settings are read from."""
+
+    config: Annotated[
+        Path | None,
+        Parameter(help="Settings file (default: meetings.toml in the working directory)."),
+    ] = None
+
+    def settings(self, *, for_service: bool = True, **flags: Any) -> "Settings":
+        """Read the settings. Raises: `SettingsError`."""
+        from meeting_service.settings import load_settings
+
+        return load_settings(self.config, os.environ, flags, for_service=for_service)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(FileOptions):
+    """Where the service is."""
+
+    url: Annotated[
+        str | None,
+        Parameter(help="Address of the service, or MEETINGS_URL (http://127.0.0.1:8080)."),
+    ] = None
+
+    def run(self, work: "Callable[[ServiceClient], Awaitable[Result]]") -> Result:
+        """Do some work with a client of the service."""
+        import anyio
+
+        from meeting_service.cli.client import ServiceClient
+
+        url = self.settings(for_service=False, url=self.url).service_url
+
+        async def with_client() -> Result:
+            async with ServiceClient(url) as client:
+                return await work(client)
+
+        return anyio.run(with_client)
+
+
+HERE = FileOptions()
+THERE = ClientOptions()

@@ -1,0 +1,28 @@
+"""Texts from agents and services, made safe for a terminal."""
+
+import json
+import re
+from typing import Any
+
+# Besides control characters: marks that reorder text, so that it reads as what it is not.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINE_BREAKS = re.compile(r"\s*[\n\u2028\u2029]\s*")
+_RAW_IN_JSON = re.compile(
+    "[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Take out everything that a terminal would obey instead of show; tabs and newlines stay."""
+    return _UNSAFE.sub("", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Make a text printable and put it on a single line."""
+    return _LINE_BREAKS.sub(" ", printable(text)).replace("\t", " ").strip()
+
+
+def json_line(data: Any) -> str:
+    """Write data as JSON on one line, everything a terminal would obey escaped."""
+    encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded)

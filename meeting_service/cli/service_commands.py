@@ -1,0 +1,106 @@
+"""Commands that run the service itself, or work on its database."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from cyclopts import App, Group, Parameter
+
+from meeting_service.cli.exits import Exit
+from meeting_service.cli.options import HERE, FileOptions, JsonFlag
+
+if TYPE_CHECKING:
+    from meeting_service.settings import Settings
+
+DatabaseFlag: TypeAlias = Annotated[
+    str | None, Parameter(help="PostgreSQL server, postgresql://... (default: an embedded one).")
+]
+DataDirFlag: TypeAlias = Annotated[
+    Path | None, Parameter(help="Folder of the embedded database (default: in your state folder).")
+]
+OutputDirFlag: TypeAlias = Annotated[
+    Path | None, Parameter(help="Folder that minutes are written to (minutes).")
+]
+
+
+def register(app: App) -> None:
+    """Add the commands, in the order in which `--help` lists them."""
+    group = Group("Service", sort_key=1)
+    app.command(demo, group=group, sort_key=1)
+    app.command(serve, group=group, sort_key=2)
+    database = App(name="db", help="Look after the service's database.", group=group, sort_key=3)
+    database.command(upgrade)
+    database.command(rebuild)
+    app.command(database)
+
+
+def demo(
+    *,
+    database_url: DatabaseFlag = None,
+    data_dir: DataDirFlag = None,
+    output_dir: OutputDirFlag = None,
+    as_json: JsonFlag = False,
+    options: FileOptions = HERE,
+) -> Exit:
+    """Hold a whole meeting of four scripted agents, from nothing to its minutes."""
+    from meeting_service.cli.demonstration import run_demo
+
+    settings = options.settings(
+        for_service=False, database_url=database_url, data_dir=data_dir, output_dir=output_dir
+    )
+    return run_demo(settings, as_json=as_json)
+
+
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")] = None,
+    port: Annotated[int | None, Parameter(help="Port; 0 picks a free one (8080).")] = None,
+    database_url: DatabaseFlag = None,
+    data_dir: DataDirFlag = None,
+    output_dir: OutputDirFlag = None,
+    options: FileOptions = HERE,
+) -> int:
+    """Run the service until it is told to stop; one line says its address when it is ready."""
+    settings = options.settings(
+        host=host,
+        port=port,
+        database_url=database_url,
+        data_dir=data_dir,
+        output_dir=output_dir,
+    )
+    from meeting_service import app
+
+    return app.serve(settings, on_ready=_say_ready)
+
+
+def _say_ready(url: str) -> None:
+    print(f"meetings are served at {url}", flush=True)
+
+
+def upgrade(
+    *,
+    database_url: DatabaseFlag = None,
+    data_dir: DataDirFlag = None,
+    options: FileOptions = HERE,
+) -> None:
+    """Bring the database to the newest schema; `serve` and `demo` do so by themselves."""
+    from meeting_service.cli.upkeep import upgrade_database
+
+    upgrade_database(_database_settings(options, database_url, data_dir))
+
+
+def rebuild(
+    *,
+    database_url: DatabaseFlag = None,
+    data_dir: DataDirFlag = None,
+    options: FileOptions = HERE,
+) -> Exit:
+    """Make the read models anew from the events, and report every row that differed."""
+    from meeting_service.cli.upkeep import rebuild_read_models
+
+    return rebuild_read_models(_database_settings(options, database_url, data_dir))
+
+
+def _database_settings(
+    options: FileOptions, database_url: str | None, data_dir: Path | None
+) -> "Settings":
+    return options.settings(for_service=False, database_url=database_url, data_dir=data_dir)

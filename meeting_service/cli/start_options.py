@@ -1,0 +1,103 @@
+"""The flags of `meetings start`: one for every field of the request."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from meeting_service.cli.exits import CommandError, Exit
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """What may be asked of a new meeting; what is left out is the service's to choose."""
+
+    title: Annotated[str | None, Parameter(help="What the meeting is called.")] = None
+    participant: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Agent id, or a JSON object with id, name, role, instructions, model, gateway; "
+            "repeat it, in speaking order (default: every agent of the service)."
+        ),
+    ] = ()
+    rounds: Annotated[
+        int | None, Parameter(help="Number of rounds (default: one for each topic, else 3).")
+    ] = None
+    topic: Annotated[
+        tuple[str, ...], Parameter(help="What a round is about; repeat it, one for each round.")
+    ] = ()
+    room: Annotated[str | None, Parameter(help="Room; it holds one live meeting.")] = None
+    project: Annotated[str | None, Parameter(help="Project the meeting belongs to.")] = None
+    document: Annotated[
+        Path | None, Parameter(help="Text file to put before the meeting; - reads standard input.")
+    ] = None
+    parent: Annotated[
+        str | None, Parameter(help="Complete meeting whose minutes this one builds on.")
+    ] = None
+    max_tokens_per_turn: Annotated[int | None, Parameter(help="Most tokens of one turn (200).")] = (
+        None
+    )
+    synthesis_max_tokens: Annotated[
+        int | None, Parameter(help="Most tokens of the closing text (500).")
+    ] = None
+    context_tokens: Annotated[
+        int | None, Parameter(help="Most tokens an agent is shown for a turn (3500).")
+    ] = None
+    meeting_tokens: Annotated[
+        int | None, Parameter(help="Most tokens the whole meeting may spend (no ceiling).")
+    ] = None
+    idempotency_key: Annotated[
+        str | None, Parameter(help="Repeating a start with the same key starts nothing new.")
+    ] = None
+
+    def body(self, goal: str | None) -> dict[str, Any]:
+        """Write the request's body; what was not given is not in it.
+
+        Raises: `CommandError`.
+        """
+        fields = {
+            "goal": goal,
+            "title": self.title,
+            "room_id": self.room,
+            "project_id": self.project,
+            "participants": [_participant(each) for each in self.participant] or None,
+            "num_rounds": self.rounds if self.rounds is not None else len(self.topic) or None,
+            "round_topics": list(self.topic) or None,
+            "max_tokens_per_turn": self.max_tokens_per_turn,
+            "synthesis_max_tokens": self.synthesis_max_tokens,
+            "context_tokens": self.context_tokens,
+            "meeting_tokens": self.meeting_tokens,
+            "document_context": _document(self.document) if self.document else None,
+            "parent_meeting_id": self.parent,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+NOTHING = StartOptions()
+
+
+def _participant(given: str) -> Any:
+    if not given.lstrip().startswith("{"):
+        return given
+    import json
+
+    try:
+        return json.loads(given)
+    except ValueError as error:
+        raise CommandError(f"--participant: is no JSON object: {error}", Exit.USAGE) from error
+
+
+def _document(path: Path) -> str:
+    import sys
+
+    try:
+        if str(path) == "-":
+            return sys.stdin.read()
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"--document: {path} is not UTF-8 text", Exit.USAGE) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CommandError(f"--document: {path} cannot be read: {reason}", Exit.USAGE) from error

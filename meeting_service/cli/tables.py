@@ -1,0 +1,131 @@
+"""Answers of the service as tables and text, every text in them printable."""
+
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from meeting_service.cli.displays import percent
+from meeting_service.cli.printable import one_line, printable
+
+PIPED_WIDTH = 10_000
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table or a text; where no terminal bounds the lines, each row stays on one."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    text = StringIO()
+    Console(highlight=False, width=PIPED_WIDTH, file=text).print(renderable)
+    for line in text.getvalue().splitlines():
+        print(line.rstrip())
+
+
+def print_minutes(markdown: str) -> None:
+    """Print minutes: laid out on a terminal, and just as they are anywhere else."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        from rich.markdown import Markdown
+
+        # Written out: a hidden link may lead anywhere.
+        console.print(Markdown(printable(markdown), hyperlinks=False))
+    else:
+        print(markdown, end="" if markdown.endswith("\n") else "\n")
+
+
+def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
+    """Show one page of meetings."""
+    rows = (
+        (
+            one["id"],
+            one.get("state"),
+            one.get("title"),
+            ", ".join(map(str, one.get("participant_names") or ())),
+            one.get("created_at"),
+            _seconds(one.get("duration_seconds")),
+        )
+        for one in answer.get("meetings", ())
+    )
+    table = _table(("id", "state", "title", "participants", "created", "took"), rows)
+    shown = len(answer.get("meetings", ()))
+    more = f"; more with --cursor {answer['next_cursor']}" if answer.get("next_cursor") else ""
+    return Group(table, _text(f"{shown} of {answer.get('total', shown)} meetings{more}"))
+
+
+def agent_list(answer: Mapping[str, Any]) -> RenderableType:
+    """Show the agents of the directory."""
+    rows = (
+        tuple(
+            one.get(name)
+            for name in ("id" if "id" in one else "agent_id", "name", "role", "gateway", "model")
+        )
+        for one in answer.get("agents", ())
+    )
+    return _table(("id", "name", "role", "gateway", "model"), rows)
+
+
+def meeting_status(answer: Mapping[str, Any]) -> RenderableType:
+    """Show where one meeting stands."""
+    facts = _table(("", ""), _facts(answer), show_header=False)
+    turns = (
+        (
+            f"{held.get('round_num')}: {held.get('topic')}",
+            turn.get("agent_name"),
+            _said(turn),
+            _tokens(turn),
+        )
+        for held in answer.get("rounds", ())
+        for turn in held.get("turns") or ()
+    )
+    return Group(facts, Text(), _table(("round", "who", "said", "tokens"), turns))
+
+
+def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
+    tokens = answer.get("tokens") or {}
+    for name in ("id", "title", "goal", "state"):
+        yield name, answer.get(name)
+    yield "progress", percent(dict(answer))
+    yield "round", f"{answer.get('current_round')} of {answer.get('total_rounds')}"
+    yield "tokens", ", ".join(f"{one_line(str(k))} {v}" for k, v in tokens.items() if v is not None)
+    for name in ("room_id", "project_id", "parent_meeting_id", "created_at", "completed_at"):
+        yield name, answer.get(name)
+    for name in ("cancelled_at", "error_message", "output_path"):
+        yield name, answer.get(name)
+
+
+def _said(turn: Mapping[str, Any]) -> str:
+    if turn.get("response") is not None:
+        return str(turn["response"])
+    return f"(did not speak: {turn['skipped_reason']})" if turn.get("skipped_reason") else ""
+
+
+def _tokens(turn: Mapping[str, Any]) -> str:
+    counts = [turn.get(name) for name in ("prompt_tokens", "response_tokens")]
+    return " + ".join(str(count) for count in counts if count is not None)
+
+
+def _seconds(value: object) -> str:
+    return f"{value:.1f} s" if isinstance(value, int | float) else ""
+
+
+def _table(
+    headings: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, show_header: bool = True
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_header=show_header, pad_edge=False)
+    for heading in headings:
+        # An id or a time that is cut cannot be copied.
+        table.add_column(heading, no_wrap=heading in ("id", "created", "version", "at"))
+    for row in rows:
+        if show_header or row[1] not in (None, ""):
+            table.add_row(*(_text(cell) for cell in row))
+    return table
+
+
+def _text(cell: object) -> Text:
+    return Text("" if cell is None else one_line(str(cell)))
