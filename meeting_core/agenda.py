@@ -5,7 +5,7 @@ from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 
-from meeting_core.brief import build_brief
+from meeting_core.brief import rebuild_brief
 from meeting_core.commands import (
     CloseRound,
     Command,
@@ -145,7 +145,7 @@ def _attempt(meeting: Meeting, task: Task) -> Step:
 
 
 def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
-    brief = build_brief(meeting, slot.task, attempt.agent_id, before=attempt.version)
+    brief = rebuild_brief(meeting, slot.task, attempt.agent_id, attempt.manifest)
     return Ask(
         slot.task,
         attempt.number,

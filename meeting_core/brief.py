@@ -24,7 +24,6 @@ from meeting_core.vocabulary import (
     SynthesisTask,
     Task,
     TurnTask,
-    Version,
 )
 
 TEMPLATE = 1
@@ -82,60 +81,32 @@ class _Frame(Struct, frozen=True):
     tokens: int
 
 
-class _Plan(Struct, frozen=True):
-    """Which entries are shown how; each is a run of the transcript, oldest run first."""
+class _Wording(Struct, frozen=True):
+    """The parts of a brief that do not depend on what was said, and what they cost."""
 
-    dropped: tuple[Turn | Remark, ...]
-    shortened: tuple[Turn | Remark, ...]
-    whole: tuple[Turn | Remark, ...]
+    system: str
+    opening: str
+    closing: str
     tokens: int
 
 
-def build_brief(
-    meeting: Meeting, task: Task, agent_id: AgentId, *, before: Version | None = None
-) -> Brief:
-    """Build the brief for an attempt, from what happened before version `before`.
+def build_brief(meeting: Meeting, task: Task, agent_id: AgentId) -> Brief:
+    """Build the brief for an attempt that starts now."""
+    wording = _wording(meeting.config, task, meeting.participant(agent_id))
+    manifest = _planned(_entries(meeting), wording, meeting.config)
+    return Brief(_messages(meeting, wording, manifest), manifest)
 
-    Without `before`, from all that has happened.
+
+def rebuild_brief(meeting: Meeting, task: Task, agent_id: AgentId, manifest: Manifest) -> Brief:
+    """Give back what an attempt was shown, byte for byte, from its recorded manifest.
+
+    `meeting` may be folded from any longer history. Raises: `CorruptHistory` when the manifest
+    was written by another template.
     """
-    participant = meeting.participant(agent_id)
-    system = _system_text(participant, task)
-    opening = _opening_text(meeting.config)
-    closing = _closing_text(meeting.config, task, participant)
-    fixed = _fixed_tokens(system, opening, closing)
-    entries = _entries(meeting, before)
-    frames = _frames(entries, meeting)
-    plan = _planned(entries, frames, meeting.config.context_tokens - fixed)
-    parts = [opening]
-    if plan.dropped:
-        parts.append(f"[{len(plan.dropped)} earlier contributions are left out.]")
-    shown = zip(frames[len(plan.dropped) :], plan.shortened + plan.whole, strict=True)
-    for index, (frame, entry) in enumerate(shown):
-        text = entry.text or ""
-        if index < len(plan.shortened):
-            text = shortened(text)
-        parts.append(f"{frame.start}{quoted(text)}{frame.end}")
-    parts.append(closing)
-    messages = (Message("system", system), Message("user", "\n\n".join(parts)))
-    manifest = Manifest(
-        TEMPLATE,
-        fixed + plan.tokens,
-        _range(plan.whole),
-        _range(plan.shortened),
-        _range(plan.dropped),
-    )
-    return Brief(messages, manifest)
-
-
-def rebuild_brief(meeting: Meeting, task: Task, agent_id: AgentId, version: Version) -> Brief:
-    """Give back what an attempt that started at `version` was shown, byte for byte.
-
-    `meeting` may be folded from any longer history. Raises: `CorruptHistory` when the attempt
-    cannot have started there.
-    """
-    if version > meeting.version:
-        raise CorruptHistory(f"meeting {meeting.id} has no version {version}")
-    return build_brief(meeting, task, agent_id, before=version)
+    if manifest.template != TEMPLATE:
+        raise CorruptHistory(f"nobody knows template {manifest.template} any more")
+    wording = _wording(meeting.config, task, meeting.participant(agent_id))
+    return Brief(_messages(meeting, wording, manifest), manifest)
 
 
 def digest_of(messages: tuple[Message, ...]) -> str:
@@ -150,18 +121,13 @@ def digest_of(messages: tuple[Message, ...]) -> str:
 
 def fixed_tokens(config: Configuration) -> int:
     """Tokens that every brief of this meeting takes before anybody has spoken, at most."""
-    tasks: list[Task] = [SynthesisTask()]
     return max(
-        _fixed_tokens(
-            _system_text(participant, task),
-            _opening_text(config),
-            _closing_text(config, task, participant),
+        _wording(config, task, seat).tokens
+        for seat in config.participants
+        for task in (
+            SynthesisTask(),
+            *(TurnTask(n, seat.agent_id) for n in range(1, config.num_rounds + 1)),
         )
-        for participant in config.participants
-        for task in [
-            *tasks,
-            *(TurnTask(n, participant.agent_id) for n in range(1, config.num_rounds + 1)),
-        ]
     )
 
 
@@ -183,54 +149,80 @@ def quoted(text: str) -> str:
     return _MARKS.sub("[", text) if "<" in text else text
 
 
-def _entries(meeting: Meeting, before: Version | None) -> list[Turn | Remark]:
+def _entries(meeting: Meeting) -> list[Turn | Remark]:
     entries: list[Turn | Remark] = [turn for turn in meeting.turns if turn.text is not None]
     if meeting.remarks:
         entries.extend(meeting.remarks)
         entries.sort(key=lambda entry: entry.version)
-    if before is not None:
-        entries = [entry for entry in entries if entry.version < before]
     return entries
 
 
-def _planned(entries: list[Turn | Remark], frames: list[_Frame], room: int) -> _Plan:
+def _planned(entries: list[Turn | Remark], wording: _Wording, config: Configuration) -> Manifest:
     """Fill the room from the newest entry back: whole, then shortened, then not at all."""
-    costs = [entry.text_tokens + frame.tokens for entry, frame in zip(entries, frames, strict=True)]
-    total = sum(costs)
-    if total <= room:
-        return _Plan((), (), tuple(entries), total)
-    used, first_whole = 0, len(entries)
-    while first_whole > 0 and used + costs[first_whole - 1] <= room * WHOLE_SHARE:
-        first_whole -= 1
-        used += costs[first_whole]
-    first_shortened = first_whole
-    while first_shortened > 0:
-        entry, frame = entries[first_shortened - 1], frames[first_shortened - 1]
-        cost = estimate_tokens(shortened(entry.text or "")) + frame.tokens
+    room = config.context_tokens - wording.tokens
+    names = _names(config)
+    frames = [_frame(entry, names).tokens for entry in entries]
+    costs = [entry.text_tokens + frame for entry, frame in zip(entries, frames, strict=True)]
+    used, whole = sum(costs), 0
+    if used > room:
+        used, whole = 0, len(entries)
+        while whole > 0 and used + costs[whole - 1] <= room * WHOLE_SHARE:
+            whole -= 1
+            used += costs[whole]
+    short = whole
+    while short > 0:
+        cost = estimate_tokens(shortened(entries[short - 1].text or "")) + frames[short - 1]
         if used + cost > room:
             break
-        first_shortened -= 1
+        short -= 1
         used += cost
-    return _Plan(
-        tuple(entries[:first_shortened]),
-        tuple(entries[first_shortened:first_whole]),
-        tuple(entries[first_whole:]),
-        used,
+    return Manifest(
+        TEMPLATE,
+        wording.tokens + used,
+        _range(entries[whole:]),
+        _range(entries[short:whole]),
+        _range(entries[:short]),
     )
 
 
-def _range(entries: tuple[Turn | Remark, ...]) -> EntryRange | None:
+def _range(entries: list[Turn | Remark]) -> EntryRange | None:
     return EntryRange(entries[0].version, entries[-1].version) if entries else None
 
 
-def _frames(entries: list[Turn | Remark], meeting: Meeting) -> list[_Frame]:
-    names = {seat.agent_id: seat.name for seat in meeting.config.participants}
-    return [
-        _remark_frame(entry.author)
-        if isinstance(entry, Remark)
-        else _turn_frame(entry.round_num, entry.agent_id, names[entry.agent_id])
-        for entry in entries
-    ]
+def _messages(meeting: Meeting, wording: _Wording, manifest: Manifest) -> tuple[Message, ...]:
+    """Put the entries that the manifest names between the opening and the closing."""
+    parts = [wording.opening]
+    names = _names(meeting.config)
+    dropped = 0
+    for entry in _entries(meeting):
+        text = entry.text or ""
+        if _within(manifest.dropped, entry):
+            dropped += 1
+            continue
+        if _within(manifest.shortened, entry):
+            text = shortened(text)
+        elif not _within(manifest.whole, entry):
+            break
+        frame = _frame(entry, names)
+        parts.append(f"{frame.start}{quoted(text)}{frame.end}")
+    if dropped:
+        parts.insert(1, f"[{dropped} earlier contributions are left out.]")
+    parts.append(wording.closing)
+    return Message("system", wording.system), Message("user", "\n\n".join(parts))
+
+
+def _within(entries: EntryRange | None, entry: Turn | Remark) -> bool:
+    return entries is not None and entries.first <= entry.version <= entries.last
+
+
+def _names(config: Configuration) -> dict[AgentId, str]:
+    return {seat.agent_id: seat.name for seat in config.participants}
+
+
+def _frame(entry: Turn | Remark, names: dict[AgentId, str]) -> _Frame:
+    if isinstance(entry, Remark):
+        return _remark_frame(entry.author)
+    return _turn_frame(entry.round_num, entry.agent_id, names[entry.agent_id])
 
 
 @lru_cache(maxsize=2048)
@@ -249,12 +241,14 @@ def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
-def _fixed_tokens(system: str, opening: str, closing: str) -> int:
-    # The note about entries left out belongs to the fixed part: it is there when room is short.
-    return (
-        sum(estimate_tokens(text) for text in (system, opening, closing))
-        + 3 * MESSAGE_OVERHEAD_TOKENS
-    )
+@lru_cache(maxsize=2048)
+def _wording(config: Configuration, task: Task, participant: Participant) -> _Wording:
+    system = _system_text(participant, task)
+    opening = _opening_text(config)
+    closing = _closing_text(config, task, participant)
+    # The note about entries left out is counted in: it is there when room is short.
+    tokens = sum(estimate_tokens(text) for text in (system, opening, closing))
+    return _Wording(system, opening, closing, tokens + 3 * MESSAGE_OVERHEAD_TOKENS)
 
 
 def _system_text(participant: Participant, task: Task) -> str:

@@ -157,7 +157,7 @@ def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent
         fact.agent_id,
         fact.model,
         fact.reserved,
-        fact.digest,
+        fact.manifest,
     )
     slot = replace(slot, number=fact.number, open=opened, retry_at=None)
     return {"slot": slot, "ledger": meeting.ledger.reserve(fact.reserved)}
@@ -280,7 +280,7 @@ def _remark_made(meeting: Meeting, fact: RemarkMade, event: MeetingEvent) -> dic
 def _round_opened(meeting: Meeting, fact: RoundOpened, at: datetime) -> dict[str, Any]:
     if fact.round_num != meeting.round_num + 1:
         raise CorruptHistory(f"round {fact.round_num} cannot follow round {meeting.round_num}")
-    return {"rounds": (*meeting.rounds, Round(fact.round_num, at))}
+    return {"rounds": (*meeting.rounds, Round(fact.round_num, at, len(meeting.turns)))}
 
 
 def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:

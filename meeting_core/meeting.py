@@ -12,6 +12,7 @@ from meeting_core.vocabulary import (
     EndCause,
     FailReason,
     FaultClass,
+    Manifest,
     MeetingId,
     Outcome,
     Participant,
@@ -64,7 +65,7 @@ class OpenAttempt(Struct, frozen=True):
     agent_id: AgentId
     model: str
     reserved: Reservation
-    digest: str
+    manifest: Manifest
 
 
 class Slot(Struct, frozen=True):
@@ -91,10 +92,14 @@ class Slot(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """A round that was opened, and how it ended, if it has."""
+    """A round that was opened, and how it ended, if it has.
+
+    `first_turn` is the index of its first turn among all turns of the meeting.
+    """
 
     round_num: int
     opened_at: datetime
+    first_turn: int
     ending: RoundEnding | None = None
     cause: EndCause | None = None
 
@@ -155,7 +160,7 @@ class Meeting(Struct, frozen=True, kw_only=True):
     @property
     def round_turns(self) -> int:
         """How many turns of the present round have ended."""
-        return sum(turn.round_num == self.round_num for turn in self.turns)
+        return len(self.turns) - self.rounds[-1].first_turn if self.rounds else 0
 
     @property
     def progress_pct(self) -> int:

@@ -185,6 +185,8 @@ def clean_text(text: str) -> tuple[str, int]:
 
     NUL, lone surrogates and control characters other than tab, newline and carriage return.
     """
+    if text.replace("\n", "").isprintable():
+        return text, 0
     return _UNPRINTABLE.subn("", text)
 
 

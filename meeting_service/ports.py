@@ -163,6 +163,8 @@ class Recorder(Protocol):
     ) -> Sequence[int] | None:
         """Append events of one meeting in one transaction; return their positions.
 
+        A caller that is cancelled meanwhile says nothing about the commit: it goes on.
+
         With `epoch`, only while the meeting's lease still has that epoch. With `lease_owner`, take
         the first lease (epoch 1) for that owner in the same transaction.
         Raises: `VersionConflict`, `Fenced`, `RoomTaken`; nothing is stored then.

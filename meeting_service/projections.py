@@ -32,13 +32,14 @@ def turn_rows(meeting: Meeting, first: int = 0) -> tuple[TurnRow, ...]:
 def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
     """Give the rows that differ between two states of one meeting.
 
-    Invariant: an ended turn never changes, so only turns that ended in between have rows.
+    Invariant: an ended turn never changes, so only turns that ended in between have rows; of the
+    summary nothing changes but with the state or the output path.
     """
-    summary = summary_of(after)
     if before is None:
-        return ReadModels(summary, turn_rows(after))
+        return ReadModels(summary_of(after), turn_rows(after))
+    is_same = before.state == after.state and before.output_path == after.output_path
     return ReadModels(
-        None if summary == summary_of(before) else summary,
+        None if is_same else summary_of(after),
         turn_rows(after, len(before.turns)),
     )
 

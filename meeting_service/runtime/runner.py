@@ -1,5 +1,6 @@
 """The runner: drives one meeting. It asks `next_step`, does it, and reports back."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import assert_never
@@ -60,7 +61,7 @@ class Runner:
         self._around = around
         self._meeting = meeting
         self._epoch = epoch
-        self._scope: anyio.CancelScope | None = None
+        self._call: asyncio.Timeout | None = None
         self._news = anyio.Event()
         self._is_draining = False
         self._is_aborted = False
@@ -176,9 +177,10 @@ class Runner:
             ask.messages, ask.output_tokens, participant.model, max(seconds, 0.0), ask.call_key
         )
         meeting, tell = self._meeting, self._around.tell_delta
-        self._scope = anyio.CancelScope(deadline=anyio.current_time() + request.timeout_seconds)
+        self._is_aborted = False
         try:
-            with self._scope:
+            # asyncio's timeout, because a call a turn makes the heavier scope show.
+            async with asyncio.timeout(request.timeout_seconds) as self._call:
                 reply = await self._around.gateways[participant.gateway].complete(
                     request, lambda text: tell(meeting, participant.agent_id, text)
                 )
@@ -202,22 +204,22 @@ class Runner:
                 fault.usage,
                 fault.reached,
             )
+        except TimeoutError:
+            if self._is_aborted:
+                return AbandonAttempt("shutdown")
+            detail = f"no complete answer within {request.timeout_seconds:g} s"
+            return ReportFault(ask.task, ask.number, FaultClass.TIMED_OUT, detail)
         except Exception as error:
             log.exception("the gateway of %s broke its contract", participant.agent_id)
             detail = f"the gateway failed with {type(error).__name__}"
             return ReportFault(ask.task, ask.number, FaultClass.UNAVAILABLE, detail)
         finally:
-            self._scope = None
-        if self._is_aborted:
-            self._is_aborted = False
-            return AbandonAttempt("shutdown")
-        detail = f"no complete answer within {request.timeout_seconds:g} s"
-        return ReportFault(ask.task, ask.number, FaultClass.TIMED_OUT, detail)
+            self._call = None
 
     def _abort(self) -> None:
-        if self._scope is not None:
+        if self._call is not None and not self._call.expired():
             self._is_aborted = True
-            self._scope.cancel()
+            self._call.reschedule(asyncio.get_running_loop().time())
 
     async def _save(self, step: SaveMinutes) -> Command:
         try:

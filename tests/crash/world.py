@@ -99,5 +99,5 @@ def assert_sound(meeting: Meeting, history: list[MeetingEvent]) -> None:
     for event in history:
         if isinstance(event.fact, AttemptStarted):
             fact = event.fact
-            brief = rebuild_brief(meeting, fact.task, fact.agent_id, event.originator_version)
+            brief = rebuild_brief(meeting, fact.task, fact.agent_id, fact.manifest)
             assert brief.digest == fact.digest
