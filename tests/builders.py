@@ -156,11 +156,16 @@ def attempt_failed(
 
 
 def attempt_abandoned(
-    task: Task | None = None, number: int = 1, cause: AbandonCause = "restart", *, by: str = ""
+    task: Task | None = None,
+    number: int = 1,
+    cause: AbandonCause = "restart",
+    *,
+    by: str = "",
+    charged: int = 300,
 ) -> AttemptAbandoned:
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
-    return AttemptAbandoned(task, number, agent_id, cause, 300)
+    return AttemptAbandoned(task, number, agent_id, cause, charged)
 
 
 def turn_completed(

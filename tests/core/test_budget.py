@@ -1,0 +1,161 @@
+"""The ceiling of a meeting: reserve before a call, settle after it, keep the synthesis's share."""
+
+import pytest
+from hypothesis import given as given_values
+from hypothesis import strategies as st
+
+from meeting_core import Fact, Usage, build_brief
+from meeting_core.budget import Ledger, synthesis_cap, synthesis_share, tokens_left, turn_cap
+from meeting_core.commands import StartAttempt
+from meeting_core.events import (
+    Convened,
+    RoundClosed,
+    RoundOpened,
+    SynthesisCompleted,
+    SynthesisStarted,
+)
+from meeting_core.vocabulary import Reservation, SynthesisTask
+from tests.builders import (
+    START,
+    attempt_abandoned,
+    attempt_failed,
+    attempt_started,
+    configuration,
+    convened,
+    meeting_after,
+    round_closed,
+    started_after,
+    turn,
+    turn_completed,
+)
+from tests.spec import given
+
+SHARE = 3_500 + 500
+"""What the turns may not touch: the synthesis's context and its output."""
+
+
+def spending(tokens: int, ceiling: int) -> list[Fact]:
+    """A meeting under a ceiling in which Ann has spent so much."""
+    usage = Usage(tokens - 6, 6, "reported")
+    opening = [convened(meeting_tokens=ceiling), RoundOpened(1)]
+    return [*opening, attempt_started(), turn_completed(usage=usage)]
+
+
+def prompt_of(facts: list[Fact], agent_id: str = "bob") -> int:
+    meeting = meeting_after(*facts)
+    return build_brief(meeting, turn(agent_id), agent_id).manifest.tokens
+
+
+def left_for_bob(affordable: int) -> list[Fact]:
+    """A meeting in which Bob's prompt is affordable, with so many tokens to answer."""
+    ceiling = 20_000
+    prompt = prompt_of(spending(1_000, ceiling))
+    return spending(ceiling - SHARE - prompt - affordable, ceiling)
+
+
+def test_without_a_ceiling_every_turn_has_its_whole_cap():
+    facts = [convened(), RoundOpened(1)]
+    given(*facts).when(StartAttempt(turn())).then(started_after(facts, turn(), cap=200))
+
+
+@pytest.mark.parametrize(("affordable", "cap"), [(1_000, 200), (200, 200), (199, 199), (32, 32)])
+def test_the_cap_is_lowered_to_what_can_be_paid_for(affordable: int, cap: int):
+    facts = left_for_bob(affordable)
+    given(*facts).when(StartAttempt(turn("bob"))).then(started_after(facts, turn("bob"), cap=cap))
+
+
+@pytest.mark.parametrize("affordable", [31, 0, -500])
+def test_out_of_money_ends_the_rounds(affordable: int):
+    given(*left_for_bob(affordable)).when(StartAttempt(turn("bob"))).then(
+        RoundClosed(1, "partial", "budget")
+    )
+
+
+def test_after_the_money_has_ended_the_rounds_the_minutes_are_written_from_their_share():
+    facts = [*left_for_bob(0), round_closed(1, "partial", "budget"), SynthesisStarted()]
+    given(*facts).when(StartAttempt(SynthesisTask())).then(
+        started_after(facts, SynthesisTask(), cap=500)
+    )
+
+
+def test_an_open_attempt_keeps_its_reservation_from_everybody():
+    meeting = meeting_after(*left_for_bob(200), attempt_started(turn("bob"), prompt=150, cap=200))
+    assert meeting.ledger.reserved == 350
+    left = tokens_left(meeting.config, meeting.ledger)
+    assert left == 20_000 - meeting.ledger.spent - 350
+
+
+def test_an_abandoned_attempt_leaves_less_for_the_next():
+    facts = left_for_bob(500)
+    prompt = prompt_of(facts)
+    facts.append(attempt_started(turn("bob"), prompt=prompt, cap=200))
+    facts.append(attempt_abandoned(turn("bob"), charged=prompt + 200))
+    left = 500 - 200 - prompt
+    given(*facts).when(StartAttempt(turn("bob"))).then(
+        started_after(facts, turn("bob"), number=2, cap=left)
+    )
+
+
+def test_a_retry_too_is_held_to_what_is_left():
+    facts = [*left_for_bob(400), attempt_started(turn("bob"), cap=200)]
+    usage = Usage(250, 50, "reported")
+    facts.append(attempt_failed(turn("bob"), charged=300, usage=usage, retry_at=START))
+    given(*facts).when(StartAttempt(turn("bob"))).then(
+        started_after(facts, turn("bob"), number=2, cap=100)
+    )
+
+
+def test_a_reply_longer_than_its_reservation_is_charged_in_full():
+    usage = Usage(5_000, 900, "reported")
+    facts = [convened(meeting_tokens=9_000), RoundOpened(1), attempt_started()]
+    ledger = meeting_after(*facts, turn_completed(usage=usage)).ledger
+    assert ledger == Ledger(5_900, 0)
+    given(*facts, turn_completed(usage=usage)).when(StartAttempt(turn("bob"))).then(
+        RoundClosed(1, "partial", "budget")
+    )
+
+
+def test_the_synthesis_writes_with_what_an_expensive_reply_left_it():
+    config = convened(meeting_tokens=9_000)
+    facts = left_for_synthesis(config, output=100)
+    given(*facts).when(StartAttempt(SynthesisTask())).then(
+        started_after(facts, SynthesisTask(), cap=100)
+    )
+
+
+def test_a_synthesis_that_cannot_be_paid_for_is_not_asked_for():
+    facts = left_for_synthesis(convened(meeting_tokens=9_000), output=31)
+    given(*facts).when(StartAttempt(SynthesisTask())).then(
+        SynthesisCompleted(degraded="no summary was written (the token budget is spent)")
+    )
+
+
+def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
+    """A meeting whose only reply cost so much that this is left for the synthesis's output."""
+    closing = [round_closed(1, "partial", "budget"), SynthesisStarted()]
+    ceiling = config.configuration.meeting_tokens
+    assert ceiling is not None
+    opening = [config, RoundOpened(1), attempt_started()]
+    meeting = meeting_after(*opening, turn_completed(), *closing)
+    prompt = build_brief(meeting, SynthesisTask(), "ann").manifest.tokens
+    usage = Usage(ceiling - prompt - output - 6, 6, "reported")
+    return [*opening, turn_completed(usage=usage), *closing]
+
+
+@given_values(st.integers(0, 30_000), st.integers(0, 6_000), st.integers(1, 3_500))
+def test_no_cap_ever_passes_the_ceiling(spent: int, reserved: int, prompt: int):
+    config = configuration(meeting_tokens=20_000)
+    ledger = Ledger(spent, reserved)
+    for cap, share in (
+        (turn_cap(config, ledger, prompt), synthesis_share(config)),
+        (synthesis_cap(config, ledger, prompt), 0),
+    ):
+        affordable = 20_000 - spent - reserved - share - prompt
+        assert (cap is None) == (affordable < 32)
+        assert cap is None or 32 <= cap <= affordable
+
+
+def test_a_reservation_is_given_back_when_it_is_settled():
+    ledger = Ledger(100).reserve(Reservation(50, 20))
+    assert ledger == Ledger(100, 70)
+    assert ledger.settle(Reservation(50, 20), 33) == Ledger(133, 0)

@@ -1,0 +1,209 @@
+"""A fault is tried again while that can help; then the speaker is skipped, with the reason."""
+
+from datetime import datetime
+
+import pytest
+
+from meeting_core import Record, Usage, WaitUntil, next_step
+from meeting_core.commands import ReportFault, StartAttempt
+from meeting_core.errors import MeetingEnded, NoSuchAttempt
+from meeting_core.events import AttemptFailed, Fact, Paused, RoundOpened, TurnSkipped
+from meeting_core.faults import FAULT_RULES, LONGEST_WAIT_SECONDS, retry_at
+from meeting_core.vocabulary import FaultClass
+from tests.builders import (
+    START,
+    Later,
+    after,
+    attempt_failed,
+    attempt_started,
+    convened,
+    meeting_after,
+    started_after,
+    turn,
+    turn_skipped,
+    whole_meeting,
+)
+from tests.spec import given
+
+OPENED = (convened(), RoundOpened(1))
+ASKED = (*OPENED, attempt_started())
+
+
+def fault(
+    fault_class: FaultClass = FaultClass.UNAVAILABLE, number: int = 1, **changes: object
+) -> ReportFault:
+    return ReportFault(turn(), number, fault_class, "no answer", **changes)  # type: ignore[arg-type]
+
+
+def after_faults(count: int) -> tuple[Fact, ...]:
+    """Ann's turn after so many failed attempts, with one more open."""
+    facts: list[Fact] = list(OPENED)
+    for number in range(1, count + 1):
+        facts += [attempt_started(number=number), attempt_failed(number=number, retry_at=START)]
+    return (*facts, attempt_started(number=count + 1))
+
+
+def test_a_fault_that_may_pass_is_tried_again_after_a_wait():
+    given(*ASKED).when(fault()).then(attempt_failed(retry_at=after(0.5)))
+    meeting = meeting_after(*ASKED, attempt_failed(retry_at=after(0.5)))
+    assert next_step(meeting) == WaitUntil(after(0.5), StartAttempt(turn()))
+
+
+def test_the_next_attempt_has_the_next_number_and_the_same_brief():
+    facts = (*ASKED, attempt_failed(retry_at=after(0.5)))
+    expected = started_after(facts, turn(), number=2, cap=200)
+    assert expected.digest == started_after(OPENED, turn(), cap=200).digest
+    given(*facts).when(StartAttempt(turn()), at=after(0.5)).then(expected)
+
+
+def test_the_wait_doubles():
+    given(*after_faults(1)).when(fault(number=2)).then(
+        attempt_failed(number=2, retry_at=after(1.0))
+    )
+
+
+def test_after_the_last_attempt_the_speaker_is_skipped_with_the_reason():
+    given(*after_faults(2)).when(fault(number=3)).then(
+        attempt_failed(number=3), turn_skipped(reason="unavailable", detail="no answer")
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault_class", "attempts"),
+    [
+        (FaultClass.RATE_LIMITED, 10),
+        (FaultClass.UNAVAILABLE, 10),
+        (FaultClass.TIMED_OUT, 10),
+        (FaultClass.CONTEXT_TOO_LONG, 1),
+        (FaultClass.REFUSED, 1),
+        (FaultClass.REJECTED, 1),
+        (FaultClass.TRUNCATED, 2),
+        (FaultClass.EMPTY, 2),
+    ],
+)
+def test_each_fault_is_tried_as_often_as_it_can_help(fault_class: FaultClass, attempts: int):
+    def again(after_attempts: int, most: int = 10) -> datetime | None:
+        return retry_at(
+            fault_class, after_attempts, max_attempts=most, retry_after_seconds=None, now=START
+        )
+
+    assert all(again(tries) is not None for tries in range(1, attempts))
+    assert again(attempts) is None
+    assert again(1, most=1) is None
+
+
+def test_every_fault_has_a_rule():
+    assert set(FAULT_RULES) == set(FaultClass)
+
+
+@pytest.mark.parametrize(
+    ("fault_class", "charged"),
+    [
+        (FaultClass.RATE_LIMITED, 0),
+        (FaultClass.CONTEXT_TOO_LONG, 0),
+        (FaultClass.REJECTED, 0),
+        (FaultClass.UNAVAILABLE, 300),
+        (FaultClass.TIMED_OUT, 300),
+        (FaultClass.REFUSED, 300),
+        (FaultClass.TRUNCATED, 300),
+        (FaultClass.EMPTY, 300),
+    ],
+)
+def test_a_call_whose_cost_nobody_reported_keeps_its_reservation_if_it_may_have_run(
+    fault_class: FaultClass, charged: int
+):
+    facts = (convened(max_attempts=1), RoundOpened(1), attempt_started(prompt=100, cap=200))
+    failed = attempt_failed(fault=fault_class, charged=charged)
+    skip = TurnSkipped(1, "ann", fault_class.value, "no answer")
+    given(*facts).when(fault(fault_class)).then(failed, skip)
+    assert meeting_after(*facts, failed).ledger.spent == charged
+
+
+def test_a_request_that_never_got_there_is_not_charged():
+    given(*ASKED).when(fault(reached=False)).then(attempt_failed(charged=0, retry_at=after(0.5)))
+
+
+def test_a_reported_usage_is_charged_whatever_the_fault():
+    usage = Usage(80, 5, "reported")
+    for reached in (True, False):
+        given(*ASKED).when(fault(usage=usage, reached=reached)).then(
+            attempt_failed(charged=85, usage=usage, retry_at=after(0.5))
+        )
+
+
+def test_the_providers_wish_to_wait_is_honoured():
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=12.0)
+    given(*ASKED).when(limited).then(
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(12))
+    )
+
+
+def test_a_wish_shorter_than_our_own_wait_does_not_shorten_it():
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=0.1)
+    given(*ASKED).when(limited).then(
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(1.0))
+    )
+
+
+def test_a_wish_longer_than_anyone_waits_means_skipping():
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=LONGEST_WAIT_SECONDS + 0.1)
+    given(*ASKED).when(limited).then(
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0),
+        turn_skipped(reason="rate_limited"),
+    )
+
+
+def test_our_own_wait_has_an_end():
+    at = retry_at(FaultClass.UNAVAILABLE, 9, max_attempts=10, retry_after_seconds=None, now=START)
+    assert at == after(LONGEST_WAIT_SECONDS)
+
+
+def test_a_wait_beyond_the_turns_time_means_skipping():
+    late = after(60 - 0.5)
+    given(*ASKED).when(fault(), at=late).then(attempt_failed(), turn_skipped())
+    just = after(60 - 0.6)
+    given(*ASKED).when(fault(), at=just).then(attempt_failed(retry_at=after(59.9)))
+
+
+def test_a_wait_beyond_the_rounds_time_means_skipping():
+    config = convened(meeting_timeout_seconds=480.0)  # so the rounds have 360
+    facts = (config, RoundOpened(1), Later(330, attempt_started()))
+    given(*facts).when(fault(), at=after(359.4)).then(attempt_failed(retry_at=after(359.9)))
+    given(*facts).when(fault(), at=after(359.5)).then(attempt_failed(), turn_skipped())
+
+
+def test_an_attempt_that_would_start_after_the_turns_time_is_not_made():
+    facts = (*ASKED, attempt_failed(retry_at=after(1)))
+    given(*facts).when(StartAttempt(turn()), at=after(60)).then(turn_skipped())
+    given(*facts).when(StartAttempt(turn()), at=after(59)).then(
+        started_after(facts, turn(), number=2, cap=200)
+    )
+
+
+def test_after_a_skip_the_next_participant_speaks():
+    facts = (*ASKED, attempt_failed(), turn_skipped())
+    assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn("bob")))
+
+
+def test_a_fault_belongs_to_the_open_attempt_and_to_no_other():
+    given(*ASKED).when(fault(number=2)).then_refused(NoSuchAttempt)
+    given(*OPENED).when(fault()).then_refused(NoSuchAttempt)
+    given(*ASKED, attempt_failed(retry_at=START)).when(fault()).then_refused(NoSuchAttempt)
+    given(*whole_meeting()).when(fault()).then_refused(MeetingEnded)
+
+
+def test_a_fault_may_be_reported_while_paused():
+    given(*ASKED, Paused()).when(fault()).then(attempt_failed(retry_at=after(0.5)))
+    given(*ASKED, Paused()).when(fault(FaultClass.REFUSED)).then(
+        attempt_failed(fault=FaultClass.REFUSED), turn_skipped(reason="refused")
+    )
+
+
+def test_a_faults_detail_is_cut_and_cleaned():
+    report = ReportFault(turn(), 1, FaultClass.REFUSED, "n\x00o\udcff " + "x" * 600)
+    meeting = given(*ASKED)
+    kept = "no " + "x" * 495
+    meeting.when(report).then(
+        AttemptFailed(turn(), 1, "ann", FaultClass.REFUSED, kept, 300),
+        TurnSkipped(1, "ann", "refused", kept),
+    )
