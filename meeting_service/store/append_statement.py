@@ -1,15 +1,15 @@
 """The one statement that writes: a batch of appends as its arguments, its answer as outcomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 from eventsourcing.persistence import IntegrityError
 
 from meeting_service.ports import Fenced, RoomTaken, VersionConflict
-from meeting_service.store.group_commit import Append, Commit
+from meeting_service.store.append import Append
+from meeting_service.store.group_commit import Commit
 from meeting_service.store.persistence_errors import library_errors
 from meeting_service.store.queries import QUERIES
 
@@ -41,27 +41,15 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
     return commit
 
 
-def arguments(batch: Sequence[Append]) -> tuple[Any, ...]:
-    """Lay a batch out as arrays: one element an append, then one an event; then rows as JSON."""
-    meetings, topics, versions, states = [], [], [], []
-    for append in batch:
-        for event in append.events:
-            meetings.append(event.originator_id)
-            versions.append(event.originator_version)
-            topics.append(event.topic)
-            states.append(event.state)
+def arguments(batch: Sequence[Append]) -> tuple[str | list[bytes] | None, ...]:
+    """Lay a batch out as the statement takes it: JSON arrays, and the events' states."""
     return (
-        [append.meeting_id for append in batch],
-        [append.events[0].originator_version for append in batch],
-        [append.epoch for append in batch],
-        _unless_all_none([append.lease_owner for append in batch]),
-        meetings,
-        versions,
-        topics,
-        states,
+        _array([append.head_json for append in batch]),
+        _array([append.events_json for append in batch]),
+        [state for append in batch for state in append.states],
+        _array([append.lease_json for append in batch if append.lease_json]),
         _array([append.summary_json for append in batch if append.summary_json]),
         _array([append.turns_json for append in batch if append.turns_json]),
-        [append.meeting_id for append in batch if append.ended] or None,
     )
 
 
@@ -73,20 +61,21 @@ def settle(
     positions: Sequence[int] | None,
 ) -> None:
     """Tell every append of a committed batch what became of it."""
-    given: Iterator[int] = iter(positions or ())
+    given = iter(positions or ())
     refusals = dict(zip(refused or (), zip(reasons or (), holders or (), strict=True), strict=True))
     for append in batch:
-        if append.meeting_id in refusals:
+        if refusals and append.meeting_id in refusals:
             append.refuse(_refusal(append, *refusals[append.meeting_id]))
         else:
-            append.accept(list(islice(given, len(append.events))))
+            append.accept(list(islice(given, len(append.states))))
 
 
 def _refusal(append: Append, reason: str, holder: UUID | None) -> IntegrityError:
     match reason:
         case "conflict":
-            version = append.events[0].originator_version
-            return VersionConflict(f"meeting {append.meeting_id} has a version {version} already")
+            return VersionConflict(
+                f"meeting {append.meeting_id} has a version {append.version} already"
+            )
         case "fenced":
             return Fenced(f"epoch {append.epoch} of meeting {append.meeting_id} is over")
         case "room" if append.room_id is not None and holder is not None:
@@ -97,7 +86,3 @@ def _refusal(append: Append, reason: str, holder: UUID | None) -> IntegrityError
 
 def _array(rows: Sequence[str]) -> str | None:
     return f"[{','.join(rows)}]" if rows else None
-
-
-def _unless_all_none(owners: list[str | None]) -> list[str | None] | None:
-    return owners if any(owner is not None for owner in owners) else None

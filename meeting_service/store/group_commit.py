@@ -8,75 +8,20 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
-from uuid import UUID
 
-from anyio import CancelScope
 from eventsourcing.persistence import (
     InterfaceError,
     OperationalError,
-    ProgrammingError,
-    StoredEvent,
 )
 
 from meeting_core.vocabulary import MeetingId
-from meeting_service.ports import ReadModels
-from meeting_service.store.rows import rows_json
+from meeting_service.store.append import Append
 
 MOST_APPENDS = 256
 MOST_BYTES = 4_000_000
 
 NOT_OPEN = "the store is not open"
 CLOSED = "the store is closed"
-
-
-class Append:
-    """One meeting's events and rows, waiting to be committed.
-
-    Shape: `summary_json` and `turns_json` are the rows without the array's brackets.
-    """
-
-    __slots__ = (
-        "ended",
-        "epoch",
-        "events",
-        "lease_owner",
-        "meeting_id",
-        "outcome",
-        "room_id",
-        "size",
-        "summary_json",
-        "turns_json",
-    )
-
-    def __init__(
-        self,
-        stored_events: Sequence[StoredEvent],
-        epoch: int | None,
-        lease_owner: str | None,
-        read_models: ReadModels,
-    ) -> None:
-        summary, turns = read_models.summary, read_models.turns
-        self.meeting_id = _only_meeting(stored_events)
-        self.events = stored_events
-        self.epoch = epoch
-        self.lease_owner = lease_owner
-        self.room_id = summary.room_id if summary else None
-        self.ended = summary is not None and not summary.is_live
-        self.summary_json = rows_json((summary,))[1:-1] if summary else ""
-        self.turns_json = rows_json(turns)[1:-1] if turns else ""
-        self.size = sum(len(event.state) for event in stored_events)
-        self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-
-    def accept(self, positions: list[int]) -> None:
-        """Tell the caller where its events are."""
-        if not self.outcome.done():
-            self.outcome.set_result(positions)
-
-    def refuse(self, error: Exception) -> None:
-        """Tell the caller what went wrong."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-            self.outcome.exception()  # nobody looks when the caller is gone
 
 
 Commit: TypeAlias = Callable[[Sequence[Append]], Awaitable[None]]
@@ -104,16 +49,15 @@ class GroupCommit:
     async def append(self, append: Append) -> list[int]:
         """Have an append committed; return its positions.
 
-        It is committed even if the caller is cancelled meanwhile.
+        It is committed even if the caller is cancelled meanwhile, and only then is the caller.
         Raises: `VersionConflict`, `Fenced`, `RoomTaken`, or another `PersistenceError`.
         """
         if self.away:
             raise OperationalError(self.away)
         self._queue.append(append)
         self.wake()
-        with CancelScope(shield=True):
-            await append.outcome
-        return append.outcome.result()
+        # Cancelling the caller cancels only this wait: the append stays in the queue.
+        return await append.outcome
 
     def wake(self) -> None:
         """Have the queue, and the connection, looked at again."""
@@ -191,13 +135,3 @@ def _take(queue: deque[Append]) -> list[Append]:
             rooms.add(append.room_id)
     queue.extendleft(reversed(kept_back))
     return batch
-
-
-def _only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
-    meeting_id = stored_events[0].originator_id
-    if not isinstance(meeting_id, UUID):
-        raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")
-    for event in stored_events:
-        if event.originator_id != meeting_id:
-            raise ProgrammingError("an append holds the events of one meeting only")
-    return meeting_id

@@ -20,8 +20,8 @@ from meeting_service.ports import (
     SummaryPage,
 )
 from meeting_service.store import rows
+from meeting_service.store.append import Append
 from meeting_service.store.doorbell import Doorbell
-from meeting_service.store.group_commit import Append
 from meeting_service.store.persistence_errors import library_errors
 from meeting_service.store.queries import QUERIES
 from meeting_service.store.writer import Writer
@@ -87,7 +87,9 @@ class PostgresRecorder:
         """Append events of one meeting in one transaction; return their positions."""
         if not stored_events:
             return []
-        return await self._writer.append(Append(stored_events, epoch, lease_owner, read_models))
+        with library_errors():
+            append = Append(stored_events, epoch, lease_owner, read_models)
+        return await self._writer.append(append)
 
     async def select_events(
         self,

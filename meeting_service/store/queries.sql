@@ -4,7 +4,7 @@
 -- append:
 -- Append events of several meetings, each append by itself accepted or refused.
 SELECT refused, reasons, holders, positions
-FROM meetings_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+FROM meetings_append($1, $2, $3, $4, $5, $6);
 
 -- select_events:
 -- Read one meeting's events, oldest first: after version $2, up to version $3, at most $4.

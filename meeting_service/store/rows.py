@@ -1,25 +1,15 @@
-"""Rows of the read models, on their way into the database and out of it."""
+"""Rows of the read models and events, on their way out of the database."""
 
 from collections.abc import Sequence
 
-import msgspec
 from asyncpg import Record
 from eventsourcing.persistence import Notification, StoredEvent
 
 from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import SummaryPage, SummaryRow, TurnRow
 
-_encoder = msgspec.json.Encoder()
 _SUMMARY_COLUMNS = SummaryRow.__struct_fields__
 _TURN_COLUMNS = TurnRow.__struct_fields__
-
-
-def rows_json(rows: Sequence[SummaryRow] | Sequence[TurnRow]) -> str:
-    """Write rows as the JSON that `json_populate_recordset` reads; columns have fields' names.
-
-    Raises: `UnicodeError` for text with lone surrogates.
-    """
-    return _encoder.encode(rows).decode()
 
 
 def summary_row(record: Record) -> SummaryRow:

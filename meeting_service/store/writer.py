@@ -8,8 +8,9 @@ import stamina
 from eventsourcing.persistence import OperationalError
 
 from meeting_service.store import append_statement
+from meeting_service.store.append import Append
 from meeting_service.store.doorbell import Doorbell
-from meeting_service.store.group_commit import Append, Commit, GroupCommit
+from meeting_service.store.group_commit import Commit, GroupCommit
 from meeting_service.store.persistence_errors import DRIVER_ERRORS, library_errors
 
 logger = logging.getLogger(__name__)

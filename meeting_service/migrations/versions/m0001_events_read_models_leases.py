@@ -100,17 +100,12 @@ CREATE INDEX meetings_leases_owner_idx ON meetings_leases (owner);
 # may be among the appends of one call.
 APPEND = """
 CREATE FUNCTION meetings_append(
-    append_meetings uuid[],
-    append_versions bigint[],
-    append_epochs bigint[],
-    append_owners text[],
-    event_meetings uuid[],
-    event_versions bigint[],
-    event_topics text[],
-    event_states bytea[],
+    appends json,
+    events json,
+    states bytea[],
+    leases json,
     summaries json,
     turns json,
-    ended uuid[],
     OUT refused uuid[],
     OUT reasons text[],
     OUT holders uuid[],
@@ -132,8 +127,7 @@ BEGIN
                 SELECT l.epoch FROM meetings_leases l WHERE l.meeting_id = a.meeting_id
             ) THEN 'fenced'
         END AS reason
-        FROM unnest(append_meetings, append_versions, append_epochs)
-            AS a (meeting_id, version, epoch)
+        FROM json_to_recordset(appends) AS a (meeting_id uuid, version bigint, epoch bigint)
     ) r
     WHERE r.reason IS NOT NULL;
 
@@ -157,8 +151,10 @@ BEGIN
     WITH inserted AS (
         INSERT INTO meetings_events (originator_id, originator_version, topic, state)
         SELECT e.meeting_id, e.version, e.topic, e.state
-        FROM unnest(event_meetings, event_versions, event_topics, event_states)
-            AS e (meeting_id, version, topic, state)
+        FROM ROWS FROM (
+            json_to_recordset(events) AS (meeting_id uuid, version bigint, topic text),
+            unnest(states)
+        ) AS e (meeting_id, version, topic, state)
         WHERE refused IS NULL OR e.meeting_id <> ALL (refused)
         RETURNING notification_id
     )
@@ -200,19 +196,20 @@ BEGIN
             output_path = excluded.output_path,
             created_at = excluded.created_at,
             ended_at = excluded.ended_at;
-    END IF;
 
-    IF append_owners IS NOT NULL THEN
-        INSERT INTO meetings_leases (meeting_id, owner, epoch, claims, progress)
-        SELECT a.meeting_id, a.owner, 1, 0, 0
-        FROM unnest(append_meetings, append_owners) AS a (meeting_id, owner)
-        WHERE a.owner IS NOT NULL AND (refused IS NULL OR a.meeting_id <> ALL (refused));
-    END IF;
-
-    IF ended IS NOT NULL THEN
         DELETE FROM meetings_leases l
-        WHERE l.meeting_id = ANY (ended)
-            AND (refused IS NULL OR l.meeting_id <> ALL (refused));
+        WHERE l.meeting_id = ANY (ARRAY(
+            SELECT s.meeting_id
+            FROM json_populate_recordset(NULL::meetings_summaries, summaries) s
+            WHERE NOT s.is_live AND (refused IS NULL OR s.meeting_id <> ALL (refused))
+        ));
+    END IF;
+
+    IF leases IS NOT NULL THEN
+        INSERT INTO meetings_leases (meeting_id, owner, epoch, claims, progress)
+        SELECT l.meeting_id, l.owner, 1, 0, 0
+        FROM json_to_recordset(leases) AS l (meeting_id uuid, owner text)
+        WHERE refused IS NULL OR l.meeting_id <> ALL (refused);
     END IF;
 
     PERFORM pg_notify('meetings_events', '');

@@ -1,0 +1,113 @@
+"""One append on its way into the database: already encoded, waiting for its outcome."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import ProgrammingError, StoredEvent
+
+from meeting_core.vocabulary import MeetingId
+from meeting_service.ports import ReadModels
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Head(msgspec.Struct):
+    meeting_id: MeetingId
+    version: int
+    epoch: int | None
+
+
+class _Event(msgspec.Struct):
+    meeting_id: MeetingId
+    version: int
+    topic: str
+
+
+class _Lease(msgspec.Struct):
+    meeting_id: MeetingId
+    owner: str
+
+
+class Append:
+    """One meeting's events and rows, waiting to be committed.
+
+    Shape: what ends in `_json` is rows, named as the columns are, without the array's brackets.
+    Raises: `ProgrammingError` for events of several meetings, `UnicodeError` for text with lone
+    surrogates.
+    """
+
+    __slots__ = (
+        "epoch",
+        "events_json",
+        "head_json",
+        "lease_json",
+        "meeting_id",
+        "outcome",
+        "room_id",
+        "size",
+        "states",
+        "summary_json",
+        "turns_json",
+        "version",
+    )
+
+    def __init__(
+        self,
+        stored_events: Sequence[StoredEvent],
+        epoch: int | None,
+        lease_owner: str | None,
+        read_models: ReadModels,
+    ) -> None:
+        meeting_id = _only_meeting(stored_events)
+        summary, turns = read_models.summary, read_models.turns
+        self.meeting_id = meeting_id
+        self.version = stored_events[0].originator_version
+        self.epoch = epoch
+        self.room_id = summary.room_id if summary else None
+        self.states = [event.state for event in stored_events]
+        self.size = sum(map(len, self.states))
+        self.head_json = _rows_json([_Head(meeting_id, self.version, epoch)])
+        self.events_json = _rows_json(
+            [_Event(meeting_id, event.originator_version, event.topic) for event in stored_events]
+        )
+        self.lease_json = _rows_json([_Lease(meeting_id, lease_owner)]) if lease_owner else ""
+        self.summary_json = _rows_json([summary]) if summary else ""
+        self.turns_json = _rows_json(turns) if turns else ""
+        self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    def accept(self, positions: list[int]) -> None:
+        """Tell the caller where its events are."""
+        if not self.outcome.done():
+            self.outcome.set_result(positions)
+
+    def refuse(self, error: Exception) -> None:
+        """Tell the caller what went wrong."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+            self.outcome.exception()  # nobody looks when the caller is gone
+
+    async def settled_after_all(self) -> None:
+        """Wait for the outcome although the caller, and with it the first future, was cancelled."""
+        if self.outcome.cancelled():
+            self.outcome = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self.outcome])
+
+
+_Row = TypeVar("_Row", bound=msgspec.Struct)
+
+
+def _rows_json(rows: Sequence[_Row]) -> str:
+    return _encoder.encode(rows)[1:-1].decode()
+
+
+def _only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
+    meeting_id = stored_events[0].originator_id
+    if not isinstance(meeting_id, UUID):
+        raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")
+    for event in stored_events:
+        if event.originator_id != meeting_id:
+            raise ProgrammingError("an append holds the events of one meeting only")
+    return meeting_id
