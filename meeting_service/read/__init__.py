@@ -1,0 +1,1 @@
+"""Reading meetings: the feed that tells, as it happens, what was stored."""

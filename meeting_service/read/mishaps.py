@@ -1,0 +1,135 @@
+"""Mishaps: what went wrong or was left out in a meeting, in words for whoever watches it. Pure."""
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from meeting_core.events import (
+    Adopted,
+    AttemptAbandoned,
+    AttemptFailed,
+    AttemptStarted,
+    RoundClosed,
+    SynthesisCompleted,
+)
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import (
+    AbandonCause,
+    AgentId,
+    EndCause,
+    EntryRange,
+    SynthesisTask,
+    Task,
+    TurnTask,
+)
+
+Severity: TypeAlias = Literal["info", "warning"]
+
+_ABANDONED: dict[AbandonCause, str] = {
+    "restart": "its process ended",
+    "takeover": "its owner is gone",
+    "cancel": "the meeting is cancelled",
+    "deadline": "the time is up",
+    "failure": "the meeting failed",
+    "shutdown": "the service is stopping",
+}
+_CUT_SHORT: dict[EndCause, str] = {
+    "budget": "the token budget is spent",
+    "deadline": "the time is up",
+}
+
+
+class Mishap(Struct, frozen=True):
+    """Something a watcher should know: a stable code, a sentence, how bad it is.
+
+    Shape: the rest says which call it was about, if any; `round_num` is none for the synthesis.
+    """
+
+    code: str
+    message: str
+    severity: Severity
+    agent_id: AgentId | None = None
+    round_num: int | None = None
+    attempt: int | None = None
+
+
+def failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Mishap:
+    """Tell that a call ended without a usable reply."""
+    what = _attempt(meeting, fact.task, fact.number, fact.agent_id)
+    then = "it was the last one" if fact.retry_at is None else "there will be another"
+    message = f"{what} failed ({fact.fault}: {fact.detail}); {then}"
+    return _about(fact, "attempt_failed", message, "warning")
+
+
+def abandoned_attempt(meeting: Meeting, fact: AttemptAbandoned) -> Mishap:
+    """Tell that nobody will know how a call ended."""
+    what = _attempt(meeting, fact.task, fact.number, fact.agent_id)
+    message = (
+        f"{what} was given up, because {_ABANDONED[fact.cause]}; "
+        f"its {fact.charged} tokens stay charged"
+    )
+    unforeseen = fact.cause in ("restart", "takeover")
+    return _about(fact, "attempt_abandoned", message, "warning" if unforeseen else "info")
+
+
+def shortened_brief(before: Meeting, fact: AttemptStarted) -> Mishap | None:
+    """Tell that a speaker does not see all that was said before; none if it does."""
+    manifest = fact.manifest
+    cut = [
+        f"{_entries(before, entries)} of the earlier contributions {how}"
+        for entries, how in ((manifest.shortened, "shortened"), (manifest.dropped, "left out"))
+        if entries is not None
+    ]
+    if not cut:
+        return None
+    name = before.participant(fact.agent_id).name
+    return _about(fact, "brief_shortened", f"{name} was shown {' and '.join(cut)}", "info")
+
+
+def adoption(fact: Adopted) -> Mishap:
+    """Tell that another owner runs the meeting from here on."""
+    if fact.cause == "restart":
+        return Mishap("resumed", "the meeting was resumed after a restart", "warning")
+    return Mishap("taken_over", "the meeting was taken over by another process", "warning")
+
+
+def cut_rounds(fact: RoundClosed) -> Mishap | None:
+    """Tell that the rounds ended before the agenda did; none if they go on."""
+    if fact.cause == "agenda":
+        return None
+    message = f"the rounds ended in round {fact.round_num}, because {_CUT_SHORT[fact.cause]}"
+    return Mishap("rounds_cut_short", message, "warning", round_num=fact.round_num)
+
+
+def poor_synthesis(fact: SynthesisCompleted) -> Mishap | None:
+    """Tell what the closing text lacks; none if it is whole."""
+    if not fact.degraded:
+        return None
+    severity: Severity = "warning" if fact.agent_id is None else "info"
+    return Mishap("synthesis_degraded", fact.degraded, severity, fact.agent_id)
+
+
+def _about(
+    fact: AttemptStarted | AttemptFailed | AttemptAbandoned,
+    code: str,
+    message: str,
+    severity: Severity,
+) -> Mishap:
+    round_num = fact.task.round_num if isinstance(fact.task, TurnTask) else None
+    return Mishap(code, message, severity, fact.agent_id, round_num, fact.number)
+
+
+def _attempt(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> str:
+    name = meeting.participant(agent_id).name
+    match task:
+        case TurnTask():
+            return f"attempt {number} of {name}'s turn in round {task.round_num}"
+        case SynthesisTask():
+            return f"attempt {number} at the synthesis, by {name},"
+
+
+def _entries(before: Meeting, entries: EntryRange) -> int:
+    """Count the contributions in a range, as the brief counts them."""
+    spoken = [turn.version for turn in before.turns if turn.text is not None]
+    remarks = [remark.version for remark in before.remarks]
+    return sum(entries.first <= version <= entries.last for version in spoken + remarks)
