@@ -52,7 +52,6 @@ class ScriptedGateway(Struct, frozen=True, kw_only=True):
     reports_usage: Annotated[
         bool, Meta(description="Whether replies tell how many tokens they took.")
     ] = True
-    model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
 
 
 class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):

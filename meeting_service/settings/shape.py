@@ -14,6 +14,7 @@ from meeting_service.settings.gateways import (
     Count,
     Delay,
     GatewaySettings,
+    OpenAICompatibleGateway,
     ScriptedGateway,
     Seconds,
 )
@@ -115,13 +116,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         Count, Meta(description="Meetings that may be under way at once; more are refused (429).")
     ] = 1_000
     lease_seconds: Annotated[
-        Seconds, Meta(description="How long a silent process keeps its meetings from others.", ge=1)
+        float,
+        Meta(
+            description="How long a silent process keeps its meetings from others.",
+            ge=1,
+            le=86_400,
+        ),
     ] = 4.0
     drain_seconds: Annotated[Delay, Meta(description="How long the service may take to stop.")] = (
         10.0
     )
     max_attempts: Annotated[
-        Count, Meta(description="Calls to a gateway for one turn, the first included.", le=10)
+        int, Meta(description="Calls to a gateway for one turn, the first included.", ge=1, le=10)
     ] = 3
     turn_timeout_seconds: Annotated[
         Seconds, Meta(description="One turn, every attempt and wait of it included.")
@@ -131,7 +137,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 120.0
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
     ping_seconds: Annotated[
-        Seconds, Meta(description="Longest silence on a feed; the contract promises 15.", le=15)
+        float, Meta(description="Longest silence on a feed; it may be 15 at most.", gt=0, le=15)
     ] = 15.0
     send_timeout_seconds: Annotated[
         Seconds, Meta(description="How long a feed waits for a client that does not read.")
@@ -180,12 +186,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         """
         name = participant.gateway or self.default_gateway
         gateway = self.gateways.get(name)
+        model = gateway.model if isinstance(gateway, OpenAICompatibleGateway) else ""
         return Participant(
             agent_id=participant.agent_id,
             name=participant.name,
             role=participant.role,
             instructions=participant.instructions,
-            model=participant.model or (gateway.model if gateway is not None else ""),
+            model=participant.model or model,
             gateway=name,
         )
 
