@@ -32,7 +32,7 @@ from meeting_core.vocabulary import Participant, Usage
 from meeting_service.handling import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest
-from meeting_service.runtime.runner import Runner, Surroundings
+from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres import PostgresRecorder
@@ -65,22 +65,20 @@ class Ours:
 
     def __init__(self, recorder: PostgresRecorder, folder: Path) -> None:
         meetings = Meetings(recorder, lambda: datetime.now(UTC))
-        self._around = Surroundings(
+        around = Surroundings(
             meetings, {"": InstantGateway()}, OutputFolder(folder).save, _tell_nobody
         )
-        self.supervisor = Supervisor(self._around, RunningPolicy())
+        self.supervisor = Supervisor(around, RunningPolicy())
 
     async def hold(self, rounds: int) -> UUID:
         """Hold one meeting to its end."""
-        meetings = self._around.meetings
         meeting_id = uuid4()
         config = Configuration(
             goal="Measure", participants=TEAM, num_rounds=rounds, meeting_timeout_seconds=36_000.0
         )
         command = Convene(meeting_id, config, Limits(max_rounds=30))
-        events, after = meetings.stage(None, command, "bench", uuid4())
-        meeting = await meetings.append(None, events, after, lease_owner=self.supervisor.owner)
-        await Runner(self._around, meeting, epoch=1).run()
+        await self.supervisor.convene(command, "bench")
+        await self.supervisor.stopped(meeting_id)
         return meeting_id
 
 
@@ -116,18 +114,18 @@ async def floor(dsn: str, writers: int) -> AsyncIterator[Callable[[], Awaitable[
         await pool.close()
 
 
-class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # its base is untyped
+class _PlainConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         return ""
 
 
 async def commits(dsn: str) -> int:
-    """Count the transactions the database has committed."""
+    """Count the transactions that have written something."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-        query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
-        return int(await connection.fetchval(query))
+        return int(
+            await connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+        )
     finally:
         await connection.close()
 

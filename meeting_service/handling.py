@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from uuid import UUID
 
+from meeting_core.agenda import Record, Step, next_step
 from meeting_core.commands import Command
 from meeting_core.decider import decide
 from meeting_core.events import Fact, MeetingEvent, envelop
@@ -107,6 +108,18 @@ class Meetings:
             after = evolve(after, event)
         assert after is not None
         return events, after
+
+    def follow(
+        self, meeting: Meeting, actor: str, command_id: UUID
+    ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
+        """Decide every step that needs nothing from outside: the events, the meeting after them,
+        and the first step that does.
+        """
+        events: tuple[MeetingEvent, ...] = ()
+        while isinstance(step := next_step(meeting), Record):
+            new, meeting = self.stage(meeting, step.command, actor, command_id)
+            events += new
+        return events, meeting, step
 
     async def append(
         self,

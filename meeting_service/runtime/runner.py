@@ -63,6 +63,7 @@ class Runner:
         self._epoch = epoch
         self._call: asyncio.Timeout | None = None
         self._news = anyio.Event()
+        self.stopped = anyio.Event()
         self._is_draining = False
         self._is_aborted = False
 
@@ -99,6 +100,8 @@ class Runner:
             await self._drive(command)
         except Fenced:
             log.info("meeting %s has another owner now", self._meeting.id)
+        finally:
+            self.stopped.set()
 
     async def _drive(self, command: Command | None) -> None:
         step = await self._record(command) if command is not None else next_step(self._meeting)
@@ -152,15 +155,12 @@ class Runner:
     def _stage(
         self, command: Command, command_id: UUID
     ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
-        events: list[MeetingEvent] = []
-        meeting = self._meeting
-        while True:
-            new, meeting = self._around.meetings.stage(meeting, command, ACTOR, command_id)
-            events.extend(new)
-            step = next_step(meeting)
-            if not isinstance(step, Record) or self._is_draining:
-                return events, meeting, step
-            command = step.command
+        meetings = self._around.meetings
+        events, meeting = meetings.stage(self._meeting, command, ACTOR, command_id)
+        if self._is_draining:
+            return events, meeting, next_step(meeting)
+        more, meeting, step = meetings.follow(meeting, ACTOR, command_id)
+        return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID) -> bool:
         """Read what others appended; say whether it was our own command after all."""

@@ -29,7 +29,6 @@ OUTSIDE_TOPICS = tuple(fact.TOPIC for fact in (Adopted, Cancelled, Paused, Resum
 
 MOST_CLAIMS_WITHOUT_PROGRESS = 5
 CLAIM_BATCH = 200
-SHORTEST_LOOK_SECONDS = 0.05
 ABORT_SHARE = 0.7
 
 
@@ -41,7 +40,7 @@ class RunningPolicy(Struct, frozen=True):
 
     recovery: Literal["resume", "fail"] = "resume"
     lease_seconds: float = 4.0
-    poll_seconds: float = 1.0
+    poll_seconds: float = 0.5
     drain_seconds: float = 10.0
 
 
@@ -54,7 +53,6 @@ class Supervisor:
         self._runners: dict[MeetingId, Runner] = {}
         self._tasks: TaskGroup | None = None
         self._idle = anyio.Event()
-        self._bell = anyio.Event()
         self._is_draining = False
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
@@ -86,20 +84,28 @@ class Supervisor:
                 tasks.cancel_scope.cancel()
 
     async def convene(self, command: Convene, actor: str) -> Meeting:
-        """Call a meeting and run it; returns as soon as it is stored.
+        """Call a meeting and run it; return it as it was called, as soon as that is stored.
 
-        Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
+        The intent of its first attempt goes into the same commit. Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
         """
-        events, after = self.meetings.stage(None, command, actor, self.meetings.new_id())
-        meeting = await self.meetings.append(None, events, after, lease_owner=self.owner)
+        command_id = self.meetings.new_id()
+        events, convened = self.meetings.stage(None, command, actor, command_id)
+        more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id)
+        await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
         self._start(Runner(self._around, meeting, epoch=meeting.epoch))
-        return meeting
+        return convened
 
     def notice(self, meeting: Meeting) -> None:
         """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
         runner = self._runners.get(meeting.id)
         if runner is not None:
             runner.notice(meeting)
+
+    async def stopped(self, meeting_id: MeetingId) -> None:
+        """Wait until this process runs the meeting no longer."""
+        runner = self._runners.get(meeting_id)
+        if runner is not None:
+            await runner.stopped.wait()
 
     async def drain(self) -> None:
         """Stop starting anything, let calls end, abort those that do not, give the leases up.
@@ -202,23 +208,16 @@ class Supervisor:
             log.info("meeting %s was taken by somebody else", meeting.id)
 
     async def _follow_others(self, seen: int) -> None:
-        """Notice what others append to the meetings this process runs.
+        """Notice what other processes append to the meetings this one runs.
 
-        Notifications are only a doorbell; the poll behind them is the truth.
+        A poll and no doorbell: this process's own appends would ring it all the time.
         """
-        self.meetings.recorder.listen(self._ring)
         while True:
-            with anyio.move_on_after(self._policy.poll_seconds):
-                await self._bell.wait()
-            self._bell = anyio.Event()
+            await anyio.sleep(self._policy.poll_seconds)
             try:
                 seen = await self._look_after(seen)
             except (OperationalError, InterfaceError) as error:
                 log.debug("the database is away: %s", error)
-            await anyio.sleep(SHORTEST_LOOK_SECONDS)
-
-    def _ring(self) -> None:
-        self._bell.set()
 
     async def _look_after(self, seen: int) -> int:
         recorder = self.meetings.recorder
