@@ -138,7 +138,7 @@ class EventStreamResponse(ASGIResponse):
         scope.cancel()
 
 
-class EventStream(Response[None]):
+class EventStream(Response[str]):
     """What a handler returns to send a stream."""
 
     def __init__(
@@ -147,7 +147,7 @@ class EventStream(Response[None]):
         draining: anyio.Event,
         policy: FeedPolicy,
     ) -> None:
-        super().__init__(None)
+        super().__init__("")
         self._parts = (stream, draining, policy)
 
     def to_asgi_response(
@@ -167,14 +167,14 @@ async def watch_meeting(
     feed_policy: NamedDependency[FeedPolicy],
     last_event_id_header: LastEventIdHeader = None,
     last_event_id: FromQuery[str | None] = None,
-) -> Response[None]:
+) -> Response[str]:
     """Watch one meeting from its first event, or from what follows the last one seen."""
     meeting = await _meeting(feed, meeting_id)
     after = _resume_point(last_event_id_header, last_event_id) or 0
     if after > meeting.version:
         raise _beyond(after, meeting.version)
     if meeting.has_ended and after == meeting.version:
-        return Response(None, status_code=204, headers={"cache-control": HEADERS["cache-control"]})
+        return Response("", status_code=204, headers={"cache-control": HEADERS["cache-control"]})
     return EventStream(feed.meeting_stream(meeting, after), feed.draining, feed_policy)
 
 
@@ -184,7 +184,7 @@ async def watch_all(
     last_event_id_header: LastEventIdHeader = None,
     last_event_id: FromQuery[str | None] = None,
     meeting_id: FromQuery[str | None] = None,
-) -> Response[None]:
+) -> Response[str]:
     """Watch all meetings, or one, from now on, or from what follows the last event seen."""
     only = None if meeting_id is None else (await _meeting(feed, meeting_id)).id
     newest = await feed.newest_position()

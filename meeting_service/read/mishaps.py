@@ -76,14 +76,15 @@ def shortened_brief(before: Meeting, fact: AttemptStarted) -> Mishap | None:
     """Tell that a speaker does not see all that was said before; none if it does."""
     manifest = fact.manifest
     cut = [
-        f"{_entries(before, entries)} of the earlier contributions {how}"
+        f"{_entries(before, entries)} {how}"
         for entries, how in ((manifest.shortened, "shortened"), (manifest.dropped, "left out"))
         if entries is not None
     ]
     if not cut:
         return None
     name = before.participant(fact.agent_id).name
-    return _about(fact, "brief_shortened", f"{name} was shown {' and '.join(cut)}", "info")
+    message = f"of the earlier contributions, {name}'s brief has {' and '.join(cut)}"
+    return _about(fact, "brief_shortened", message, "info")
 
 
 def adoption(fact: Adopted) -> Mishap:
