@@ -6,8 +6,10 @@ dropped. What others said is data: quoted between marks that no text can forge.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from hashlib import sha256
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -191,28 +193,28 @@ def _range(entries: list[Turn | Remark]) -> EntryRange | None:
 
 def _messages(meeting: Meeting, wording: _Wording, manifest: Manifest) -> tuple[Message, ...]:
     """Put the entries that the manifest names between the opening and the closing."""
-    parts = [wording.opening]
+    entries = _entries(meeting)
     names = _names(meeting.config)
-    dropped = 0
-    for entry in _entries(meeting):
-        text = entry.text or ""
-        if _within(manifest.dropped, entry):
-            dropped += 1
-            continue
-        if _within(manifest.shortened, entry):
-            text = shortened(text)
-        elif not _within(manifest.whole, entry):
-            break
+    parts = [wording.opening]
+    if dropped := _within(entries, manifest.dropped):
+        parts.append(f"[{len(dropped)} earlier contributions are left out.]")
+    for entry in _within(entries, manifest.shortened):
         frame = _frame(entry, names)
-        parts.append(f"{frame.start}{quoted(text)}{frame.end}")
-    if dropped:
-        parts.insert(1, f"[{dropped} earlier contributions are left out.]")
+        parts.append(f"{frame.start}{quoted(shortened(entry.text or ''))}{frame.end}")
+    for entry in _within(entries, manifest.whole):
+        frame = _frame(entry, names)
+        parts.append(f"{frame.start}{quoted(entry.text or '')}{frame.end}")
     parts.append(wording.closing)
     return Message("system", wording.system), Message("user", "\n\n".join(parts))
 
 
-def _within(entries: EntryRange | None, entry: Turn | Remark) -> bool:
-    return entries is not None and entries.first <= entry.version <= entries.last
+def _within(entries: list[Turn | Remark], shown: EntryRange | None) -> list[Turn | Remark]:
+    """Pick the entries, which are in the order of their versions, that lie in the range."""
+    if shown is None:
+        return []
+    version = attrgetter("version")
+    first = bisect_left(entries, shown.first, key=version)
+    return entries[first : bisect_right(entries, shown.last, key=version)]
 
 
 def _names(config: Configuration) -> dict[AgentId, str]:
