@@ -230,7 +230,9 @@ def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) 
     task = TurnTask(fact.round_num, fact.agent_id)
     slot = _open_slot(meeting, task, fact.number, fact.agent_id)
     ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
-    turn = _turn(_spent(slot, fact.usage), task, event, fact.text, fact.text_tokens)
+    turn = _turn(
+        _spent(slot, fact.usage), task, event, text=fact.text, text_tokens=fact.text_tokens
+    )
     return {"turns": (*meeting.turns, turn), "slot": None, "ledger": ledger}
 
 
@@ -241,7 +243,7 @@ def _turn_skipped(meeting: Meeting, fact: TurnSkipped, event: MeetingEvent) -> d
         slot = Slot(task=task, started_at=event.timestamp, clock_from=event.timestamp)
     if slot.open is not None:
         raise CorruptHistory(f"{fact.agent_id} is skipped while its attempt is open")
-    turn = _turn(slot, task, event, None, 0, fact.reason, fact.detail)
+    turn = _turn(slot, task, event, skipped_reason=fact.reason, skipped_detail=fact.detail)
     return {"turns": (*meeting.turns, turn), "slot": None}
 
 
@@ -249,8 +251,9 @@ def _turn(
     slot: Slot,
     task: TurnTask,
     event: MeetingEvent,
-    text: str | None,
-    text_tokens: int,
+    *,
+    text: str | None = None,
+    text_tokens: int = 0,
     skipped_reason: SkipReason | None = None,
     skipped_detail: str = "",
 ) -> Turn:
