@@ -9,6 +9,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -23,6 +24,9 @@ from meeting_service.ports import (
     Truncated,
     Unavailable,
 )
+
+if TYPE_CHECKING:
+    import httpx2
 
 MAX_DETAIL_CHARACTERS = 500
 MIN_SECRET_CHARACTERS = 6
@@ -91,6 +95,22 @@ class ProviderError(Struct, frozen=True):
     message: str
     codes: Sequence[str] = ()
     headers: Mapping[str, str] = _NO_HEADERS
+
+
+def error_in(body: object, response: "httpx2.Response | None" = None) -> ProviderError:
+    """Read an error out of a body: an object, a bare text, or either one level deeper.
+
+    Shape: without a `response`, or with one that began well, it came inside a stream.
+    """
+    found = body.get("error", body) if isinstance(body, dict) else body
+    fields = found if isinstance(found, dict) else {"message": found}
+    message = fields.get("message") or fields.get("detail")
+    message = message if isinstance(message, str) else ""
+    codes = [str(fields[name]) for name in ("code", "type") if fields.get(name) is not None]
+    if response is None or response.status_code < 300:
+        return ProviderError(None, message, codes)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return ProviderError(response.status_code, message or response.reason_phrase, codes, headers)
 
 
 def fault_of(
