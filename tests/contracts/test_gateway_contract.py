@@ -1,8 +1,9 @@
 """Every gateway under the one contract: the scripted one, and real ones over llmock."""
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from anyio import to_thread
@@ -12,6 +13,7 @@ from llmock.testing import LLMockServer
 from msgspec.structs import replace
 
 from meeting_core.vocabulary import FaultClass
+from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import PlannedFault, PlannedReply, Script, faults_by_task
 from meeting_service.gateways.scripted import Scripted
@@ -60,31 +62,40 @@ class RequestHeaders:
 
 
 class LLMockPeer(NetworkPeer):
+    """A gateway over llmock, by one of the APIs that it speaks.
+
+    Shape: `chunks_before_text` counts what a stream opens with.
+    """
+
+    provider: ClassVar[str]
+    cap_field: ClassVar[str]
+    chunks_before_text: ClassVar[int]
+
     def __init__(self, server: LLMockServer, headers: list[dict[str, str]]) -> None:
         self.server = server
         self.llmock = LLMock(server).reset()
         self.headers = headers
         headers.clear()
 
+    @abstractmethod
+    def new_gateway(self, base_url: str) -> Gateway: ...
+
     @asynccontextmanager
     async def gateway(self, *plans: Plan) -> AsyncIterator[Gateway]:
         for plan in plans:
-            self.llmock.add(*behaviours_of(plan))
-        gateway = self.new_gateway()
+            self.llmock.add(*self.behaviours_of(plan))
+        gateway = self.new_gateway(self.server.base_url(self.provider))
         try:
             yield gateway
         finally:
             await gateway.aclose()
-
-    def new_gateway(self) -> Gateway:
-        return OpenAICompatible(base_url=self.server.base_url("openai"), api_key=KEY)
 
     async def requests_seen(self) -> int:
         records = await to_thread.run_sync(lambda: self.server.state.journal.records(wait=5.0))
         return len(records)
 
     def caps_seen(self) -> list[Any]:
-        return [record.body["max_completion_tokens"] for record in self.llmock.requests]
+        return [record.body[self.cap_field] for record in self.llmock.requests]
 
     def call_keys_seen(self) -> list[str | None]:
         return [headers.get("idempotency-key") for headers in self.headers]
@@ -92,26 +103,44 @@ class LLMockPeer(NetworkPeer):
     def mistakes(self) -> list[str]:
         return [finding.code for finding in self.llmock.verdict().errors]
 
+    def behaviours_of(self, plan: Plan) -> list[Any]:
+        after_a_word = self.chunks_before_text + 1
+        if plan.stalls:
+            stall = StreamFault("stall", after_chunks=after_a_word, stall_seconds=STALL_SECONDS)
+            return [Reply(plan.text), stall]
+        if plan.fault is None:
+            return [Reply(plan.text, finish_reason=plan.finish_reason)]
+        too_long = "prompt is too long: 9 tokens > 8 maximum"
+        cut = StreamFault("truncate", after_chunks=after_a_word)
+        behaviours: dict[FaultClass, list[Any]] = {
+            FaultClass.RATE_LIMITED: [Fail(429, retry_after=plan.retry_after_seconds)],
+            FaultClass.UNAVAILABLE: [Fail(503, retry_after=plan.retry_after_seconds)],
+            FaultClass.TIMED_OUT: [SlowFirstToken(STALL_SECONDS)],
+            FaultClass.CONTEXT_TOO_LONG: [Fail(400, message=too_long)],
+            FaultClass.REFUSED: [Reply(plan.text, finish_reason="content_filter")],
+            FaultClass.REJECTED: [Fail(401, message=f"Incorrect API key provided: {KEY}")],
+            FaultClass.TRUNCATED: [Reply(plan.text), cut],
+            FaultClass.EMPTY: [Reply("")],
+        }
+        return behaviours[plan.fault]
 
-def behaviours_of(plan: Plan) -> list[Any]:
-    if plan.stalls:
-        # The first chunk holds no text but the role, the second the first word.
-        stall = StreamFault("stall", after_chunks=2, stall_seconds=STALL_SECONDS)
-        return [Reply(plan.text), stall]
-    if plan.fault is None:
-        return [Reply(plan.text, finish_reason=plan.finish_reason)]
-    too_long = "This model's maximum context length is 8 tokens; prompt is too long: 9 tokens"
-    behaviours: dict[FaultClass, list[Any]] = {
-        FaultClass.RATE_LIMITED: [Fail(429, retry_after=plan.retry_after_seconds)],
-        FaultClass.UNAVAILABLE: [Fail(503, retry_after=plan.retry_after_seconds)],
-        FaultClass.TIMED_OUT: [SlowFirstToken(STALL_SECONDS)],
-        FaultClass.CONTEXT_TOO_LONG: [Fail(400, message=too_long)],
-        FaultClass.REFUSED: [Reply(plan.text, finish_reason="content_filter")],
-        FaultClass.REJECTED: [Fail(401, message=f"Incorrect API key provided: {KEY}")],
-        FaultClass.TRUNCATED: [Reply(plan.text), StreamFault("truncate", after_chunks=3)],
-        FaultClass.EMPTY: [Reply("")],
-    }
-    return behaviours[plan.fault]
+
+class OpenAIPeer(LLMockPeer):
+    provider = "openai"
+    cap_field = "max_completion_tokens"
+    chunks_before_text = 1
+
+    def new_gateway(self, base_url: str) -> Gateway:
+        return OpenAICompatible(base_url=base_url, api_key=KEY)
+
+
+class AnthropicPeer(LLMockPeer):
+    provider = "anthropic"
+    cap_field = "max_tokens"
+    chunks_before_text = 3
+
+    def new_gateway(self, base_url: str) -> Gateway:
+        return Anthropic(base_url=base_url, api_key=KEY)
 
 
 class TestScripted(GatewayContract):
@@ -123,7 +152,13 @@ class TestScripted(GatewayContract):
 class TestOpenAICompatible(NetworkGatewayContract):
     @pytest.fixture
     def peer(self, llmock_peer: tuple[LLMockServer, list[dict[str, str]]]) -> Peer:
-        return LLMockPeer(*llmock_peer)
+        return OpenAIPeer(*llmock_peer)
+
+
+class TestAnthropic(NetworkGatewayContract):
+    @pytest.fixture
+    def peer(self, llmock_peer: tuple[LLMockServer, list[dict[str, str]]]) -> Peer:
+        return AnthropicPeer(*llmock_peer)
 
 
 @pytest.fixture(scope="module")
