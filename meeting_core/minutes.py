@@ -11,14 +11,21 @@ from meeting_core.vocabulary import EndCause, Outcome
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
 
+# Runs are taken whole and never given back (`*+`): a model that repeats blanks must not cost more
+# than their number. ASCII, so that no look-alike of a letter passes for a heading.
+_BLANKS = r"[^\S\n]*+"
 _HEADING = re.compile(
-    rf"^\s{{0,3}}#{{1,6}}\s*({'|'.join(SECTIONS)})\s*:?\s*#*\s*$", re.IGNORECASE | re.MULTILINE
+    rf"^[ ]{{0,3}}#{{1,6}}{_BLANKS}({'|'.join(SECTIONS)}){_BLANKS}:?{_BLANKS}#*+{_BLANKS}$",
+    re.ASCII | re.IGNORECASE | re.MULTILINE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]?\]\s*)?")
-_PRIORITY = re.compile(r"\s*[\[(]\s*priority\s*:\s*(high|medium|low)\s*[\])]\s*$", re.IGNORECASE)
-_OWNER = re.compile(r"^@?(?P<owner>[\w][\w .-]{0,63}?)\s*:\s+(?P<text>.+)$")
-_NOTHING = re.compile(r"^\W*(?:none|nothing|n/?a)\W*$", re.IGNORECASE)
-_LEADING_HASH = re.compile(r"^(\s{0,3})(#)", re.MULTILINE)
+_PRIORITY = re.compile(
+    r"(?<!\s)\s*+[\[(]\s*+priority\s*+:\s*+(high|medium|low)\s*+[\])]$", re.ASCII | re.IGNORECASE
+)
+_OWNER = re.compile(r"^@?(?P<owner>[\w][\w .-]{0,63}?)\s*+:\s++(?P<text>.+)$")
+_NOTHING = re.compile(r"^[\W_]*(?:none|nothing|n/?a)[\W_]*$", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n?")
+_HEADING_MARK = re.compile(r"^([ \t]*)(#|(?:=+|-+)[ \t]*$)", re.MULTILINE)
 
 _ENDINGS: dict[EndCause, str] = {
     "agenda": "the agenda was completed",
@@ -47,6 +54,7 @@ class MinutesParts(Struct, frozen=True):
 
 def parse_synthesis(text: str) -> MinutesParts:
     """Read the four sections out of a synthesis; text outside any heading counts as summary."""
+    text = _LINE_END.sub("\n", text)
     found: dict[str, str] = {}
     start, name = 0, SECTIONS[0]
     loose = not _HEADING.search(text)
@@ -131,19 +139,19 @@ def _items(parts: MinutesParts | None) -> str:
     if parts is None or not parts.action_items:
         return "None."
     return "\n".join(
-        f"- [ ] {'@' + item.owner + ': ' if item.owner else ''}{item.text} "
+        f"- [ ] {'@' + item.owner + ': ' if item.owner else ''}{_plain(item.text)} "
         f"[priority: {item.priority}]"
         for item in parts.action_items
     )
 
 
 def _bullets(lines: tuple[str, ...]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "None."
+    return "\n".join(f"- {_plain(line)}" for line in lines) or "None."
 
 
 def _plain(text: str) -> str:
-    """Keep a text from opening sections of its own."""
-    return _LEADING_HASH.sub(r"\1\\\2", text.strip())
+    """Keep a text from opening sections of its own, with a mark before a line or under it."""
+    return _HEADING_MARK.sub(r"\1\\\2", _LINE_END.sub("\n", text.strip()))
 
 
 def _record(meeting: Meeting) -> str:
@@ -160,4 +168,5 @@ def _record(meeting: Meeting) -> str:
 def _ending_line(meeting: Meeting, outcome: Outcome) -> str:
     ending = _ENDINGS[outcome.ended_by]
     losses = f" Degraded: {'; '.join(outcome.degraded)}." if outcome.degraded else ""
-    return f"How it ended: {ending}.{losses} (Meeting {meeting.id})"
+    # In one line: a provider's message must not open sections of its own.
+    return " ".join(f"How it ended: {ending}.{losses} (Meeting {meeting.id})".split())
