@@ -15,7 +15,7 @@ from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import Clock, Recorder, VersionConflict
 from meeting_service.projections import read_models
 
-_random = Random(SystemRandom().getrandbits(256))
+_random = Random(SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
 
 
 def random_id() -> UUID:

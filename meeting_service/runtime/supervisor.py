@@ -86,7 +86,8 @@ class Supervisor:
     async def convene(self, command: Convene, actor: str) -> Meeting:
         """Call a meeting and run it; return it as it was called, as soon as that is stored.
 
-        The intent of its first attempt goes into the same commit. Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
+        The intent of its first attempt goes into the same commit.
+        Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
         """
         command_id = self.meetings.new_id()
         events, convened = self.meetings.stage(None, command, actor, command_id)
