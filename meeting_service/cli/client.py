@@ -70,7 +70,7 @@ class ServiceClient:
         ) as response:
             yield response
 
-    def unreachable(self, error: httpx.TransportError) -> CommandError:
+    def unreachable(self, error: httpx.RequestError) -> CommandError:
         """Say that nobody answers."""
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             text = f"no service answers at {self.url}; start one with `meetings serve`"
@@ -82,7 +82,7 @@ class ServiceClient:
     async def _answer(self, method: str, path: str, **request: Any) -> Answer:
         try:
             response = await self._http.request(method, path, **request)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self.unreachable(error) from error
         if not response.is_success:
             raise refusal(response)

@@ -1,5 +1,6 @@
 """Following a meeting's feed: from its first event to its last, through lost connections."""
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -21,6 +22,9 @@ ENDINGS = {
 }
 PATIENCE_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 5.0
+
+# We tell of every retry ourselves; without a handler its own word would reach the terminal too.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 class FeedEvent(Struct, frozen=True):
@@ -59,10 +63,11 @@ async def follow(
                     yield event
                     if event.ending is not None:
                         return
-            except httpx.TransportError:
-                tell("lost the connection; resuming")
+            # The first is one of httpx's own errors too, but no lost connection.
             except (SSEError, msgspec.DecodeError) as error:
                 raise not_ours(response) from error
+            except httpx.RequestError:
+                tell("lost the connection; resuming")
         await anyio.sleep(connection.wait_seconds)
 
 
@@ -135,7 +140,7 @@ class _Connection:
             if response.is_success:
                 return response
             await response.aread()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _Away(self._client.unreachable(error)) from error
         problem = refusal(response)
         if problem.code is Exit.UNREACHABLE or response.status_code == 429:

@@ -24,7 +24,7 @@ async def print_history(client: ServiceClient, meeting_id: str, *, as_json: bool
                 raise refusal(response)
             async for event in _events(response):
                 print(json_line(event) if as_json else _in_words(event))
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise client.unreachable(error) from error
 
 

@@ -33,9 +33,6 @@ class LiveDisplay:
 
     def __init__(self, console: Console, *, ceiling: int | None = None) -> None:
         self._console = console
-        self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=10, transient=True
-        )
         self._ceiling = ceiling
         self._tokens = 0
         self._progress: float = 0
@@ -43,6 +40,10 @@ class LiveDisplay:
         self._heading = ""
         self._text = ""
         self._began = time.monotonic()
+        # Last, for it asks for a first picture at once.
+        self._live = Live(
+            console=console, get_renderable=self.picture, refresh_per_second=10, transient=True
+        )
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -92,7 +93,8 @@ class LiveDisplay:
             said = Text(printable(str(data["response"])))
         self._console.print(name, said, Text(), sep="\n")
 
-    def _picture(self) -> RenderableType:
+    def picture(self) -> RenderableType:
+        """Draw what is under way: the speaker, the end of the text so far, how far it is."""
         heading = self._heading or "waiting"
         if self._text:
             heading = heading.replace(" is thinking", " speaks")

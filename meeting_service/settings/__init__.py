@@ -2,8 +2,10 @@
 
 from meeting_service.settings.described import SettingDescription, describe_settings
 from meeting_service.settings.gateways import (
+    AnthropicGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
+    RemoteGateway,
     ScriptedGateway,
     Secret,
 )
@@ -21,9 +23,11 @@ __all__ = [
     "DEFAULT_FILE",
     "FOUR_AGENTS",
     "AgentSettings",
+    "AnthropicGateway",
     "DatabaseUrl",
     "GatewaySettings",
     "OpenAICompatibleGateway",
+    "RemoteGateway",
     "ScriptedGateway",
     "Secret",
     "SettingDescription",

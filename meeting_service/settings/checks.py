@@ -10,8 +10,10 @@ from msgspec import structs
 
 from meeting_core.configuration import Limits
 from meeting_service.settings.gateways import (
+    AnthropicGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
+    RemoteGateway,
     ScriptedGateway,
     Secret,
 )
@@ -68,7 +70,7 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
         at = f"gateways.{name}"
         if not _ID.fullmatch(name):
             yield f"{at}: is no name; use letters, digits, '_', '.' and '-'"
-        if not isinstance(gateway, OpenAICompatibleGateway):
+        if isinstance(gateway, ScriptedGateway):
             continue
         if not _is_http(gateway.base_url):
             yield f"{at}.base_url: must begin with http:// or https:// and name a host"
@@ -87,7 +89,7 @@ def _agent_problems(settings: Settings) -> Iterator[str]:
         gateway = settings.gateways.get(name)
         if gateway is None:
             yield f"{at}.gateway: is {name!r}; the gateways are {', '.join(settings.gateways)}"
-        elif isinstance(gateway, OpenAICompatibleGateway) and not (agent.model or gateway.model):
+        elif isinstance(gateway, RemoteGateway) and not (agent.model or gateway.model):
             yield f"{at}.model: is missing; name a model here or in [gateways.{name}]"
         length, longest = len(agent.instructions), settings.limits.max_instructions_characters
         if length > longest:
@@ -118,9 +120,10 @@ def _timeout_problems(settings: Settings) -> Iterator[str]:
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        # Reading the port is what checks it.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _with_api_key(
@@ -133,16 +136,14 @@ def _with_api_key(
                     f"gateways.{name}.replies_file: {gateway.replies_file} is not there"
                 )
             return gateway
-        case OpenAICompatibleGateway():
+        case OpenAICompatibleGateway() | AnthropicGateway():
             key = _api_key(name, gateway, environ)
             return gateway if key is None else structs.replace(gateway, api_key=key)
         case _:
             assert_never(gateway)
 
 
-def _api_key(
-    name: str, gateway: OpenAICompatibleGateway, environ: Mapping[str, str]
-) -> Secret | None:
+def _api_key(name: str, gateway: RemoteGateway, environ: Mapping[str, str]) -> Secret | None:
     if gateway.api_key_env is not None:
         value = environ.get(gateway.api_key_env, "").strip()
         if not value:

@@ -17,10 +17,11 @@ from meeting_service.settings.shape import AgentSettings
 class SettingDescription(Struct, frozen=True):
     """One setting, in words.
 
-    Shape: `default` is as written in the file, empty where there is none; `environment` is empty
-    for settings that only the file can hold.
+    Shape: `table` is empty for what stands above every table of the file; `default` is as written
+    in the file, empty where there is none; `environment` is empty for what only the file can hold.
     """
 
+    table: str
     name: str
     type: str
     default: str
@@ -40,21 +41,21 @@ def _rows() -> Iterator[SettingDescription]:
         yield _row("", known, variable + also)
     for known in fields(Limits):
         words = known.name.removeprefix("max_").replace("_", " ")
-        yield _row("limits.", known, "", f"Most {words} a meeting may ask for.")
+        yield _row("[limits]", known, "", f"Most {words} a meeting may ask for.")
     for kind, shape in GATEWAY_KINDS.items():
-        yield SettingDescription(
-            "gateways.NAME.kind", f'"{kind}"', "", "", (shape.__doc__ or "").strip()
-        )
+        table = f'[gateways.NAME] with kind = "{kind}"'
+        yield SettingDescription(table, "kind", f'"{kind}"', "", "", (shape.__doc__ or "").strip())
         for known in fields(shape):
             if known.name != "api_key":
-                yield _row("gateways.NAME.", known, "")
+                yield _row(table, known, "")
     for known in fields(AgentSettings):
-        yield _row("agents.ID.", known, "")
+        yield _row("[agents.ID]", known, "")
 
 
-def _row(at: str, known: FieldInfo, environment: str, text: str = "") -> SettingDescription:
+def _row(table: str, known: FieldInfo, environment: str, text: str = "") -> SettingDescription:
     return SettingDescription(
-        name=at + known.name,
+        table=table,
+        name=known.name,
         type=_type_name(known.type),
         default=_written(known.default),
         environment=environment,

@@ -54,13 +54,9 @@ class ScriptedGateway(Struct, frozen=True, kw_only=True):
     ] = True
 
 
-class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
-    """A server that speaks OpenAI's chat completions."""
+class RemoteGateway(Struct, frozen=True, kw_only=True):
+    """What gateways to a server have in common."""
 
-    kind: ClassVar[str] = "openai_compatible"
-    base_url: Annotated[
-        str, Meta(description="Address of the server, without `/chat/completions`.")
-    ]
     api_key_env: Annotated[
         str | None, Meta(description="Environment variable that holds the API key.")
     ] = None
@@ -68,22 +64,12 @@ class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
         Path | None, Meta(description="File that holds the API key, if no variable does.")
     ] = None
     model: Annotated[str, Meta(description="Model of the agents that name none.")] = ""
-    max_tokens_field: Annotated[
-        Literal["max_tokens", "max_completion_tokens"],
-        Meta(description="Name under which the server takes the output cap."),
-    ] = "max_completion_tokens"
-    stream_options: Annotated[
-        bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
-    ] = True
     extra_body: Annotated[
         Mapping[str, Any], Meta(description="Fields added to every request's body.")
     ] = {}
     headers: Annotated[
         Mapping[str, Secret], Meta(description="Headers added to every request.")
     ] = {}
-    call_key_in_metadata: Annotated[
-        bool, Meta(description="Whether to send the attempt's name in `metadata.call_key`.")
-    ] = False
     connect_timeout_seconds: Annotated[
         Seconds, Meta(description="How long connecting may take.")
     ] = 10.0
@@ -100,7 +86,35 @@ class OpenAICompatibleGateway(Struct, frozen=True, kw_only=True):
     """Never read from the file: filled from `api_key_env` or `api_key_file`."""
 
 
-GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway
+class OpenAICompatibleGateway(RemoteGateway, frozen=True, kw_only=True):
+    """A server that speaks OpenAI's chat completions."""
+
+    kind: ClassVar[str] = "openai_compatible"
+    base_url: Annotated[
+        str, Meta(description="Address of the server, without `/chat/completions`.")
+    ]
+    max_tokens_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        Meta(description="Name under which the server takes the output cap."),
+    ] = "max_completion_tokens"
+    stream_options: Annotated[
+        bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
+    ] = True
+    call_key_in_metadata: Annotated[
+        bool, Meta(description="Whether to send the attempt's name in `metadata.call_key`.")
+    ] = False
+
+
+class AnthropicGateway(RemoteGateway, frozen=True, kw_only=True):
+    """Anthropic's messages; needs `pip install 'ai-meetings[anthropic]'`."""
+
+    kind: ClassVar[str] = "anthropic"
+    base_url: Annotated[str, Meta(description="Address of the server, without `/v1/messages`.")] = (
+        "https://api.anthropic.com"
+    )
+
+
+GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway | AnthropicGateway
 GATEWAY_KINDS: dict[str, type[GatewaySettings]] = {
-    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway)
+    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway, AnthropicGateway)
 }

@@ -14,7 +14,7 @@ from meeting_service.settings.gateways import (
     Count,
     Delay,
     GatewaySettings,
-    OpenAICompatibleGateway,
+    RemoteGateway,
     ScriptedGateway,
     Seconds,
 )
@@ -186,7 +186,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """
         name = participant.gateway or self.default_gateway
         gateway = self.gateways.get(name)
-        model = gateway.model if isinstance(gateway, OpenAICompatibleGateway) else ""
+        model = gateway.model if isinstance(gateway, RemoteGateway) else ""
         return Participant(
             agent_id=participant.agent_id,
             name=participant.name,

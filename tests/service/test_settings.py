@@ -203,6 +203,10 @@ def test_clients_find_the_service_where_it_listens(
         (OPENAI + "stream_options = 1", ["gateways.main.stream_options", "bool"]),
         (OPENAI + "max_tokens_field = 'max'", ["max_tokens or max_completion_tokens"]),
         (OPENAI + "api_key_env = 'A'\napi_key_file = 'b'", ["gateways.main", "keep one"]),
+        (
+            "[gateways.a]\nkind = 'anthropic'",
+            ["agents.planner.model: is missing", "[gateways.a]"],
+        ),
         (OPENAI.replace("https://", "ftp://"), ["gateways.main.base_url: must begin with http"]),
         (OPENAI.replace("https://", "https://u:secret@"), ["must not hold credentials"]),
         (OPENAI.replace('model = "small"', ""), ["agents.planner.model: is missing"]),
@@ -212,6 +216,7 @@ def test_clients_find_the_service_where_it_listens(
         ("[agents.'a b']\nrole = 'x'", ["agents.a b: is no id"]),
         ("[agents.a]\nrole = 3", ["agents.a.role: is 3"]),
         ("url = 'meetings.example'", ["url: is 'meetings.example'", "http://"]),
+        ("url = 'http://meetings.example:99999'", ["url: is 'http://meetings.example:99999'"]),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(folder: Path, text: str, parts: list[str]) -> None:
@@ -320,24 +325,25 @@ def test_the_example_names_every_setting_and_all_of_it_works(folder: Path) -> No
     everything = re.sub(r"(?m)^data_dir = .*\n", "", everything)
     (folder / "local.key").write_text("key")
     (folder / "replies.toml").write_text("")
-    load_settings(written(folder, everything), {"OPENAI_API_KEY": "key"}, {})
+    load_settings(
+        written(folder, everything), {"OPENAI_API_KEY": "key", "ANTHROPIC_API_KEY": "key"}, {}
+    )
     tomllib.loads(everything)
     for setting in describe_settings():
-        assert re.search(rf"(?m)^(# )?{setting.name.rpartition('.')[2]} = ", text), setting.name
+        assert re.search(rf"(?m)^(# )?{setting.name} = ", text), setting.name
 
 
 def test_every_setting_is_described() -> None:
     described = describe_settings()
-    assert len({(each.name, each.type) for each in described}) == len(described)
+    assert len({(each.table, each.name) for each in described}) == len(described)
     for each in described:
         assert each.text, each.name
         assert each.type, each.name
-    names = {each.name for each in described}
-    assert {"port", "limits.max_rounds", "gateways.NAME.base_url", "agents.ID.role"} <= names
-    assert "gateways.NAME.api_key" not in names
     (port,) = (each for each in described if each.name == "port")
-    assert (port.type, port.default, port.environment) == (
-        "integer, from 0 to 65535",
-        "8080",
-        "MEETINGS_PORT",
-    )
+    assert port.table == ""
+    assert port.type == "integer, from 0 to 65535"
+    assert (port.default, port.environment) == ("8080", "MEETINGS_PORT")
+    names = {(each.table, each.name) for each in described}
+    assert ("[limits]", "max_rounds") in names
+    assert ('[gateways.NAME] with kind = "openai_compatible"', "base_url") in names
+    assert "api_key" not in {each.name for each in described}
