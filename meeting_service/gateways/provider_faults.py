@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_DETAIL_CHARACTERS = 500
+MAX_PLACE_CHARACTERS = 200
 MIN_SECRET_CHARACTERS = 6
 
 _QUOTA_CODES = frozenset(
@@ -193,7 +194,8 @@ def place_of(base_url: str) -> str:
     is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     if not is_http or not base_url.isprintable() or " " in base_url:
         raise ValueError("base_url must be an address such as http://127.0.0.1:8000/v1")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return place[:MAX_PLACE_CHARACTERS]
 
 
 def _status_in(codes: Sequence[str]) -> int | None:

@@ -84,7 +84,7 @@ def turn_text(scene: Scene, seed: int, task: str) -> str:
 
 
 def synthesis_text(scene: Scene, seed: int, output_tokens: int) -> str:
-    """Write minutes in the four sections asked for, about as many speakers as the cap has room for.
+    """Write minutes in the four sections asked for, on as many speakers as the cap has room for.
 
     Units: tokens.
     """
@@ -96,7 +96,7 @@ def synthesis_text(scene: Scene, seed: int, output_tokens: int) -> str:
 
 
 def _minutes(scene: Scene, works: list[tuple[Seat, Work]]) -> str:
-    about = f" to {_lowered(scene.goal.rstrip('.'))}" if scene.goal else ""
+    about = f" with this goal: {scene.goal.rstrip('.')}" if scene.goal else ""
     names = _listed([seat.name for seat, _ in works])
     summary = " ".join(
         [f"{names} met{about}."]

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meeting_core.vocabulary import Usage
+from meeting_core.vocabulary import Message, Usage
 from meeting_service.gateways import pace
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import (
@@ -436,6 +436,13 @@ class TestNotReached:
         fault, peer = await ask(GOOD, request(model=""))
         assert isinstance(fault, Rejected)
         assert not fault.reached
+        assert peer.asked == []
+
+    async def test_a_text_that_cannot_be_written_down(self) -> None:
+        fault, peer = await ask(GOOD, request(messages=(Message("user", "\ud800"),)))
+        assert isinstance(fault, Rejected)
+        assert not fault.reached
+        assert "surrogates" in fault.detail
         assert peer.asked == []
 
     async def test_a_closed_gateway(self) -> None:

@@ -93,7 +93,7 @@ class TestMadeUpReplies:
         assert [item.owner for item in parts.action_items] == ["planner", "dev", "zoe"]
         assert {item.priority for item in parts.action_items} == {"high", "medium", "low"}
         assert all(seat.name in parts.summary for seat in SEATS)
-        assert "agree on a date" in parts.summary
+        assert "met with this goal: Agree on a date." in parts.summary
         assert parts.decisions
         assert parts.blockers
 
