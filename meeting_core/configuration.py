@@ -40,7 +40,8 @@ class Limits(Struct, frozen=True):
     max_timeout_seconds: float = 86_400.0
 
 
-class Configuration(Struct, frozen=True, omit_defaults=True, kw_only=True):
+# Stored with its defaults: a default that changes later must not change meetings of the past.
+class Configuration(Struct, frozen=True, kw_only=True):
     """Everything a meeting is held by; fixed from the moment it is convened.
 
     Units: tokens and seconds, as the names say. `turn_timeout_seconds` covers every attempt of

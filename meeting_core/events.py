@@ -28,6 +28,7 @@ from meeting_core.vocabulary import (
     SkipReason,
     Task,
     Usage,
+    UtcTime,
 )
 
 
@@ -81,7 +82,7 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     detail: str
     charged: int
     usage: Usage | None = None
-    retry_at: datetime | None = None
+    retry_at: UtcTime | None = None
 
 
 class AttemptAbandoned(Struct, frozen=True):

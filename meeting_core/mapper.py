@@ -11,6 +11,7 @@ from eventsourcing.persistence import Cipher, Compressor, JSONTranscoder, Mapper
 
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import Fact, MeetingEvent
+from meeting_core.vocabulary import UtcTime
 
 FACTS: dict[str, type[Any]] = {fact.TOPIC: fact for fact in get_args(Fact)}
 """Every stored name there is, with the fact it stands for."""
@@ -25,7 +26,7 @@ class _Outgoing(msgspec.Struct, frozen=True):
 
 
 class _Incoming(msgspec.Struct, frozen=True):
-    timestamp: datetime
+    timestamp: UtcTime
     event_id: UUID
     command_id: UUID
     actor: str
@@ -75,13 +76,8 @@ class MeetingMapper(Mapper[UUID]):
             raise CorruptHistory(f"{_place(stored_event)}: unknown event {stored_event.topic!r}")
         meeting_id = stored_event.originator_id
         assert isinstance(meeting_id, UUID)
-        state = stored_event.state
         try:
-            if self.cipher:
-                state = self.cipher.decrypt(state)
-            if self.compressor:
-                state = self.compressor.decompress(state)
-            envelope = _envelope_decoder.decode(state)
+            envelope = _envelope_decoder.decode(self._unpacked(stored_event))
             fact = decoder.decode(envelope.fact)
         except (ValueError, msgspec.MsgspecError) as error:
             raise CorruptHistory(f"{_place(stored_event)}: {error}") from error
@@ -94,6 +90,18 @@ class MeetingMapper(Mapper[UUID]):
             envelope.actor,
             fact,
         )
+
+    def _unpacked(self, stored_event: StoredEvent) -> bytes:
+        state = stored_event.state
+        try:
+            if self.cipher:
+                state = self.cipher.decrypt(state)
+            if self.compressor:
+                state = self.compressor.decompress(state)
+        # Each cipher and compressor raises errors of its own; all mean that nobody can read it.
+        except Exception as error:
+            raise CorruptHistory(f"{_place(stored_event)}: {error}") from error
+        return state
 
     def to_meeting_events(self, stored_events: Iterable[StoredEvent]) -> list[MeetingEvent]:
         """Decode a whole history."""

@@ -3,13 +3,16 @@
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, NewType, TypeAlias
+from typing import Annotated, Literal, NewType, TypeAlias
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 MeetingId: TypeAlias = UUID
 AgentId: TypeAlias = str
+
+UtcTime: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A stored time: one without a zone is refused on reading."""
 
 Version = NewType("Version", int)
 """Place of an event in one meeting's stream: 1, 2, 3, without gaps."""
