@@ -1,6 +1,7 @@
 """The demo: a service on a port of its own, one meeting, its minutes."""
 
 import sys
+from pathlib import Path
 
 import anyio
 from msgspec import structs
@@ -13,6 +14,7 @@ from meeting_service.cli.following import shows_live, watch_meeting
 from meeting_service.cli.printable import one_line
 from meeting_service.cli.tables import print_minutes
 from meeting_service.settings import FOUR_AGENTS, ScriptedGateway, Settings
+from meeting_service.store.embedded import default_data_dir
 
 # At reading speed on a terminal; as fast as it goes where nobody reads along.
 READING_CHUNK_SECONDS = 0.02
@@ -23,6 +25,16 @@ MEETING = {
     "participants": list(FOUR_AGENTS),
     "meeting_tokens": 60_000,
 }
+
+
+def own_data_dir() -> Path:
+    """Say where the demo keeps its database.
+
+    Not where `serve` does: whoever runs a database's service resumes its unfinished meetings, and
+    the demo knows none of their gateways.
+    """
+    usual = default_data_dir()
+    return usual.with_name(f"{usual.name}-demo")
 
 
 def run_demo(settings: Settings, *, as_json: bool) -> Exit:

@@ -56,7 +56,7 @@ def sentence(event: FeedEvent) -> str:
     match event.event:
         case "meeting-started":
             seats = ", ".join(one_line(str(each)) for each in event.data.get("participants", ()))
-            return f"{data['title']}: {data['total_rounds']} rounds with {seats}"
+            return f"{data['title']}: {_counted(data['total_rounds'], 'round')} with {seats}"
         case "meeting-state":
             return f"{state_words(event.data)} ({percent(event.data)})"
         case "meeting-turn-start":
@@ -108,6 +108,10 @@ def percent(data: dict[str, Any]) -> str:
     """Give the progress as text."""
     share = data.get("progress_pct")
     return f"{share:.0f} %" if isinstance(share, int | float) else "? %"
+
+
+def _counted(count: str, word: str) -> str:
+    return f"{count} {word}" if count == "1" else f"{count} {word}s"
 
 
 class _Words:

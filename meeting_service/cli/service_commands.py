@@ -35,17 +35,25 @@ def register(app: App) -> None:
 
 def demo(
     *,
-    database_url: DatabaseFlag = None,
-    data_dir: DataDirFlag = None,
+    database_url: Annotated[
+        str | None,
+        Parameter(help="PostgreSQL server (default: an embedded one of the demo's own)."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, Parameter(help="Folder of the embedded database (default: the demo's own).")
+    ] = None,
     output_dir: OutputDirFlag = None,
     as_json: JsonFlag = False,
     options: FileOptions = HERE,
 ) -> Exit:
     """Hold a whole meeting of four scripted agents, from nothing to its minutes."""
-    from meeting_service.cli.demonstration import run_demo
+    from meeting_service.cli.demonstration import own_data_dir, run_demo
 
     settings = options.settings(
-        for_service=False, database_url=database_url, data_dir=data_dir, output_dir=output_dir
+        for_service=False,
+        database_url=database_url,
+        data_dir=data_dir if data_dir or database_url else own_data_dir(),
+        output_dir=output_dir,
     )
     return run_demo(settings, as_json=as_json)
 

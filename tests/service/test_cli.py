@@ -21,6 +21,7 @@ from meeting_service.cli.exits import MEANINGS, Exit
 from meeting_service.cli.feed import FeedEvent
 from meeting_service.cli.live import LiveDisplay
 from meeting_service.cli.printable import json_line, one_line, printable
+from meeting_service.store.schema import HEAD
 from tests.service.fake_service import (
     FakeService,
     Reply,
@@ -97,7 +98,7 @@ def test_watch_prints_one_plain_line_for_each_event(
     service.on(EVENTS, feed(*whole_feed()))
     assert run(["watch", "m1"]) == Exit.COMPLETE
     assert capsys.readouterr().out.splitlines() == [
-        "Sync: 1 rounds with dev, qa",
+        "Sync: 1 round with dev, qa",
         "round 1 of 1: Now (? %)",
         "Devi speaks (round 1, turn 1 of 1)",
         "Devi: All well. (45 %)",
@@ -535,6 +536,26 @@ def test_agents_are_listed(service: FakeService, capsys: pytest.CaptureFixture[s
 def test_an_id_cannot_name_another_path(service: FakeService) -> None:
     assert run(["status", "../start?x#"]) == Exit.REFUSED
     assert service.requests[0].path == "/api/meetings/..%2Fstart%3Fx%23/status"
+
+
+# --- the database ------------------------------------------------------------------------------
+
+
+def test_upgrade_brings_an_empty_database_to_the_newest_schema(
+    empty_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert run(["db", "upgrade", "--database-url", empty_database_url]) == Exit.COMPLETE
+        assert capsys.readouterr().out == f"the database is at schema {HEAD}\n"
+
+
+def test_upgrade_of_a_database_that_is_away_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with fake_service() as gone:
+        url = gone.url.replace("http:", "postgresql://nobody@").replace("@//", "@") + "/none"
+    assert run(["db", "upgrade", "--database-url", url]) == Exit.FAILED
+    assert "could not be upgraded" in error_line(capsys)
 
 
 # --- the command line itself -------------------------------------------------------------------
