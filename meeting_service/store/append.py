@@ -41,6 +41,7 @@ class Append:
 
     __slots__ = (
         "epoch",
+        "events",
         "events_json",
         "head_json",
         "lease_json",
@@ -50,6 +51,7 @@ class Append:
         "size",
         "states",
         "summary_json",
+        "turns",
         "turns_json",
         "version",
     )
@@ -66,6 +68,8 @@ class Append:
         self.meeting_id = meeting_id
         self.version = stored_events[0].originator_version
         self.epoch = epoch
+        self.events = stored_events
+        self.turns = turns
         self.room_id = summary.room_id if summary else None
         self.states = [event.state for event in stored_events]
         self.size = sum(map(len, self.states))
@@ -77,6 +81,16 @@ class Append:
         self.summary_json = _rows_json([summary]) if summary else ""
         self.turns_json = _rows_json(turns) if turns else ""
         self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_one_turn(self) -> bool:
+        """Say whether it is what the end of a turn usually appends, and nothing else."""
+        return (
+            len(self.events) <= 2
+            and len(self.turns) <= 1
+            and not self.summary_json
+            and not self.lease_json
+        )
 
     def accept(self, positions: list[int]) -> None:
         """Tell the caller where its events are."""

@@ -1,4 +1,4 @@
-"""The one statement that writes: a batch of appends as its arguments, its answer as outcomes."""
+"""The statements that write: appends as their arguments, their answers as outcomes."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -6,8 +6,9 @@ from uuid import UUID
 
 import asyncpg
 from eventsourcing.persistence import IntegrityError
+from msgspec.structs import astuple
 
-from meeting_service.ports import Fenced, RoomTaken, VersionConflict
+from meeting_service.ports import Fenced, RoomTaken, TurnRow, VersionConflict
 from meeting_service.store.append import Append
 from meeting_service.store.group_commit import Commit
 from meeting_service.store.persistence_errors import library_errors
@@ -19,14 +20,31 @@ SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "j
 """Server settings for the connection that appends."""
 
 
+_NO_TURN = (None,) * (len(TurnRow.__struct_fields__) - 1)
+
+
 async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Commit:
-    """Prepare the statement; the result commits batches, one round trip each."""
-    statement = await connection.prepare(QUERIES["append"])
+    """Prepare the statements; the result commits batches, one round trip each."""
+    append_all = await connection.prepare(QUERIES["append"])
+    append_turn = await connection.prepare(QUERIES["append_turn"])
+
+    async def accepts_turn(append: Append) -> bool:
+        # Under little load most batches are of this kind, and time is latency there. It only ever
+        # accepts: why something is refused is for the other statement to say.
+        try:
+            rows = await append_turn.fetch(*turn_arguments(append), timeout=timeout_seconds)
+        except asyncpg.UniqueViolationError:
+            return False
+        if rows:
+            append.accept([position for position, _ in rows])
+        return bool(rows)
 
     async def commit(batch: Sequence[Append]) -> None:
         with library_errors():
             try:
-                answer = await statement.fetchrow(*arguments(batch), timeout=timeout_seconds)
+                if len(batch) == 1 and batch[0].is_one_turn and await accepts_turn(batch[0]):
+                    return
+                answer = await append_all.fetchrow(*arguments(batch), timeout=timeout_seconds)
             except TimeoutError:
                 connection.terminate()  # whatever is wrong with it, the next ones shall not wait
                 raise
@@ -39,6 +57,18 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
         settle(batch, *answer)
 
     return commit
+
+
+def turn_arguments(append: Append) -> tuple[object, ...]:
+    """Lay one append out as the short statement takes it: events and turn as plain values."""
+    first = append.events[0]
+    head = (append.meeting_id, append.epoch, first.originator_version, first.topic, first.state)
+    if len(append.events) == 1:
+        second: tuple[object, ...] = (None, None, None)
+    else:
+        event = append.events[1]
+        second = (event.originator_version, event.topic, event.state)
+    return (*head, *second, *(astuple(append.turns[0])[1:] if append.turns else _NO_TURN))
 
 
 def arguments(batch: Sequence[Append]) -> tuple[str | list[bytes] | None, ...]:

@@ -2,9 +2,43 @@
 -- it does. Optional arguments are null when not given; none of them costs an index.
 
 -- append:
--- Append events of several meetings, each append by itself accepted or refused.
+-- Append events of several meetings, each append by itself accepted or refused: heads, events,
+-- the events' states, first leases, summaries and turns.
 SELECT refused, reasons, holders, positions
 FROM meetings_append($1, $2, $3, $4, $5, $6);
+
+-- append_turn:
+-- Append one or two events of the meeting $1, and at most one ended turn, if its lease has the epoch
+-- $2 (none: whatever it has). No row comes back if not; a taken version is a unique violation.
+WITH locked AS MATERIALIZED (
+    SELECT meetings_lock($1) AS epoch
+), allowed AS MATERIALIZED (
+    SELECT FROM locked WHERE $2::bigint IS NULL OR epoch = $2::bigint
+), turn AS (
+    INSERT INTO meetings_turns
+    SELECT $1, $9::int, $10::int, $11::text, $12::text, $13::bigint, $14::bigint, $15::text,
+        $16::int, $17::timestamptz, $18::timestamptz
+    FROM allowed
+    WHERE $9 IS NOT NULL
+    ON CONFLICT (meeting_id, round_num, turn_index) DO UPDATE SET
+        agent_id = excluded.agent_id,
+        skipped_reason = excluded.skipped_reason,
+        prompt_tokens = excluded.prompt_tokens,
+        response_tokens = excluded.response_tokens,
+        usage_source = excluded.usage_source,
+        attempts = excluded.attempts,
+        started_at = excluded.started_at,
+        ended_at = excluded.ended_at
+), inserted AS (
+    INSERT INTO meetings_events (originator_id, originator_version, topic, state)
+    SELECT $1, event.version, event.topic, event.state
+    FROM allowed, (
+        VALUES ($3::bigint, $4::text, $5::bytea), ($6::bigint, $7::text, $8::bytea)
+    ) AS event (version, topic, state)
+    WHERE event.version IS NOT NULL
+    RETURNING notification_id
+)
+SELECT notification_id, pg_notify('meetings_events', '') FROM inserted;
 
 -- select_events:
 -- Read one meeting's events, oldest first: after version $2, up to version $3, at most $4.

@@ -95,10 +95,18 @@ CREATE INDEX meetings_leases_owner_idx ON meetings_leases (owner);
 """
 
 # Every writer takes one lock first: then positions are given out in commit order, and what is
-# checked below still holds when it is acted on. The stock library locks the table instead, which
-# shuts these inserts out and is shut out by them. At most one append of a meeting, and of a room,
-# may be among the appends of one call.
+# checked afterwards, in a statement of its own and so with a fresh snapshot, still holds when it is
+# acted on. The stock library locks the table instead, which shuts these inserts out and is shut
+# out by them. At most one append of a meeting, and of a room, may be among those of one call.
 APPEND = """
+CREATE FUNCTION meetings_lock(meeting uuid)
+RETURNS bigint LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7882818273441376115);
+    RETURN (SELECT l.epoch FROM meetings_leases l WHERE l.meeting_id = meeting);
+END
+$body$;
+----
 CREATE FUNCTION meetings_append(
     appends json,
     events json,
@@ -113,7 +121,6 @@ CREATE FUNCTION meetings_append(
 ) LANGUAGE plpgsql AS $body$
 BEGIN
     PERFORM pg_advisory_xact_lock(7882818273441376115);
-    LOCK TABLE meetings_events IN ROW EXCLUSIVE MODE;
 
     SELECT array_agg(r.meeting_id), array_agg(r.reason), array_agg(NULL::uuid)
     INTO refused, reasons, holders
@@ -287,7 +294,8 @@ $body$;
 """
 
 DROPS = """
-DROP FUNCTION meetings_release, meetings_claim, meetings_renew, meetings_append;
+DROP FUNCTION meetings_release, meetings_claim, meetings_renew, meetings_append,
+    meetings_lock;
 ----
 DROP VIEW meetings_unowned;
 ----
