@@ -1,0 +1,173 @@
+"""The pages about `meeting_core`: facts, commands, phases, faults, and its public names."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from generator.markdown import code, fenced, page, prose, table, typed
+from generator.source import methods_of, properties_of, signature_of, text_of
+from generator.type_pages import COMMANDS, FACTS, PLACES, one_of, struct, types_page
+
+import meeting_core
+from meeting_core import events
+from meeting_core.events import Resumed
+from meeting_core.faults import FAULT_RULES, LONGEST_WAIT_SECONDS, FaultRule
+from meeting_core.phases import TRANSITIONS, PhaseChart, trigger_of
+from meeting_core.vocabulary import FINAL_PHASES, Phase
+
+
+def core_pages() -> dict[str, str]:
+    """Make the pages."""
+    return {
+        "events.md": _events(),
+        "commands.md": _commands(),
+        "types.md": types_page(),
+        "phases.md": _phases(),
+        "faults.md": _faults(),
+        "core-api.md": _names(),
+    }
+
+
+def _events() -> str:
+    intro = (
+        "Everything that can happen to a meeting. Each fact is stored under its name and version, "
+        "as JSON inside an envelope (`MeetingEvent`, below); a new shape is a new version. Unknown "
+        "fields are tolerated on reading, unknown names are not. The types are explained in "
+        "[types](types.md), the phases in [phases](phases.md)."
+    )
+    envelope = f"## MeetingEvent\n\n{struct(events.MeetingEvent)}"
+    return page("Events", intro, *map(_fact, FACTS), envelope)
+
+
+def _fact(fact: type[Any]) -> str:
+    happens = [code(phase) for phase in Phase if any(_edges(phase, fact))]
+    leads = {code(target) for phase in Phase for target in _edges(phase, fact) if target != phase}
+    where = f"Happens in {', '.join(happens)}" if happens else "Begins every history"
+    if fact is Resumed:
+        leads = {"the phase the meeting was paused in"}
+    elif not happens:
+        leads = {code(Phase.GATHERING)}
+    to = f"leads to {', '.join(sorted(leads))}" if leads else "the phase stays"
+    return f"## {fact.__name__}\n\n`{fact.TOPIC}`\n\n{struct(fact)}\n\n{where}; {to}."
+
+
+def _edges(phase: Phase, fact: type[Any]) -> Iterator[Phase]:
+    """Give where a fact leads from a phase, if it can happen there."""
+    for (before, trigger), after in TRANSITIONS.items():
+        if before is phase and trigger in _triggers(fact):
+            yield after
+
+
+def _triggers(fact: type[Any]) -> set[str]:
+    if fact is Resumed:
+        return {trigger_of(Resumed(phase)) for phase in Phase}
+    return {fact.TOPIC.split(".")[1]}
+
+
+def _commands() -> str:
+    intro = (
+        "What can be asked of a meeting. `decide(meeting, command, now)` answers with "
+        "[facts](events.md), or raises one of the [refusals](errors.md). The types are explained "
+        "in [types](types.md)."
+    )
+    parts = (f"## {command.__name__}\n\n{struct(command)}" for command in COMMANDS)
+    return page("Commands", intro, *parts)
+
+
+def _phases() -> str:
+    intro = prose(text_of(PhaseChart)) + (
+        "\n\nThis table and the diagram are printed from the chart in `meeting_core.phases`, the "
+        "only statement of what may follow what. Outside the library `in_round` reads `round_1`, "
+        "`round_2`, and so on."
+    )
+    edges = sorted(TRANSITIONS.items(), key=lambda edge: (*map(_order, edge[0]), edge[1]))
+    rows = [(code(phase), code(fact), code(target)) for (phase, fact), target in edges]
+    return page(
+        "Phases",
+        intro,
+        fenced("mermaid", _diagram()),
+        "A fact that leaves the phase as it is has no arrow; the table has them all.",
+        table(("in", "the fact", "leads to"), rows),
+    )
+
+
+def _order(key: str) -> str:
+    phases = list(Phase)
+    return str(phases.index(Phase(key))) if key in phases else key
+
+
+def _diagram() -> str:
+    labels: dict[tuple[Phase, Phase], list[str]] = {}
+    for (phase, trigger), target in TRANSITIONS.items():
+        if phase is not target:
+            labels.setdefault((phase, target), []).append(trigger)
+    order = list(Phase)
+    lines = [
+        f"    {phase} --> {target}: {', '.join(sorted(triggers))}"
+        for (phase, target), triggers in sorted(
+            labels.items(), key=lambda item: [order.index(each) for each in item[0]]
+        )
+    ]
+    endings = [f"    {phase} --> [*]" for phase in Phase if phase in FINAL_PHASES]
+    return "\n".join(
+        ("stateDiagram-v2", f"    [*] --> {Phase.GATHERING}: convened", *lines, *endings)
+    )
+
+
+def _faults() -> str:
+    intro = (
+        "How a call to a model can fail, and what follows. "
+        + prose(text_of(FaultRule))
+        + f"\n\nNo wait is longer than {LONGEST_WAIT_SECONDS:g} s: a provider that asks for more "
+        "gets no further attempt. A participant whose attempts are used up is skipped, with the "
+        "fault as the reason; at the synthesis the next participant tries. What was reported as "
+        "used is always charged; the last column is for calls that reported nothing."
+    )
+    rows = [
+        (
+            code(fault),
+            str(rule.most_attempts),
+            f"{rule.first_wait_seconds:g} s",
+            "the whole reservation, if it reached the provider" if rule.is_charged else "nothing",
+        )
+        for fault, rule in FAULT_RULES.items()
+    ]
+    headings = ("fault", "most attempts", "first wait", "charged without a report")
+    return page("Faults", intro, table(headings, rows))
+
+
+def _names() -> str:
+    intro = (
+        prose(text_of(meeting_core))
+        + "\n\nEvery name that `from meeting_core import ...` gives. The rest of the package may "
+        "change without notice, apart from `meeting_core.commands` and `meeting_core.events`."
+    )
+    return page("The names of meeting_core", intro, *map(_name, meeting_core.__all__))
+
+
+def _name(name: str) -> str:
+    public = getattr(meeting_core, name)
+    place = PLACES.get(name, "core-api.md")
+    if not place.startswith("core-api.md"):
+        body = f"See [{place.partition('.')[0]}]({place})."
+    elif inspect.isfunction(inspect.unwrap(public)):
+        body = f"{fenced('text', signature_of(public))}\n\n{prose(text_of(public))}"
+    elif inspect.isclass(public):
+        body = _class(public)
+    else:
+        body = one_of(get_args(public))
+    return f"## {name}\n\n{body}"
+
+
+def _class(public: type) -> str:
+    properties = [
+        (code(name), typed(annotation, PLACES), text)
+        for name, annotation, text in properties_of(public)
+    ]
+    methods = [
+        f"- `{signature}`: {' '.join(prose(text).split())}"
+        for signature, text in methods_of(public)
+        if text
+    ]
+    parts = (struct(public), table(("property", "type", "meaning"), properties), "\n".join(methods))
+    return "\n\n".join(part for part in parts if part)
