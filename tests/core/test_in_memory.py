@@ -1,0 +1,114 @@
+"""A whole meeting in memory, with a plain function as the model."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID, uuid4
+
+import pytest
+
+from meeting_core import (
+    Ask,
+    Configuration,
+    Ended,
+    HeldMeeting,
+    InvalidConfiguration,
+    Participant,
+    fold,
+    hold_meeting,
+    next_step,
+)
+from meeting_core.events import AttemptFailed, Completed, Failed, TurnCompleted, TurnSkipped
+from meeting_core.vocabulary import SynthesisTask
+from tests.builders import START, SYNTHESIS, configuration
+
+
+def hold(model: Callable[[Ask], str], configured: Configuration | None = None) -> HeldMeeting:
+    numbers = count(1)
+    return hold_meeting(
+        configured or configuration(),
+        model,
+        clock=lambda: START,
+        new_id=lambda: UUID(int=next(numbers)),
+    )
+
+
+def answer(ask: Ask) -> str:
+    if isinstance(ask.task, SynthesisTask):
+        return SYNTHESIS
+    return f"{ask.participant.name} on round {ask.task.round_num}."
+
+
+def test_ten_lines_hold_a_meeting():
+    seats = (Participant("ann", "Ann"), Participant("bob", "Bob"))
+    held = hold_meeting(
+        Configuration(participants=seats, goal="Plan the release"),
+        lambda ask: f"I am {ask.participant.name}, and all is well.",
+        clock=lambda: datetime.now(UTC),
+        new_id=uuid4,
+    )
+    assert held.meeting.state == "complete"
+    assert "## Discussion Summary\n\nI am Ann, and all is well." in held.minutes
+
+
+def test_everybody_speaks_once_a_round_in_order():
+    held = hold(answer)
+    assert [(turn.round_num, turn.agent_id, turn.text) for turn in held.meeting.turns] == [
+        (1, "ann", "Ann on round 1."),
+        (1, "bob", "Bob on round 1."),
+        (2, "ann", "Ann on round 2."),
+        (2, "bob", "Bob on round 2."),
+    ]
+
+
+def test_the_history_is_the_meeting():
+    held = hold(answer)
+    assert fold(held.events) == held.meeting
+    assert next_step(held.meeting) == Ended()
+    assert isinstance(held.events[-1].fact, Completed)
+    assert len({event.event_id for event in held.events}) == len(held.events)
+
+
+def test_a_participant_who_says_nothing_is_skipped_after_a_second_try():
+    held = hold(lambda ask: " " if ask.participant.agent_id == "bob" else answer(ask))
+    facts = [event.fact for event in held.events]
+    assert sum(isinstance(fact, AttemptFailed) for fact in facts) == 4
+    assert sum(isinstance(fact, TurnSkipped) for fact in facts) == 2
+    assert held.meeting.outcome is not None
+    assert held.meeting.outcome.degraded == (
+        "round 1: bob did not speak (empty)",
+        "round 2: bob did not speak (empty)",
+    )
+
+
+def test_when_nobody_says_anything_the_meeting_fails():
+    held = hold(lambda ask: "")
+    assert isinstance(held.events[-1].fact, Failed)
+    assert (held.meeting.state, held.minutes) == ("error", "")
+
+
+def test_when_nobody_can_write_the_minutes_they_are_the_record():
+    held = hold(lambda ask: "" if isinstance(ask.task, SynthesisTask) else answer(ask))
+    assert held.meeting.state == "complete"
+    assert "No summary was written. Who spoke, round by round:" in held.minutes
+    assert held.meeting.outcome is not None
+    assert held.meeting.outcome.author is None
+
+
+def test_what_no_store_takes_is_taken_out_of_what_the_model_says():
+    held = hold(lambda ask: "one\x00 two\ud800" if ask.number else answer(ask))
+    fact = next(event.fact for event in held.events if isinstance(event.fact, TurnCompleted))
+    assert (fact.text, fact.cleaned) == ("one two", 2)
+
+
+def test_a_bad_configuration_never_starts():
+    with pytest.raises(InvalidConfiguration, match="participants"):
+        hold(answer, configuration(participants=()))
+
+
+def test_an_error_of_the_model_is_the_callers():
+    def broken(ask: Ask) -> str:
+        raise ZeroDivisionError(ask.call_key)
+
+    with pytest.raises(ZeroDivisionError, match="round-1-ann"):
+        hold(broken)
