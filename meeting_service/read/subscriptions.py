@@ -105,7 +105,7 @@ class Subscriptions:
                 subscription.fall_behind()
 
     async def until_some(self) -> None:
-        """Wait until somebody watches."""
-        while not self.are_there():
+        """Wait until somebody watches, who may have left again."""
+        if not self.are_there():
             self._arrival = anyio.Event()
             await self._arrival.wait()

@@ -297,8 +297,8 @@ def test_a_cancelled_meeting_tells_when():
             "info",
             ("ann", 1, 1),
             (
-                "attempt 1 of Ann's turn in round 1 was given up, because the meeting is cancelled; "
-                "its 300 tokens stay charged"
+                "attempt 1 of Ann's turn in round 1 was given up, because the meeting is "
+                "cancelled; its 300 tokens stay charged"
             ),
         ),
         (

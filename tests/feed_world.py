@@ -1,0 +1,169 @@
+"""A feed over a recorder in memory, and an independent reader of what it sends."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import anyio
+from anyio import wait_all_tasks_blocked
+from eventsourcing.persistence import Notification, OperationalError, StoredEvent
+from msgspec import Struct
+from msgspec.structs import replace
+
+from meeting_core import Fact, Meeting
+from meeting_core.events import MeetingEvent
+from meeting_service.handling import Meetings
+from meeting_service.read.streams import Stream
+from meeting_service.read.tail import Feed
+from meeting_service.store.memory import InMemoryRecorder
+from tests.builders import (
+    MEETING_ID,
+    START,
+    Later,
+    attempt_failed,
+    attempt_started,
+    convened,
+    history,
+    turn,
+    turn_completed,
+)
+
+OTHER_ID = UUID("00000000-0000-4000-8000-000000000002")
+PATIENCE_SECONDS = 20
+
+
+class TestRecorder(InMemoryRecorder):
+    """A recorder whose bell can be taken away, and its database too; it counts what is read."""
+
+    __test__ = False
+
+    def __init__(self, *, has_bell: bool = True) -> None:
+        super().__init__(lambda: START)
+        self.has_bell = has_bell
+        self.is_away = False
+        self.reads = 0
+        self.history_reads = 0
+
+    def listen(self, ring: Callable[[], None]) -> None:
+        if self.has_bell:
+            super().listen(ring)
+
+    def _count(self) -> None:
+        self.reads += 1
+        if self.is_away:
+            raise OperationalError("the database is away")
+
+    async def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
+        self.history_reads += 1
+        self._count()
+        return await super().select_events(*args, **kwargs)
+
+    async def select_notifications(self, *args: Any, **kwargs: Any) -> Sequence[Notification]:
+        self._count()
+        return await super().select_notifications(*args, **kwargs)
+
+    async def max_notification_id(self) -> int | None:
+        self._count()
+        return await super().max_notification_id()
+
+
+class Told(Struct, frozen=True):
+    """One event of a stream as a client reads it."""
+
+    id: int | None
+    event: str
+    data: dict[str, Any]
+
+
+class World:
+    """Histories that can be stored bit by bit while a feed follows."""
+
+    def __init__(self, feed: Feed, recorder: TestRecorder) -> None:
+        self.feed = feed
+        self.recorder = recorder
+        self.meetings = feed.meetings
+
+    async def store(self, *events: MeetingEvent) -> None:
+        """Commit events, all at once."""
+        stored = [self.meetings.mapper.to_stored_event(event) for event in events]
+        await self.recorder.insert_events(stored)
+
+    async def load(self, meeting_id: UUID = MEETING_ID) -> Meeting:
+        return await self.meetings.load(meeting_id)
+
+
+@asynccontextmanager
+async def feed_world(*, has_bell: bool = True, poll_seconds: float = 0.02) -> AsyncIterator[World]:
+    """Hold a feed open over an empty recorder."""
+    recorder = TestRecorder(has_bell=has_bell)
+    feed = Feed(Meetings(recorder, lambda: START), poll_seconds=poll_seconds)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with feed.tailing():
+            yield World(feed, recorder)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, by looking."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while not is_so():  # noqa: ASYNC110 - what is looked at has no event
+            await anyio.sleep(0.002)
+
+
+def read_events(text: bytes) -> list[Told]:
+    """Read whole events by the rules of the standard, comments left out."""
+    found = []
+    for block in text.decode().split("\n\n"):
+        fields: dict[str, str] = {}
+        for line in block.split("\n"):
+            name, _, value = line.partition(":")
+            if name:
+                assert name not in fields, f"{name} is there twice in {block!r}"
+                fields[name] = value.removeprefix(" ")
+        if "data" in fields:
+            number = int(fields["id"]) if "id" in fields else None
+            found.append(Told(number, fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def take(stream: Stream, count: int) -> list[Told]:
+    """Read a stream until it has told so many events, or to its end."""
+    found: list[Told] = []
+    while len(found) < count:
+        chunk = await stream.take()
+        if chunk is None:
+            break
+        found.extend(read_events(chunk))
+    return found
+
+
+async def take_all(stream: Stream) -> list[Told]:
+    """Read a stream to its end."""
+    return await take(stream, sys.maxsize)
+
+
+async def go_live(stream: Stream) -> None:
+    """Let the tail start, and a stream that has read all that is stored wait for more."""
+    await wait_all_tasks_blocked()
+    with anyio.move_on_after(0.01) as waiting:
+        await stream.take()
+    assert waiting.cancelled_caught
+
+
+def of_another(events: Iterable[MeetingEvent]) -> tuple[MeetingEvent, ...]:
+    """Give the same history to another meeting."""
+    return tuple(replace(event, originator_id=OTHER_ID) for event in events)
+
+
+def long_history(attempts: int, text: str = "Done.") -> tuple[MeetingEvent, ...]:
+    """A meeting in its first turn, after so many attempts that failed."""
+    from meeting_core.events import RoundOpened
+
+    facts: list[Fact | Later] = [convened(), RoundOpened(1)]
+    for number in range(1, attempts + 1):
+        facts.append(attempt_started(turn(), number))
+        facts.append(attempt_failed(turn(), number, detail=text, retry_at=START))
+    last = attempts + 1
+    return history(*facts, attempt_started(turn(), last), turn_completed(number=last))

@@ -1,0 +1,437 @@
+"""The tail of the store: nothing missed, nothing twice, whatever happens to bell and database."""
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
+
+from meeting_core import fold
+from meeting_core.events import Cancelled, RoundOpened
+from meeting_core.vocabulary import SynthesisTask
+from meeting_service.handling import Meetings
+from meeting_service.read import subscriptions, tail
+from meeting_service.read.dispatches import Folds
+from tests.builders import (
+    MEETING_ID,
+    START,
+    attempt_abandoned,
+    attempt_started,
+    convened,
+    history,
+    turn_completed,
+    up_to_synthesis,
+    whole_meeting,
+)
+from tests.feed_world import (
+    OTHER_ID,
+    TestRecorder,
+    Told,
+    feed_world,
+    go_live,
+    long_history,
+    of_another,
+    read_events,
+    take,
+    take_all,
+    until,
+)
+
+pytestmark = pytest.mark.anyio
+
+WHOLE = history(*whole_meeting())
+SPEAKING = history(convened(), RoundOpened(1), attempt_started())
+SPOKEN = history(convened(), RoundOpened(1), attempt_started(), turn_completed())
+
+EVENTS = [
+    (1, "meeting-started"),
+    (2, "meeting-state"),
+    (3, "meeting-turn-start"),
+    (4, "meeting-turn"),
+    (5, "meeting-turn-start"),
+    (6, "meeting-turn"),
+    (8, "meeting-state"),
+    (9, "meeting-turn-start"),
+    (10, "meeting-turn"),
+    (11, "meeting-turn-start"),
+    (12, "meeting-turn"),
+    (14, "meeting-synthesis"),
+    (17, "meeting-complete"),
+]
+
+
+def named(told: list[Told]) -> list[tuple[int | None, str]]:
+    return [(each.id, each.event) for each in told]
+
+
+@pytest.mark.parametrize("has_bell", [True, False])
+async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_bell):
+    async with feed_world(has_bell=has_bell) as world:
+        await world.store(*WHOLE[:5])
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            told = await take(stream, 5)
+            for event in WHOLE[5:]:
+                await world.store(event)
+                await checkpoint()
+            told += await take_all(stream)
+        assert named(told) == EVENTS
+
+
+async def test_a_bell_is_not_waited_for_by_the_clock():
+    async with feed_world(poll_seconds=3_600) as world:
+        await world.store(*WHOLE[:1])
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            await take(stream, 1)
+            await wait_all_tasks_blocked()
+            for event in WHOLE[1:]:
+                await world.store(event)
+            assert named(await take_all(stream)) == EVENTS[1:]
+
+
+async def test_a_stream_resumes_after_any_version():
+    async with feed_world() as world:
+        await world.store(*WHOLE)
+        for seen in range(len(WHOLE)):
+            with world.feed.meeting_stream(await world.load(), seen) as stream:
+                told = await take_all(stream)
+            assert named(told) == [each for each in EVENTS if each[0] > seen]
+
+
+async def test_live_and_stored_events_are_told_alike():
+    async with feed_world() as world:
+        await world.store(*WHOLE[:1])
+        with world.feed.meeting_stream(await world.load(), 0) as live:
+            told = await take(live, 1)
+            await wait_all_tasks_blocked()
+            await world.store(*WHOLE[1:])
+            told += await take_all(live)
+        with world.feed.meeting_stream(await world.load(), 0) as stored:
+            assert await take_all(stored) == told
+
+
+async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
+    events = long_history(attempts=subscriptions.MOST_WAITING)
+    # Started, round 1, the turn's start, a warning for every attempt, the turn.
+    told_in_all = subscriptions.MOST_WAITING + 4
+    async with feed_world() as world:
+        await world.store(*events[:2])
+        meeting = await world.load()
+        with (
+            world.feed.meeting_stream(meeting, 0) as slow,
+            world.feed.meeting_stream(meeting, 0) as quick,
+        ):
+            await wait_all_tasks_blocked()
+            slow_told, quick_told = await take(slow, 2), await take(quick, 2)
+            reads = world.recorder.history_reads
+            for started, ended in zip(events[2::2], events[3::2], strict=True):
+                await world.store(started, ended)
+                quick_told += await take(quick, 1)
+            quick_told += await take(quick, told_in_all - len(quick_told))
+            assert world.recorder.history_reads == reads
+            slow_told += await take(slow, told_in_all - len(slow_told))
+            assert world.recorder.history_reads > reads
+        assert slow_told == quick_told
+        assert len(slow_told) == told_in_all
+
+
+async def test_nothing_is_read_while_nobody_watches():
+    async with feed_world(poll_seconds=0.01) as world:
+        await wait_all_tasks_blocked()
+        await world.store(*WHOLE[:4])
+        await wait_all_tasks_blocked()
+        assert world.recorder.reads == 0
+
+
+async def test_the_tail_rests_again_when_the_last_one_leaves():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            await take(stream, 3)
+        assert world.feed.watching == 0
+        await until(lambda: world.feed._folds.known(MEETING_ID) is None)
+        reads = world.recorder.reads
+        await world.store(*SPOKEN[3:])
+        await wait_all_tasks_blocked()
+        assert world.recorder.reads == reads
+        with world.feed.meeting_stream(await world.load(), 3) as stream:
+            assert named(await take(stream, 1)) == EVENTS[3:4]
+
+
+async def test_a_stream_outlives_the_database():
+    async with feed_world() as world:
+        await world.store(*WHOLE[:4])
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            told = await take(stream, 4)
+            world.recorder.is_away = True
+            await world.store(*WHOLE[4:])
+            reads = world.recorder.reads
+            await until(lambda: world.recorder.reads > reads + 3)
+            world.recorder.is_away = False
+            told += await take_all(stream)
+        assert named(told) == EVENTS
+
+
+async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
+    async with feed_world() as world:
+        await world.store(*WHOLE)
+        meeting = await world.load()
+        world.recorder.is_away = True
+        with world.feed.meeting_stream(meeting, 0) as stream:
+            with anyio.move_on_after(0.1) as waiting:
+                await stream.take()
+            assert waiting.cancelled_caught
+            world.recorder.is_away = False
+            assert named(await take_all(stream)) == EVENTS
+
+
+async def test_taking_may_be_interrupted_at_any_time_without_a_loss():
+    async with feed_world() as world:
+        await world.store(*WHOLE[:1])
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            told: list[Told] = []
+            for event in WHOLE[1:]:
+                await world.store(event)
+                with anyio.CancelScope() as interrupted:
+                    interrupted.cancel()
+                    told += read_events(await stream.take() or b"")
+            told += await take_all(stream)
+        assert named(told) == EVENTS
+
+
+async def test_the_stream_of_all_meetings_begins_now():
+    async with feed_world() as world:
+        await world.store(*WHOLE[:4])
+        with world.feed.global_stream(await world.feed.newest_position()) as stream:
+            await world.store(*of_another(WHOLE[:4]))
+            await world.store(*WHOLE[4:])
+            told = await take(stream, len(EVENTS))
+        assert named(told) == [(number + 4, event) for number, event in EVENTS]
+        assert {each.data["meeting_id"] for each in told[:4]} == {str(OTHER_ID)}
+        assert {each.data["meeting_id"] for each in told[4:]} == {str(MEETING_ID)}
+
+
+@pytest.mark.parametrize("has_bell", [True, False])
+async def test_the_stream_of_all_meetings_resumes_after_any_position(has_bell):
+    mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
+    async with feed_world(has_bell=has_bell) as world:
+        with world.feed.global_stream(0) as stream:
+            await wait_all_tasks_blocked()
+            for event in mixed:
+                await world.store(event)
+            told = await take(stream, 2 * len(EVENTS))
+        for seen in range(len(mixed)):
+            rest = [each for each in told if each.id > seen]
+            with world.feed.global_stream(seen) as stream:
+                assert await take(stream, len(rest)) == rest
+
+
+async def test_the_stream_of_all_meetings_can_be_narrowed_to_one():
+    async with feed_world() as world:
+        await world.store(*WHOLE[:4])
+        with world.feed.global_stream(0, OTHER_ID) as stream:
+            await world.store(*of_another(WHOLE[:4]))
+            told = await take(stream, 4)
+            await wait_all_tasks_blocked()
+            await world.store(*WHOLE[4:])
+            await world.store(*of_another(WHOLE[4:]))
+            told += await take(stream, len(EVENTS) - 4)
+        assert [each.event for each in told] == [event for _, event in EVENTS]
+        assert {each.data["meeting_id"] for each in told} == {str(OTHER_ID)}
+
+
+async def test_a_history_that_cannot_be_read_keeps_nobody_else_waiting(caplog):
+    async with feed_world() as world:
+        await world.store(*SPEAKING[:1], SPEAKING[2])
+        with (
+            world.feed.global_stream(0) as stored,
+            world.feed.global_stream(await world.feed.newest_position()) as live,
+        ):
+            await wait_all_tasks_blocked()
+            await world.store(replace(SPEAKING[2], originator_version=5))
+            await world.store(*of_another(SPOKEN))
+            told = await take(stored, 1 + 4)
+            assert named(told)[0] == (1, "meeting-started")
+            assert [each.event for each in told[1:]] == [event for _, event in EVENTS[:4]]
+            assert await take(live, 4) == told[1:]
+    assert "leaves out the event at position" in caplog.text
+
+
+async def test_a_stream_of_a_history_that_cannot_be_read_ends(caplog):
+    async with feed_world() as world:
+        await world.store(*SPEAKING[:2])
+        meeting = await world.load()
+        await world.store(replace(SPEAKING[1], originator_version=3))
+        with world.feed.meeting_stream(meeting, 0) as stream:
+            assert named(await take_all(stream)) == EVENTS[:2]
+    assert "ends early" in caplog.text
+
+
+async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
+    monkeypatch.setattr(tail, "FOLDS_KEPT", 1)
+    mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
+    async with feed_world() as world:
+        with world.feed.global_stream(0) as stream:
+            await wait_all_tasks_blocked()
+            for event in mixed:
+                await world.store(event)
+            told = await take(stream, 2 * len(EVENTS))
+        assert [each.event for each in told[::2]] == [event for _, event in EVENTS]
+
+
+async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
+    recorder = TestRecorder()
+    meetings = Meetings(recorder, lambda: START)
+    folds = Folds(meetings, limit=1)
+    mapper = meetings.mapper
+    for event in (*SPEAKING, *of_another(SPEAKING)):
+        await folds.dispatch(mapper.to_stored_event(event))
+    assert folds.known(MEETING_ID) is None
+    assert folds.known(OTHER_ID) is not None
+    cancelled = history(convened(), RoundOpened(1), attempt_started(), Cancelled())
+    for event in of_another(cancelled)[3:]:
+        told = await folds.dispatch(mapper.to_stored_event(event))
+        assert told.is_last
+    assert folds.known(OTHER_ID) is None
+
+
+async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_turn():
+    async with feed_world() as world:
+        await world.store(*SPEAKING[:2])
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            await take(stream, 2)
+            await go_live(stream)
+            await world.store(SPEAKING[2])
+            world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
+            world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
+            start, delta = await take(stream, 2)
+            assert start.event == "meeting-turn-start"
+            assert delta == Told(
+                None,
+                "meeting-turn-delta",
+                {
+                    "meeting_id": str(MEETING_ID),
+                    "version": 3,
+                    "at": "2026-11-23T10:45:00.000Z",
+                    "round": 1,
+                    "agent_id": "ann",
+                    "text": "I did my part.",
+                },
+            )
+            await world.store(SPOKEN[3])
+            assert named(await take(stream, 1)) == [(4, "meeting-turn")]
+
+
+async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 3) as stream:
+            await go_live(stream)
+            world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
+            (delta,) = await take(stream, 1)
+            assert (delta.event, delta.data["text"]) == ("meeting-turn-delta", "my part.")
+
+
+async def test_a_text_is_told_to_whoever_watches_all_meetings():
+    async with feed_world(has_bell=False) as world:
+        with world.feed.global_stream(0) as stream:
+            await go_live(stream)
+            await world.store(*SPEAKING)
+            world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
+            told = await take(stream, 4)
+            assert [each.event for each in told[2:]] == ["meeting-turn-start", "meeting-turn-delta"]
+
+
+async def test_no_text_is_told_after_its_turn_has_ended():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            await take(stream, 3)
+            await go_live(stream)
+            await world.store(SPOKEN[3])
+            world.feed.tell_delta(fold(SPEAKING), "ann", "too late")
+            assert named(await take(stream, 1)) == [(4, "meeting-turn")]
+            world.feed.tell_delta(fold(SPEAKING), "ann", "much too late")
+            await until(lambda: not world.feed._deltas._gathered)
+            await world.store(*WHOLE[4:])
+            assert named(await take_all(stream)) == EVENTS[4:]
+
+
+async def test_no_text_of_a_former_attempt_is_told():
+    again = history(
+        convened(),
+        RoundOpened(1),
+        attempt_started(),
+        attempt_abandoned(),
+        attempt_started(number=2),
+    )
+    async with feed_world() as world:
+        await world.store(*again)
+        with world.feed.meeting_stream(await world.load(), 0) as stream:
+            await take(stream, 4)
+            await go_live(stream)
+            world.feed.tell_delta(fold(again), "ann", "new ")
+            world.feed.tell_delta(fold(SPEAKING), "ann", "old ")
+            world.feed.tell_delta(fold(again), "ann", "words")
+            (delta,) = await take(stream, 1)
+            assert (delta.data["text"], delta.data["version"]) == ("new words", 5)
+
+
+async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        meeting = await world.load()
+        with world.feed.meeting_stream(meeting, 0) as stream:
+            await take(stream, 3)
+            await go_live(stream)
+            world.feed.tell_delta(meeting, "ann", "waits")
+            await until(lambda: not world.feed._deltas._gathered)
+            await world.store(*SPOKEN[3:])
+            await wait_all_tasks_blocked()
+            world.feed._subscriptions.send_to_store()
+            assert named(await take(stream, 1)) == [(4, "meeting-turn")]
+
+
+async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        meeting = await world.load()
+        with world.feed.meeting_stream(meeting, 3) as stream:
+            await go_live(stream)
+            began = anyio.current_time()
+            told: list[Told] = []
+            pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]
+            for piece in pieces:
+                world.feed.tell_delta(meeting, "ann", piece)
+                with anyio.move_on_after(0.002):
+                    told += read_events(await stream.take() or b"")
+            while sum(each.data["text"].count(" ") for each in told) < len(pieces):
+                told += await take(stream, 1)
+            elapsed = anyio.current_time() - began
+        assert "".join(each.data["text"] for each in told) == "".join(f"[{n} " for n in range(100))
+        assert len(told) <= elapsed * 20 + 1
+
+
+async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 0):
+            world.feed.tell_delta(fold(of_another(SPEAKING)), "ann", "unheard")
+            assert world.feed._deltas._gathered == {}
+
+
+async def test_text_that_can_be_told_to_nobody_is_forgotten():
+    async with feed_world(poll_seconds=0.01) as world:
+        with world.feed.global_stream(0):
+            world.feed.tell_delta(fold(SPEAKING), "ann", "of an attempt that was never stored")
+            assert world.feed._deltas._gathered
+            await until(lambda: not world.feed._deltas._gathered)
+
+
+async def test_text_of_the_synthesis_is_not_told_as_a_turn():
+    facts = [*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500)]
+    async with feed_world() as world:
+        await world.store(*history(*facts))
+        meeting = await world.load()
+        with world.feed.meeting_stream(meeting, meeting.version):
+            world.feed.tell_delta(meeting, "ann", "## Discussion Summary")
+            assert world.feed._deltas._gathered == {}
