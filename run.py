@@ -230,6 +230,8 @@ def explain(output: str) -> str:
         return f"no space left on the disk of {VENV}: free about 1 GB and run again"
     if "DO NOT MATCH THE HASHES" in output:
         return f"a downloaded package is not the one in {LOCK.name}: check the registry; see {LOG}"
+    if "ssl module in Python is not available" in output:
+        return f"{sys.executable} has no ssl module: run this file with another Python; see {LOG}"
     if any(sign in output for sign in UNREACHABLE):
         return (
             "no package registry reachable: connect to the network, or point pip at a mirror"

@@ -114,6 +114,7 @@ def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(projec
         ("ERROR: [Errno 28] No space left on device", "no space left on the disk of"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "is not the one in"),
         ("... NameResolutionError(...)\nERROR: No matching", "no package registry reachable"),
+        ("... the ssl module in Python is not available.\nSSLError", "has no ssl module: run"),
         ("hint\nERROR: No matching distribution found for x==1\n\n", "for x==1; see"),
         ("", "installing failed: no output; see"),
     ],

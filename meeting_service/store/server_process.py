@@ -98,6 +98,7 @@ class ServerProcess:
         self._check_version()
         self._settle()
         if not self.is_running():
+            self._reap()
             self._make_socket_dir(account)
             self._forget_stale_process()
             self._launch(programs / "postgres", account)
@@ -116,6 +117,7 @@ class ServerProcess:
             while self.is_running() and time.monotonic() < give_up_at:
                 time.sleep(POLL_SECONDS)
             if not self.is_running():
+                self._reap()
                 self._remove_socket_dir()
                 return True
         return False
@@ -125,6 +127,12 @@ class ServerProcess:
         if self._child is not None:
             # Else Python warns of a child left running, which is just what is wanted.
             self._child.returncode = 0
+            self._child = None
+
+    def _reap(self) -> None:
+        """See the child out; it let go of the lock, so it is all but gone."""
+        if self._child is not None:
+            self._child.wait()
             self._child = None
 
     def _settle(self) -> None:
