@@ -28,6 +28,7 @@ from meeting_service.store.server_binaries import (
 )
 from meeting_service.store.server_probe import ServerState, probe
 from meeting_service.store.server_programs import (
+    NO_SPACE,
     NOT_DURABLE,
     SETTINGS,
     ProgramFailed,
@@ -166,7 +167,9 @@ class ServerProcess:
             run_initdb(initdb, fresh, account, options=() if self._durable else ("--no-sync",))
         except ProgramFailed as failure:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise self._error("could not make its files", str(failure)) from None
+            with self._open_log(account) as log:
+                log.write(str(failure).encode())
+            raise self._error("could not make its files", reason_in(str(failure))) from None
         fresh.rename(self.cluster)
 
     def _check_version(self) -> None:
@@ -257,7 +260,7 @@ class ServerProcess:
         return log
 
     def _error(self, what: str, reason: str) -> EmbeddedServerError:
-        if "No space left on device" in reason:
+        if NO_SPACE in reason:
             return EmbeddedServerError(
                 f"no space left for the database in {self._data_dir}: free some and start again"
             )

@@ -48,8 +48,11 @@ NOT_DURABLE: Mapping[str, str] = {
 }
 
 
+NO_SPACE = "No space left on device"
+
+
 class ProgramFailed(Exception):
-    """A program ended badly; the text is the line of its output that says why."""
+    """A program ended badly; the text is all it said."""
 
 
 def run_initdb(
@@ -67,7 +70,7 @@ def run_initdb(
             **_circumstances(account),
         )
     if made.returncode != 0:
-        raise ProgramFailed(reason_in(made.stdout))
+        raise ProgramFailed(made.stdout)
 
 
 def spawn_postgres(
@@ -101,6 +104,9 @@ def spawn_postgres(
 def reason_in(output: str) -> str:
     """Pick the line that says why a program failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
+    for line in lines:
+        if NO_SPACE in line:
+            return line
     for sign in ("PANIC: ", "FATAL: ", "error: "):
         for line in reversed(lines):
             if sign in line:
