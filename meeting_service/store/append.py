@@ -73,13 +73,13 @@ class Append:
         self.room_id = summary.room_id if summary else None
         self.states = [event.state for event in stored_events]
         self.size = sum(map(len, self.states))
-        self.head_json = _rows_json([_Head(meeting_id, self.version, epoch)])
-        self.events_json = _rows_json(
+        self.head_json = rows_json([_Head(meeting_id, self.version, epoch)])
+        self.events_json = rows_json(
             [_Event(meeting_id, event.originator_version, event.topic) for event in stored_events]
         )
-        self.lease_json = _rows_json([_Lease(meeting_id, lease_owner)]) if lease_owner else ""
-        self.summary_json = _rows_json([summary]) if summary else ""
-        self.turns_json = _rows_json(turns) if turns else ""
+        self.lease_json = rows_json([_Lease(meeting_id, lease_owner)]) if lease_owner else ""
+        self.summary_json = rows_json([summary]) if summary else ""
+        self.turns_json = rows_json(turns) if turns else ""
         self.outcome: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
 
     @property
@@ -113,7 +113,11 @@ class Append:
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
-def _rows_json(rows: Sequence[_Row]) -> str:
+def rows_json(rows: Sequence[_Row]) -> str:
+    """Write rows, columns named as the fields, as a JSON array without its brackets.
+
+    Raises: `UnicodeError` for text with lone surrogates.
+    """
     return _encoder.encode(rows)[1:-1].decode()
 
 

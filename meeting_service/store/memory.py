@@ -1,6 +1,6 @@
 """The recorder in memory: the same rules without a database, for tests and for embedding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Self
@@ -167,6 +167,31 @@ class InMemoryRecorder(Doorbell):
 
     async def ping(self) -> None:
         """Memory always answers."""
+
+    async def select_meeting_ids(
+        self, *, after: MeetingId | None, limit: int
+    ) -> Sequence[MeetingId]:
+        """Name every meeting that has events or rows, in the order of their ids."""
+        known = {*self._streams, *self._summaries, *(place[0] for place in self._turns)}
+        return sorted(known if after is None else (id_ for id_ in known if id_ > after))[:limit]
+
+    async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
+        """Read the rows that are stored for a meeting."""
+        places = sorted(place for place in self._turns if place[0] == meeting_id)
+        turns = tuple(self._turns[place] for place in places)
+        return ReadModels(self._summaries.get(meeting_id), turns)
+
+    async def correct_read_models(
+        self, meeting_id: MeetingId, project: Callable[[Sequence[StoredEvent]], ReadModels]
+    ) -> tuple[ReadModels, ReadModels]:
+        """Replace a meeting's rows by what its events say; return them as they were and are."""
+        right = project(await self.select_events(meeting_id))
+        stored = await self.select_read_models(meeting_id)
+        self._summaries.pop(meeting_id, None)
+        for turn in stored.turns:
+            del self._turns[turn.meeting_id, turn.round_num, turn.turn_index]
+        self._write_rows(right)
+        return stored, right
 
     def _check_versions(self, meeting_id: MeetingId, events: Sequence[StoredEvent]) -> None:
         taken = set(self._streams.get(meeting_id, ()))

@@ -12,6 +12,7 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 
+from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import (
     NO_READ_MODELS,
     Lease,
@@ -19,7 +20,7 @@ from meeting_service.ports import (
     SummaryFilter,
     SummaryPage,
 )
-from meeting_service.store import rows
+from meeting_service.store import rebuilding, rows
 from meeting_service.store.append import Append
 from meeting_service.store.doorbell import Doorbell
 from meeting_service.store.persistence_errors import library_errors
@@ -172,6 +173,28 @@ class PostgresRecorder:
         """Return when reads are answered and appends are taken."""
         self._writer.check()
         await self._fetch_value("ping")
+
+    async def select_meeting_ids(
+        self, *, after: MeetingId | None, limit: int
+    ) -> Sequence[MeetingId]:
+        """Name every meeting that has events or rows, in the order of their ids."""
+        return [
+            record["meeting_id"] for record in await self._fetch("select_meeting_ids", after, limit)
+        ]
+
+    async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
+        """Read the rows that are stored for a meeting."""
+        with library_errors():
+            async with self._pool.acquire() as connection:
+                return await rebuilding.select_read_models(connection, meeting_id)
+
+    async def correct_read_models(
+        self, meeting_id: MeetingId, project: rebuilding.Project
+    ) -> tuple[ReadModels, ReadModels]:
+        """Replace a meeting's rows by what its events say; return them as they were and are."""
+        with library_errors():
+            async with self._pool.acquire() as connection:
+                return await rebuilding.correct_read_models(connection, meeting_id, project)
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         with library_errors():

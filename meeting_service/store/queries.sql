@@ -125,13 +125,20 @@ SELECT pg_advisory_xact_lock(7882818273441376115);
 -- select_meeting_ids:
 -- Name every meeting that has an event or a row of a read model, after $1, at most $2.
 SELECT meeting_id FROM (
-    SELECT originator_id AS meeting_id FROM meetings_events
-    UNION
-    SELECT meeting_id FROM meetings_summaries
-    UNION
-    SELECT meeting_id FROM meetings_turns
+    (
+        SELECT originator_id AS meeting_id FROM meetings_events
+        WHERE originator_id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
+        GROUP BY originator_id ORDER BY originator_id LIMIT $2::bigint
+    ) UNION (
+        SELECT meeting_id FROM meetings_summaries
+        WHERE meeting_id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
+        ORDER BY meeting_id LIMIT $2::bigint
+    ) UNION (
+        SELECT meeting_id FROM meetings_turns
+        WHERE meeting_id > coalesce($1::uuid, '00000000-0000-0000-0000-000000000000')
+        GROUP BY meeting_id ORDER BY meeting_id LIMIT $2::bigint
+    )
 ) known
-WHERE $1::uuid IS NULL OR meeting_id > $1::uuid
 ORDER BY meeting_id
 LIMIT $2::bigint;
 
