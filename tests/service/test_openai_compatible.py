@@ -221,7 +221,8 @@ class TestAnswers:
             [chunked(event(error={"message": "too late", "code": 500}))],
         ]
         for tail in tails:
-            reply, _ = await ask([head(), chunked(says("Done.") + ends()), *tail])
+            with anyio.fail_after(5):
+                reply, _ = await ask([head(), chunked(says("Done.") + ends()), *tail])
             assert reply == GatewayReply("Done.", "stop", "model-a", None)
 
     async def test_a_bug_of_the_listener_is_not_a_fault_of_the_gateway(self) -> None:
