@@ -1,6 +1,7 @@
 """Deciding about attempts: when one may start, and what its reply or its fault leads to."""
 
 from datetime import datetime
+from typing import Literal
 
 from meeting_core import budget
 from meeting_core.agenda import next_author, next_speaker, turn_deadline
@@ -32,7 +33,6 @@ from meeting_core.minutes import parse_synthesis
 from meeting_core.tokens import estimate_tokens
 from meeting_core.vocabulary import (
     AbandonCause,
-    EndCause,
     FaultClass,
     Phase,
     Reservation,
@@ -109,8 +109,14 @@ def _start_writing(meeting: Meeting, task: SynthesisTask) -> tuple[Fact, ...]:
     return (AttemptStarted(task, number, author, reserved, brief.manifest, brief.digest, model),)
 
 
-def _end_rounds(meeting: Meeting, cause: EndCause) -> tuple[Fact, ...]:
-    return (RoundClosed(meeting.round_num, round_ending(meeting), cause),)
+def _end_rounds(meeting: Meeting, cause: Literal["budget", "deadline"]) -> tuple[Fact, ...]:
+    closed = RoundClosed(meeting.round_num, round_ending(meeting), cause)
+    slot = meeting.slot
+    if slot is None or not isinstance(slot.task, TurnTask):
+        return (closed,)
+    # A turn that has begun has an ending too.
+    reason: SkipReason = slot.fault.value if slot.fault is not None else cause
+    return (TurnSkipped(slot.task.round_num, slot.task.agent_id, reason, slot.detail), closed)
 
 
 def round_ending(meeting: Meeting) -> RoundEnding:

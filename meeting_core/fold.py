@@ -1,4 +1,7 @@
-"""The fold: facts in, meeting out. It decides nothing; it refuses what cannot have happened."""
+"""The fold: facts in, meeting out. It decides nothing; it refuses what cannot have happened.
+
+Longer than most modules: one function for each fact, in one place.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -42,6 +45,19 @@ from meeting_core.vocabulary import (
     Version,
 )
 
+_WHILE_OPEN = frozenset(
+    {
+        AttemptFailed,
+        AttemptAbandoned,
+        TurnCompleted,
+        SynthesisCompleted,
+        Paused,
+        Resumed,
+        RemarkMade,
+    }
+)
+"""What may happen while an attempt is open: its end, and what does not touch it."""
+
 
 def fold(events: Iterable[MeetingEvent]) -> Meeting:
     """Add a whole history up.
@@ -65,7 +81,8 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
     """Add one fact.
 
     Raises: `CorruptHistory` for a fact out of place: of another meeting, with a gap in the
-    versions, in a phase that has no such edge, or for another attempt than the open one.
+    versions, in a phase that has no such edge, for another attempt than the open one, or for a
+    turn that has ended.
     """
     if meeting is None:
         return _convened(event)
@@ -73,6 +90,11 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
         raise CorruptHistory(
             f"event {event.originator_id} version {event.originator_version} "
             f"cannot follow {meeting.id} version {meeting.version}"
+        )
+    slot = meeting.slot
+    if slot is not None and slot.open is not None and type(event.fact) not in _WHILE_OPEN:
+        raise CorruptHistory(
+            f"{event.fact.TOPIC} cannot happen while attempt {slot.open.number} is open"
         )
     return replace(
         meeting,
@@ -149,7 +171,7 @@ def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent
     slot = meeting.slot
     if slot is None or slot.task != fact.task:
         slot = Slot(task=fact.task, started_at=event.timestamp, clock_from=event.timestamp)
-    if slot.open is not None or fact.number != slot.number + 1:
+    if fact.number != slot.number + 1:
         raise CorruptHistory(f"attempt {fact.number} cannot follow attempt {slot.number}")
     opened = OpenAttempt(
         Version(event.originator_version),
@@ -230,6 +252,7 @@ def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) 
     task = TurnTask(fact.round_num, fact.agent_id)
     slot = _open_slot(meeting, task, fact.number, fact.agent_id)
     ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
+    _check_turn(meeting, task)
     turn = _turn(
         _spent(slot, fact.usage), task, event, text=fact.text, text_tokens=fact.text_tokens
     )
@@ -239,12 +262,24 @@ def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) 
 def _turn_skipped(meeting: Meeting, fact: TurnSkipped, event: MeetingEvent) -> dict[str, Any]:
     slot = meeting.slot
     task = TurnTask(fact.round_num, fact.agent_id)
+    _check_turn(meeting, task)
     if slot is None or slot.task != task:
         slot = Slot(task=task, started_at=event.timestamp, clock_from=event.timestamp)
-    if slot.open is not None:
-        raise CorruptHistory(f"{fact.agent_id} is skipped while its attempt is open")
     turn = _turn(slot, task, event, skipped_reason=fact.reason, skipped_detail=fact.detail)
     return {"turns": (*meeting.turns, turn), "slot": None}
+
+
+def _check_turn(meeting: Meeting, task: TurnTask) -> None:
+    """Make sure that this turn can end now.
+
+    Raises: `CorruptHistory` when its round is not open, or when it has ended before.
+    """
+    is_open = bool(meeting.rounds) and meeting.rounds[-1].ending is None
+    if not is_open or task.round_num != meeting.round_num:
+        raise CorruptHistory(f"round {task.round_num} is not open")
+    ended = meeting.turns[meeting.rounds[-1].first_turn :]
+    if any(turn.agent_id == task.agent_id for turn in ended):
+        raise CorruptHistory(f"{task.agent_id} has had a turn in round {task.round_num}")
 
 
 def _turn(
@@ -281,7 +316,8 @@ def _remark_made(meeting: Meeting, fact: RemarkMade, event: MeetingEvent) -> dic
 
 
 def _round_opened(meeting: Meeting, fact: RoundOpened, at: datetime) -> dict[str, Any]:
-    if fact.round_num != meeting.round_num + 1:
+    is_open = meeting.rounds and meeting.rounds[-1].ending is None
+    if is_open or fact.round_num != meeting.round_num + 1:
         raise CorruptHistory(f"round {fact.round_num} cannot follow round {meeting.round_num}")
     return {"rounds": (*meeting.rounds, Round(fact.round_num, at, len(meeting.turns)))}
 
@@ -295,7 +331,11 @@ def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
 
 def _synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str, Any]:
     synthesis = Synthesis(fact.text, fact.agent_id, fact.degraded)
+    if meeting.synthesis is not None:
+        raise CorruptHistory("the closing text is written twice")
     if fact.agent_id is None:
+        if meeting.slot is not None and meeting.slot.open is not None:
+            raise CorruptHistory("the closing text is given up while an attempt is open")
         return {"synthesis": synthesis, "slot": None}
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
     if fact.usage is None:

@@ -68,6 +68,8 @@ SkipReason: TypeAlias = Literal[
     "rejected",
     "truncated",
     "empty",
+    "budget",
+    "deadline",
 ]
 
 
