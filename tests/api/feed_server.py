@@ -119,6 +119,7 @@ async def _serving(world: World, policy: FeedPolicy | None) -> AsyncIterator[int
             "feed_policy": Provide(lambda: policy or FeedPolicy(), sync_to_thread=False),
         },
         openapi_config=None,
+        logging_config=None,
     )
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
