@@ -63,7 +63,7 @@ class Append:
         lease_owner: str | None,
         read_models: ReadModels,
     ) -> None:
-        meeting_id = _only_meeting(stored_events)
+        meeting_id = only_meeting(stored_events)
         summary, turns = read_models.summary, read_models.turns
         self.meeting_id = meeting_id
         self.version = stored_events[0].originator_version
@@ -121,7 +121,11 @@ def rows_json(rows: Sequence[_Row]) -> str:
     return _encoder.encode(rows)[1:-1].decode()
 
 
-def _only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
+def only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
+    """Say whose events these are.
+
+    Raises: `ProgrammingError` for events of several meetings, or of something else.
+    """
     meeting_id = stored_events[0].originator_id
     if not isinstance(meeting_id, UUID):
         raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")

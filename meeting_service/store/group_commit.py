@@ -64,6 +64,10 @@ class GroupCommit:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
+    def open(self) -> None:
+        """Take appends from now on; `serve` is about to run."""
+        self.away = CLOSED if self._closing else ""
+
     def close(self) -> None:
         """Take no more appends; `serve` returns when those queued are committed."""
         self._closing = True
@@ -74,9 +78,8 @@ class GroupCommit:
         """Commit what comes until closed or until the connection is lost.
 
         Raises: `OperationalError` once the connection is lost. Whatever is queued has failed
-        then, and so does what comes until `serve` runs again.
+        then, and so does what comes until it is opened again.
         """
-        self.away = CLOSED if self._closing else ""
         try:
             while not is_lost():
                 if self._queue:

@@ -25,6 +25,7 @@ from meeting_service.ports import (
     TurnRow,
     VersionConflict,
 )
+from meeting_service.store.append import only_meeting
 from meeting_service.store.doorbell import Doorbell
 
 _Place = tuple[MeetingId, int, int]
@@ -69,8 +70,7 @@ class InMemoryRecorder(Doorbell):
         if not stored_events:
             return []
         await cancel_shielded_checkpoint()
-        meeting_id = stored_events[0].originator_id
-        assert isinstance(meeting_id, UUID)
+        meeting_id = only_meeting(stored_events)
         self._check_versions(meeting_id, stored_events)
         self._check_epoch(meeting_id, epoch)
         self._check_room(read_models.summary)

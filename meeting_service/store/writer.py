@@ -99,6 +99,7 @@ class Writer:
             connection.terminate()
             raise
         self._connection = connection
+        self._group.open()
         return commit
 
     def _is_lost(self) -> bool:
