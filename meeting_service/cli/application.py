@@ -66,10 +66,12 @@ def _known(error: Exception) -> Exit | None:
 
     if isinstance(error, SettingsError):
         return Exit.USAGE
+    from eventsourcing.persistence import PersistenceError
+
     from meeting_service.store.schema import MigrationError
     from meeting_service.store.server_binaries import EmbeddedServerError
 
-    if isinstance(error, EmbeddedServerError | MigrationError):
+    if isinstance(error, EmbeddedServerError | MigrationError | PersistenceError):
         return Exit.FAILED
     return None
 

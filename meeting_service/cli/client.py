@@ -135,6 +135,4 @@ def _decoded(response: httpx.Response) -> Answer | None:
 def _field_problem(problem: Any) -> str:
     if not isinstance(problem, Mapping):
         return ""
-    where = problem.get("field") or problem.get("path") or problem.get("pointer")
-    what = problem.get("detail") or problem.get("message")
-    return one_line(f"{where}: {what}" if where else f"{what or ''}")
+    return one_line(f"{problem.get('field')}: {problem.get('detail')}")

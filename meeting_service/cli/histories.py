@@ -12,13 +12,17 @@ from meeting_service.cli.printable import json_line, one_line
 NDJSON = "application/x-ndjson"
 
 
-async def print_history(client: ServiceClient, meeting_id: str, *, as_json: bool) -> None:
-    """Print every stored event of a meeting.
+async def print_history(
+    client: ServiceClient, meeting_id: str, *, after: int | None, as_json: bool
+) -> None:
+    """Print every stored event of a meeting, or those after a version.
 
     Raises: `CommandError`.
     """
+    path = meeting_path(meeting_id, "history")
+    query: dict[str, Any] = {} if after is None else {"after": after}
     try:
-        async with client.stream(meeting_path(meeting_id, "history"), NDJSON) as response:
+        async with client.stream(path, NDJSON, **query) as response:
             if not response.is_success:
                 await response.aread()
                 raise refusal(response)
@@ -41,5 +45,5 @@ async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
 
 
 def _in_words(event: Mapping[str, Any]) -> str:
-    parts = (event.get("version"), event.get("at"), event.get("name"), json_line(event.get("data")))
-    return one_line("  ".join(str(part) for part in parts))
+    told = (event.get("version"), event.get("at"), event.get("name"), event.get("actor"))
+    return one_line("  ".join([*map(str, told), json_line(event.get("fact"))]))

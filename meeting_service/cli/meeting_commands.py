@@ -136,14 +136,19 @@ def output(
 
 
 def cancel(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    reason: Annotated[str | None, Parameter(help="Why, for the record.")] = None,
+    as_json: JsonFlag = False,
+    options: ClientOptions = THERE,
 ) -> None:
     """Cancel a meeting; what it has finished is kept."""
     from meeting_service.cli.client import meeting_path
     from meeting_service.cli.printable import one_line
 
     path = meeting_path(meeting, "cancel")
-    answer = options.run(lambda client: client.post(path))
+    body = None if reason is None else {"reason": reason}
+    answer = options.run(lambda client: client.post(path, body))
     if as_json:
         _print_json(answer)
     else:
@@ -151,13 +156,17 @@ def cancel(
 
 
 def history(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    after: Annotated[int | None, Parameter(help="Only events after this version.")] = None,
+    as_json: JsonFlag = False,
+    options: ClientOptions = THERE,
 ) -> None:
-    """Show every stored event of a meeting; as JSON, one a line."""
+    """Show the stored events of a meeting, one a line."""
     from meeting_service.cli.histories import print_history
 
     async def work(client: "ServiceClient") -> None:
-        await print_history(client, meeting, as_json=as_json)
+        await print_history(client, meeting, after=after, as_json=as_json)
 
     options.run(work)
 

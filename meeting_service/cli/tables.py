@@ -61,10 +61,7 @@ def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
 def agent_list(answer: Mapping[str, Any]) -> RenderableType:
     """Show the agents of the directory."""
     rows = (
-        tuple(
-            one.get(name)
-            for name in ("id" if "id" in one else "agent_id", "name", "role", "gateway", "model")
-        )
+        tuple(one.get(name) for name in ("id", "name", "role", "gateway", "model"))
         for one in answer.get("agents", ())
     )
     return _table(("id", "name", "role", "gateway", "model"), rows)
