@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -35,6 +36,8 @@ from meeting_service.ports import (
 # The HTTP client and the SDKs take most of a second to import, which a command that calls no
 # model must not pay.
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 PLACEHOLDER_KEY = "not-needed"
@@ -218,10 +221,19 @@ async def _watch_sending(request: "httpx2.Request") -> None:
     request.extensions["trace"] = _sending.get().trace
 
 
+@cache
+def _tls() -> "ssl.SSLContext":
+    """Read the trusted certificates once; it takes a tenth of a second."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
 def _http_client(connect_timeout_seconds: float, max_connections: int) -> "httpx2.AsyncClient":
     import httpx2
 
     return httpx2.AsyncClient(
+        verify=_tls(),
         # The call's own deadline covers everything else.
         timeout=httpx2.Timeout(None, connect=connect_timeout_seconds),
         limits=httpx2.Limits(
