@@ -3,8 +3,6 @@
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from msgspec import Struct
-
 from meeting_core.brief import rebuild_brief
 from meeting_core.commands import (
     CloseRound,
@@ -25,17 +23,18 @@ from meeting_core.vocabulary import (
     SynthesisTask,
     Task,
     TurnTask,
+    Value,
     call_key,
 )
 
 
-class Record(Struct, frozen=True):
+class Record(Value, frozen=True):
     """Give this command: nothing outside is needed first."""
 
     command: Command
 
 
-class Ask(Struct, frozen=True):
+class Ask(Value, frozen=True):
     """Call the participant's gateway, then give `AcceptReply` or `ReportFault`.
 
     Units: `output_tokens` is the cap to send. `deadline_at` bounds the call.
@@ -50,24 +49,24 @@ class Ask(Struct, frozen=True):
     call_key: str
 
 
-class WaitUntil(Struct, frozen=True):
+class WaitUntil(Value, frozen=True):
     """Wait until this time, then give this command."""
 
     at: datetime
     command: Command
 
 
-class SaveMinutes(Struct, frozen=True):
+class SaveMinutes(Value, frozen=True):
     """Save the minutes wherever they belong, then give `Complete`."""
 
     markdown: str
 
 
-class Rest(Struct, frozen=True):
+class Rest(Value, frozen=True):
     """The meeting is paused: wait for somebody else's command."""
 
 
-class Ended(Struct, frozen=True):
+class Ended(Value, frozen=True):
     """There is nothing left to do."""
 
 

@@ -11,8 +11,6 @@ from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
 
-from msgspec import Struct
-
 from meeting_core.configuration import Configuration
 from meeting_core.errors import CorruptHistory
 from meeting_core.meeting import Meeting, Remark, Turn
@@ -26,6 +24,7 @@ from meeting_core.vocabulary import (
     SynthesisTask,
     Task,
     TurnTask,
+    Value,
 )
 
 TEMPLATE = 1
@@ -63,7 +62,7 @@ One line each, or "None": - what was decided
 One line each, or "None": - what is in the way"""
 
 
-class Brief(Struct, frozen=True):
+class Brief(Value, frozen=True):
     """What a participant is shown, and the record of what went in."""
 
     messages: tuple[Message, ...]
@@ -75,7 +74,7 @@ class Brief(Struct, frozen=True):
         return digest_of(self.messages)
 
 
-class _Frame(Struct, frozen=True):
+class _Frame(Value, frozen=True):
     """The marks around an entry of the transcript, and what they cost."""
 
     start: str
@@ -83,7 +82,7 @@ class _Frame(Struct, frozen=True):
     tokens: int
 
 
-class _Wording(Struct, frozen=True):
+class _Wording(Value, frozen=True):
     """The parts of a brief that do not depend on what was said, and what they cost."""
 
     system: str

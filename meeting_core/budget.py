@@ -4,14 +4,12 @@ Counters are folded from events, so a restart cannot reset them. A call whose ou
 keeps its whole reservation.
 """
 
-from msgspec import Struct
-
 from meeting_core.configuration import SMALLEST_USEFUL_CAP, Configuration
 from meeting_core.faults import FAULT_RULES
-from meeting_core.vocabulary import FaultClass, Reservation, Usage
+from meeting_core.vocabulary import FaultClass, Reservation, Usage, Value
 
 
-class Ledger(Struct, frozen=True):
+class Ledger(Value, frozen=True):
     """What a meeting has spent and set aside.
 
     Units: tokens. Invariant: `spent` never falls.

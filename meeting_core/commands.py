@@ -2,8 +2,6 @@
 
 from typing import TypeAlias
 
-from msgspec import Struct
-
 from meeting_core.configuration import Configuration, Limits
 from meeting_core.vocabulary import (
     AbandonCause,
@@ -13,10 +11,11 @@ from meeting_core.vocabulary import (
     MeetingId,
     Task,
     Usage,
+    Value,
 )
 
 
-class Convene(Struct, frozen=True):
+class Convene(Value, frozen=True):
     """Call a meeting with this configuration, within an operator's limits."""
 
     meeting_id: MeetingId
@@ -25,19 +24,19 @@ class Convene(Struct, frozen=True):
     request_digest: str = ""
 
 
-class OpenRound(Struct, frozen=True):
+class OpenRound(Value, frozen=True):
     """Begin the next round."""
 
     round_num: int
 
 
-class StartAttempt(Struct, frozen=True):
+class StartAttempt(Value, frozen=True):
     """Record the intent to call a gateway, with what it may cost, before calling it."""
 
     task: Task
 
 
-class AcceptReply(Struct, frozen=True):
+class AcceptReply(Value, frozen=True):
     """Report the reply to the open attempt. `usage` is none when the provider did not say."""
 
     task: Task
@@ -49,7 +48,7 @@ class AcceptReply(Struct, frozen=True):
     cleaned: int = 0
 
 
-class ReportFault(Struct, frozen=True):
+class ReportFault(Value, frozen=True):
     """Report that the open attempt failed.
 
     Units: `retry_after_seconds` is what the provider asked for. `reached` is false when the
@@ -65,57 +64,57 @@ class ReportFault(Struct, frozen=True):
     reached: bool = True
 
 
-class AbandonAttempt(Struct, frozen=True):
+class AbandonAttempt(Value, frozen=True):
     """Give up the open attempt without knowing its outcome."""
 
     cause: AbandonCause
 
 
-class CloseRound(Struct, frozen=True):
+class CloseRound(Value, frozen=True):
     """End the round in which every participant has had a turn."""
 
     round_num: int
 
 
-class StartSynthesis(Struct, frozen=True):
+class StartSynthesis(Value, frozen=True):
     """Begin writing the minutes."""
 
 
-class GiveUpSynthesis(Struct, frozen=True):
+class GiveUpSynthesis(Value, frozen=True):
     """Accept that nobody could write the closing text."""
 
 
-class Complete(Struct, frozen=True):
+class Complete(Value, frozen=True):
     """End the meeting; its minutes were saved at `output_path`, or could not be, and why."""
 
     output_path: str | None = None
     output_error: str = ""
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Value, frozen=True):
     """Call the meeting off."""
 
     reason: str = ""
 
 
-class Fail(Struct, frozen=True):
+class Fail(Value, frozen=True):
     """End the meeting because it cannot go on."""
 
     reason: FailReason
     detail: str = ""
 
 
-class Pause(Struct, frozen=True):
+class Pause(Value, frozen=True):
     """Start nothing new until resumed."""
 
     reason: str = ""
 
 
-class Resume(Struct, frozen=True):
+class Resume(Value, frozen=True):
     """Go on after a pause."""
 
 
-class Adopt(Struct, frozen=True):
+class Adopt(Value, frozen=True):
     """Take the meeting over from an owner that is gone."""
 
     owner: str
@@ -123,7 +122,7 @@ class Adopt(Struct, frozen=True):
     cause: AdoptCause
 
 
-class MakeRemark(Struct, frozen=True):
+class MakeRemark(Value, frozen=True):
     """Say something to the meeting as a human."""
 
     author: str

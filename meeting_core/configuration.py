@@ -4,10 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from msgspec import Struct
-
 from meeting_core.errors import InvalidConfiguration, Problem
-from meeting_core.vocabulary import MeetingId, Participant, is_storable
+from meeting_core.vocabulary import MeetingId, Participant, Value, is_storable
 
 DEFAULT_TITLE = "Team Meeting"
 DEFAULT_TOPICS = (
@@ -21,7 +19,7 @@ SMALLEST_CONTEXT = 256
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class Limits(Struct, frozen=True):
+class Limits(Value, frozen=True):
     """Upper bounds an operator sets on what may be asked for.
 
     Units: counts, characters, tokens or seconds, as each name says.
@@ -41,7 +39,7 @@ class Limits(Struct, frozen=True):
 
 
 # Stored with its defaults: a default that changes later must not change meetings of the past.
-class Configuration(Struct, frozen=True, kw_only=True):
+class Configuration(Value, frozen=True, kw_only=True):
     """Everything a meeting is held by; fixed from the moment it is convened.
 
     Units: tokens and seconds, as the names say. `turn_timeout_seconds` covers every attempt of

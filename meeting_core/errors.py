@@ -14,7 +14,7 @@ MeetingError
 └── CorruptHistory          stored events that cannot have happened
 """
 
-from msgspec import Struct
+from meeting_core.vocabulary import Value
 
 
 class MeetingError(Exception):
@@ -25,7 +25,7 @@ class Refusal(MeetingError):
     """A command broke a rule of the meeting; nothing has changed."""
 
 
-class Problem(Struct, frozen=True):
+class Problem(Value, frozen=True):
     """One thing wrong with a configuration: the field's path, and what to do about it."""
 
     field: str

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import ClassVar, TypeAlias
 from uuid import UUID
 
-from msgspec import Struct
-
 from meeting_core.configuration import Configuration
 from meeting_core.vocabulary import (
     AbandonCause,
@@ -29,10 +27,11 @@ from meeting_core.vocabulary import (
     Task,
     Usage,
     UtcTime,
+    Value,
 )
 
 
-class Convened(Struct, frozen=True, omit_defaults=True):
+class Convened(Value, frozen=True, omit_defaults=True):
     """The meeting was called, with this configuration.
 
     `request_digest` names the request that called it, so that a repeated request is recognised.
@@ -43,14 +42,14 @@ class Convened(Struct, frozen=True, omit_defaults=True):
     request_digest: str = ""
 
 
-class RoundOpened(Struct, frozen=True):
+class RoundOpened(Value, frozen=True):
     """A round began; every participant now gets one turn."""
 
     TOPIC: ClassVar[str] = "meeting.round_opened.v1"
     round_num: int
 
 
-class AttemptStarted(Struct, frozen=True, omit_defaults=True):
+class AttemptStarted(Value, frozen=True, omit_defaults=True):
     """One call to a gateway is about to be made; committed before the call.
 
     Units: `output_cap` inside `reserved`, in tokens. `digest` is the SHA-256 of the exact
@@ -67,7 +66,7 @@ class AttemptStarted(Struct, frozen=True, omit_defaults=True):
     model: str = ""
 
 
-class AttemptFailed(Struct, frozen=True, omit_defaults=True):
+class AttemptFailed(Value, frozen=True, omit_defaults=True):
     """A call ended without a usable reply.
 
     Units: `charged` in tokens. `retry_at` is when the next attempt may start; none when this
@@ -85,7 +84,7 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     retry_at: UtcTime | None = None
 
 
-class AttemptAbandoned(Struct, frozen=True):
+class AttemptAbandoned(Value, frozen=True):
     """A call's outcome will never be known; its whole reservation stays charged.
 
     Units: `charged` in tokens.
@@ -99,7 +98,7 @@ class AttemptAbandoned(Struct, frozen=True):
     charged: int
 
 
-class TurnCompleted(Struct, frozen=True, omit_defaults=True):
+class TurnCompleted(Value, frozen=True, omit_defaults=True):
     """A participant spoke.
 
     Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
@@ -118,7 +117,7 @@ class TurnCompleted(Struct, frozen=True, omit_defaults=True):
     cleaned: int = 0
 
 
-class TurnSkipped(Struct, frozen=True, omit_defaults=True):
+class TurnSkipped(Value, frozen=True, omit_defaults=True):
     """A participant did not speak in this round."""
 
     TOPIC: ClassVar[str] = "meeting.turn_skipped.v1"
@@ -128,7 +127,7 @@ class TurnSkipped(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class RoundClosed(Struct, frozen=True, omit_defaults=True):
+class RoundClosed(Value, frozen=True, omit_defaults=True):
     """A round ended; `cause` says what ended it, and ends all rounds when it is not the agenda."""
 
     TOPIC: ClassVar[str] = "meeting.round_closed.v1"
@@ -137,13 +136,13 @@ class RoundClosed(Struct, frozen=True, omit_defaults=True):
     cause: EndCause = "agenda"
 
 
-class SynthesisStarted(Struct, frozen=True):
+class SynthesisStarted(Value, frozen=True):
     """The rounds are over; the minutes are being written."""
 
     TOPIC: ClassVar[str] = "meeting.synthesis_started.v1"
 
 
-class SynthesisCompleted(Struct, frozen=True, omit_defaults=True):
+class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
     """The closing text was written by `agent_id`, or, without one, nobody could write it.
 
     Units: `text_tokens` is the estimate for `text`.
@@ -161,7 +160,7 @@ class SynthesisCompleted(Struct, frozen=True, omit_defaults=True):
     degraded: str = ""
 
 
-class Completed(Struct, frozen=True, omit_defaults=True):
+class Completed(Value, frozen=True, omit_defaults=True):
     """The minutes exist and the meeting is over."""
 
     TOPIC: ClassVar[str] = "meeting.completed.v1"
@@ -169,14 +168,14 @@ class Completed(Struct, frozen=True, omit_defaults=True):
     output_path: str | None = None
 
 
-class Cancelled(Struct, frozen=True, omit_defaults=True):
+class Cancelled(Value, frozen=True, omit_defaults=True):
     """Somebody called the meeting off; what was finished is kept."""
 
     TOPIC: ClassVar[str] = "meeting.cancelled.v1"
     reason: str = ""
 
 
-class Failed(Struct, frozen=True, omit_defaults=True):
+class Failed(Value, frozen=True, omit_defaults=True):
     """The meeting cannot go on."""
 
     TOPIC: ClassVar[str] = "meeting.failed.v1"
@@ -184,21 +183,21 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Paused(Struct, frozen=True, omit_defaults=True):
+class Paused(Value, frozen=True, omit_defaults=True):
     """Nothing new starts until the meeting is resumed; a call in flight may still end."""
 
     TOPIC: ClassVar[str] = "meeting.paused.v1"
     reason: str = ""
 
 
-class Resumed(Struct, frozen=True):
+class Resumed(Value, frozen=True):
     """The meeting goes on in the phase it was paused in."""
 
     TOPIC: ClassVar[str] = "meeting.resumed.v1"
     to: Phase
 
 
-class Adopted(Struct, frozen=True):
+class Adopted(Value, frozen=True):
     """Another owner runs the meeting from here on."""
 
     TOPIC: ClassVar[str] = "meeting.adopted.v1"
@@ -207,7 +206,7 @@ class Adopted(Struct, frozen=True):
     cause: AdoptCause
 
 
-class RemarkMade(Struct, frozen=True):
+class RemarkMade(Value, frozen=True):
     """A human said something to the meeting.
 
     Units: `text_tokens` is the estimate for `text`.
@@ -240,7 +239,7 @@ Fact: TypeAlias = (
 )
 
 
-class MeetingEvent(Struct, frozen=True):
+class MeetingEvent(Value, frozen=True):
     """A fact with its place and its origin: what the eventsourcing library calls a domain event.
 
     Shape: `originator_version` counts from 1 without gaps; `command_id` is shared by all facts

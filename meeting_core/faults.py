@@ -2,12 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from msgspec import Struct
-
-from meeting_core.vocabulary import FaultClass
+from meeting_core.vocabulary import FaultClass, Value
 
 
-class FaultRule(Struct, frozen=True):
+class FaultRule(Value, frozen=True):
     """How one class of fault is answered.
 
     Units: seconds. `most_attempts` bounds the attempts of one participant for one task, besides

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
-
 from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, WaitUntil, next_step
 from meeting_core.commands import AcceptReply, Command, Complete, Convene
 from meeting_core.configuration import Configuration
@@ -14,9 +12,10 @@ from meeting_core.errors import WrongPhase
 from meeting_core.events import MeetingEvent, envelop
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import Value
 
 
-class HeldMeeting(Struct, frozen=True):
+class HeldMeeting(Value, frozen=True):
     """A meeting that was held to its end: where it stands, its history, its minutes."""
 
     meeting: Meeting

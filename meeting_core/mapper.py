@@ -11,13 +11,13 @@ from eventsourcing.persistence import Cipher, Compressor, JSONTranscoder, Mapper
 
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import Fact, MeetingEvent
-from meeting_core.vocabulary import UtcTime
+from meeting_core.vocabulary import UtcTime, Value
 
 FACTS: dict[str, type[Any]] = {fact.TOPIC: fact for fact in get_args(Fact)}
 """Every stored name there is, with the fact it stands for."""
 
 
-class _Outgoing(msgspec.Struct, frozen=True):
+class _Outgoing(Value, frozen=True):
     timestamp: datetime
     event_id: UUID
     command_id: UUID
@@ -25,7 +25,7 @@ class _Outgoing(msgspec.Struct, frozen=True):
     fact: Any
 
 
-class _Incoming(msgspec.Struct, frozen=True):
+class _Incoming(Value, frozen=True):
     timestamp: UtcTime
     event_id: UUID
     command_id: UUID

@@ -2,8 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from msgspec import Struct
-
 from meeting_core.budget import Ledger
 from meeting_core.configuration import Configuration
 from meeting_core.vocabulary import (
@@ -22,11 +20,12 @@ from meeting_core.vocabulary import (
     SkipReason,
     Task,
     UsageSource,
+    Value,
     Version,
 )
 
 
-class Turn(Struct, frozen=True):
+class Turn(Value, frozen=True):
     """One participant's ended slot in one round: a text, or the reason why there is none.
 
     Units: tokens, over all attempts; `usage_source` is the least certain of them.
@@ -47,7 +46,7 @@ class Turn(Struct, frozen=True):
     ended_at: datetime
 
 
-class Remark(Struct, frozen=True):
+class Remark(Value, frozen=True):
     """What a human said to the meeting."""
 
     version: Version
@@ -57,7 +56,7 @@ class Remark(Struct, frozen=True):
     text_tokens: int
 
 
-class OpenAttempt(Struct, frozen=True):
+class OpenAttempt(Value, frozen=True):
     """The one call that may be under way."""
 
     version: Version
@@ -68,7 +67,7 @@ class OpenAttempt(Struct, frozen=True):
     manifest: Manifest
 
 
-class Slot(Struct, frozen=True):
+class Slot(Value, frozen=True):
     """The task in hand: its attempts so far, and the open one.
 
     Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
@@ -91,7 +90,7 @@ class Slot(Struct, frozen=True):
     usage_source: UsageSource = "reported"
 
 
-class Round(Struct, frozen=True):
+class Round(Value, frozen=True):
     """A round that was opened, and how it ended, if it has.
 
     `first_turn` is the index of its first turn among all turns of the meeting.
@@ -104,7 +103,7 @@ class Round(Struct, frozen=True):
     cause: EndCause | None = None
 
 
-class Synthesis(Struct, frozen=True):
+class Synthesis(Value, frozen=True):
     """The closing text, or why there is none."""
 
     text: str
@@ -112,7 +111,7 @@ class Synthesis(Struct, frozen=True):
     degraded: str
 
 
-class Meeting(Struct, frozen=True, kw_only=True):
+class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
     Invariant: only `evolve` makes one; equal histories give equal meetings.

@@ -3,11 +3,9 @@
 import re
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
 from meeting_core.brief import SECTIONS
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import EndCause, Outcome
+from meeting_core.vocabulary import EndCause, Outcome, Value
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
 
@@ -34,7 +32,7 @@ _ENDINGS: dict[EndCause, str] = {
 }
 
 
-class ActionItem(Struct, frozen=True):
+class ActionItem(Value, frozen=True):
     """Something somebody is to do; `owner` is empty when nobody was named."""
 
     owner: str
@@ -42,7 +40,7 @@ class ActionItem(Struct, frozen=True):
     priority: Priority
 
 
-class MinutesParts(Struct, frozen=True):
+class MinutesParts(Value, frozen=True):
     """What could be read out of a synthesis; `missing` names the headings it lacked."""
 
     summary: str

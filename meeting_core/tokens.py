@@ -54,7 +54,7 @@ def _ascii_pieces(text: bytes) -> tuple[int, int]:
     # Two spaces between runs, so that neighbours of one letter are both found.
     shape = b" " + shape.replace(b" ", b"  ") + b" "
     ones = shape.count(b" a ") + shape.count(b" 0 ")
-    return single + ones, longer + len(shape.split()) - ones
+    return single + ones, longer + shape.count(b" a") + shape.count(b" 0") - ones
 
 
 def cut_to_tokens(text: str, limit: int) -> str:

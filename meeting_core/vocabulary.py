@@ -73,7 +73,11 @@ SkipReason: TypeAlias = Literal[
 ]
 
 
-class Participant(Struct, frozen=True, omit_defaults=True):
+class Value(Struct, frozen=True, gc=False):
+    """Something that is only what it holds. It can be in no cycle, so no collector looks at it."""
+
+
+class Participant(Value, frozen=True, omit_defaults=True):
     """A seat at the meeting: who speaks, as whom, through which model."""
 
     agent_id: AgentId
@@ -84,7 +88,7 @@ class Participant(Struct, frozen=True, omit_defaults=True):
     gateway: str = ""
 
 
-class TurnTask(Struct, frozen=True, tag="turn"):
+class TurnTask(Value, frozen=True, tag="turn"):
     """One participant's slot in one round."""
 
     round_num: int
@@ -95,7 +99,7 @@ class TurnTask(Struct, frozen=True, tag="turn"):
         return f"round-{self.round_num}-{self.agent_id}"
 
 
-class SynthesisTask(Struct, frozen=True, tag="synthesis"):
+class SynthesisTask(Value, frozen=True, tag="synthesis"):
     """The closing call, whoever makes it."""
 
     @property
@@ -111,14 +115,14 @@ def call_key(meeting_id: MeetingId, task: Task, number: int) -> str:
     return f"{meeting_id}/{task.key}/{number}"
 
 
-class Message(Struct, frozen=True):
+class Message(Value, frozen=True):
     """One message of a brief, in the shape chat endpoints take."""
 
     role: Literal["system", "user"]
     content: str
 
 
-class Usage(Struct, frozen=True):
+class Usage(Value, frozen=True):
     """Tokens one call took.
 
     Units: tokens. `source` says whether the provider reported them or we estimated them.
@@ -133,7 +137,7 @@ class Usage(Struct, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
-class Reservation(Struct, frozen=True):
+class Reservation(Value, frozen=True):
     """Tokens set aside before a call: the estimated prompt and the output cap."""
 
     prompt_tokens: int
@@ -144,14 +148,14 @@ class Reservation(Struct, frozen=True):
         return self.prompt_tokens + self.output_tokens
 
 
-class EntryRange(Struct, frozen=True, array_like=True):
+class EntryRange(Value, frozen=True, array_like=True):
     """The transcript entries whose versions lie between two, both included."""
 
     first: int
     last: int
 
 
-class Manifest(Struct, frozen=True, omit_defaults=True):
+class Manifest(Value, frozen=True, omit_defaults=True):
     """What went into a brief, so that an auditor can build it again.
 
     Units: `tokens` is the estimate for all messages together. Shape: the three ranges do not
@@ -165,7 +169,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     dropped: EntryRange | None = None
 
 
-class Outcome(Struct, frozen=True, omit_defaults=True):
+class Outcome(Value, frozen=True, omit_defaults=True):
     """How a complete meeting ended, and what was lost on the way.
 
     `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any.
