@@ -1,0 +1,99 @@
+"""An audit: the books beside the meeting, compared after each append and at the end."""
+
+from meeting_core import (
+    Ask,
+    Meeting,
+    MeetingEvent,
+    MeetingMapper,
+    Phase,
+    Refusal,
+    fold,
+    rebuild_brief,
+)
+from meeting_core.brief import digest_of
+from meeting_core.commands import Command, Complete
+from meeting_core.errors import MeetingEnded
+from meeting_core.events import AttemptStarted, Completed, TurnSkipped
+from meeting_core.vocabulary import TurnTask
+from tests.core.books import Books
+from tests.core.paths import FINAL
+
+
+class Audit(Books):
+    """Looks over a meeting's shoulder; every finding is an `AssertionError`."""
+
+    def refused(self, command: Command, refusal: Refusal) -> None:
+        assert isinstance(refusal, MeetingEnded) <= (self.phase in FINAL), (command, refusal)
+
+    def appended(
+        self, before: Meeting | None, command: Command, events: list[MeetingEvent], after: Meeting
+    ) -> None:
+        for event in events:
+            self.enter(event, command, before)
+        self._compare(after)
+
+    def asked(self, meeting: Meeting, ask: Ask) -> None:
+        """Check what a participant is shown, against all that was said before."""
+        started, shown = self.open, ask.messages[-1].content
+        assert started is not None
+        assert (ask.task, ask.number) == (started.task, started.number)
+        assert ask.participant.agent_id == started.agent_id
+        assert ask.output_tokens == started.reserved.output_tokens
+        assert ask.deadline_at == self.deadline(started.task)
+        assert digest_of(ask.messages) == started.digest
+        assert meeting.slot is not None
+        assert meeting.slot.open is not None
+        said = [text for version, text in self.entries if version < meeting.slot.open.version]
+        has_room = self.config.context_tokens >= 3_500 and sum(map(len, said)) < 4_000
+        newest = [text for text in said[-1:] if len(text) < 60]
+        for text in said if has_room else newest:
+            assert f"\n{text.replace('</turn>', '[/turn>')}\n</" in shown, "it was not shown"
+
+    def on_completed(self, fact: Completed) -> None:
+        """Every loss is named once, and nothing else is."""
+        assert isinstance(self.command, Complete)
+        assert self.closing is not None
+        last = self.rounds[-1]
+        assert last is not None
+        skips = [task for task, end in self.endings.items() if isinstance(end, TurnSkipped)]
+        losses = [f"round {task.round_num}: {task.agent_id} did not speak" for task in skips]
+        if len(self.rounds) < self.config.num_rounds:
+            losses.append(f"only {len(self.rounds)} of {self.config.num_rounds} rounds")
+        losses += [words for words in (self.closing.degraded, self.command.output_error) if words]
+        if last.cause != "agenda":
+            losses.append("ended the rounds early")
+        assert fact.outcome.ended_by == last.cause
+        assert fact.outcome.author == self.closing.agent_id
+        for words in losses:
+            assert sum(words in loss for loss in fact.outcome.degraded) == 1, f"hidden: {words}"
+        assert len(fact.outcome.degraded) == len(losses)
+
+    def ended(self, events: list[MeetingEvent], meeting: Meeting) -> None:
+        """Check the whole history once more when the meeting is over."""
+        mapper = MeetingMapper()
+        assert fold(mapper.to_meeting_events(map(mapper.to_stored_event, events))) == meeting
+        for event in events:
+            if isinstance(started := event.fact, AttemptStarted):
+                task, manifest = started.task, started.manifest
+                rebuilt = rebuild_brief(meeting, task, started.agent_id, manifest)
+                assert rebuilt.digest == started.digest
+        begun = {task for task in self.numbers if isinstance(task, TurnTask)}
+        assert begun == set(self.endings) or meeting.phase in (Phase.CANCELLED, Phase.ERROR)
+        if meeting.phase is Phase.COMPLETE and meeting.ended_by == "agenda":
+            assert len(begun) == self.config.num_rounds * len(self.config.participants)
+
+    def _compare(self, meeting: Meeting) -> None:
+        """Compare the books with what the fold made of the same facts."""
+        ours = (self.version, self.phase, self.epoch)
+        assert (meeting.version, meeting.phase, meeting.epoch) == ours
+        assert (meeting.ledger.spent, meeting.ledger.reserved) == (self.spent, self.reserved)
+        if self.config.meeting_tokens is not None:
+            assert self.spent + self.reserved <= self.config.meeting_tokens + self.overrun
+        assert list(self.endings) == [
+            TurnTask(turn.round_num, turn.agent_id) for turn in meeting.turns
+        ]
+        assert [closed is None for closed in self.rounds] == [
+            held.ending is None for held in meeting.rounds
+        ]
+        opened = meeting.slot.open if meeting.slot is not None else None
+        assert (opened is None) == (self.open is None)

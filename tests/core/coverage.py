@@ -1,0 +1,51 @@
+"""What random walks came by, counted by fact, command and refusal."""
+
+from typing import get_args
+
+from meeting_core import Fact, Refusal, errors
+from meeting_core.commands import Command
+from meeting_core.events import (
+    Adopted,
+    AttemptAbandoned,
+    AttemptFailed,
+    Failed,
+    RoundClosed,
+    SynthesisCompleted,
+    TurnSkipped,
+)
+from meeting_core.vocabulary import FaultClass
+
+REACHED = {
+    *(fact.__name__ for fact in get_args(Fact)),
+    *(command.__name__ for command in get_args(Command)),
+    *(
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Refusal) and value is not Refusal
+    ),
+    *(f"AttemptFailed {fault}" for fault in FaultClass),
+    *(f"TurnSkipped {reason}" for reason in (*FaultClass, "budget", "deadline")),
+    *(f"RoundClosed {cause}" for cause in ("agenda", "budget", "deadline")),
+    *(f"RoundClosed {ending}" for ending in ("complete", "partial", "silent")),
+    *(f"AttemptAbandoned {cause}" for cause in ("restart", "takeover", "cancel", "failure")),
+    *("AttemptAbandoned shutdown", "SynthesisCompleted written", "SynthesisCompleted unwritten"),
+    *("Failed nobody_spoke", "Failed crash_loop", "Adopted restart", "Adopted takeover"),
+}
+"""What every shard must have come by: each fact, command and refusal, and the ways they come."""
+
+
+def kinds_of(fact: Fact) -> tuple[str, ...]:
+    """Name a fact for the coverage: by its type, and by how or why it happened."""
+    name = type(fact).__name__
+    match fact:
+        case AttemptFailed():
+            return name, f"{name} {fact.fault}"
+        case TurnSkipped() | Failed():
+            return name, f"{name} {fact.reason}"
+        case AttemptAbandoned() | Adopted():
+            return name, f"{name} {fact.cause}"
+        case RoundClosed():
+            return name, f"{name} {fact.cause}", f"{name} {fact.ending}"
+        case SynthesisCompleted():
+            return name, f"{name} {'written' if fact.agent_id else 'unwritten'}"
+    return (name,)
