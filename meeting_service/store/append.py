@@ -103,12 +103,6 @@ class Append:
             self.outcome.set_exception(error)
             self.outcome.exception()  # nobody looks when the caller is gone
 
-    async def settled_after_all(self) -> None:
-        """Wait for the outcome although the caller, and with it the first future, was cancelled."""
-        if self.outcome.cancelled():
-            self.outcome = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self.outcome])
-
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 

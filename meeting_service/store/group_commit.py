@@ -49,7 +49,7 @@ class GroupCommit:
     async def append(self, append: Append) -> list[int]:
         """Have an append committed; return its positions.
 
-        It is committed even if the caller is cancelled meanwhile, and only then is the caller.
+        It is committed even if the caller is cancelled meanwhile.
         Raises: `VersionConflict`, `Fenced`, `RoomTaken`, or another `PersistenceError`.
         """
         if self.away:

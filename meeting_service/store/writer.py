@@ -93,8 +93,10 @@ class Writer:
         )
         try:
             connection.add_termination_listener(lambda _: self._group.wake())
-            await connection.add_listener(CHANNEL, self._doorbell.ring)
             commit = await append_statement.prepare(connection, self._timeout_seconds)
+            # Last, because a prepared statement leaves the server in a transaction until the next
+            # message: it would hold the tables' locks, and hear nothing.
+            await connection.add_listener(CHANNEL, self._doorbell.ring)
         except BaseException:
             connection.terminate()
             raise

