@@ -1,0 +1,164 @@
+"""The composition root: the only place that names concrete stores and gateways."""
+
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+
+import anyio
+from anyio.abc import TaskStatus
+from eventsourcing.persistence import PersistenceError
+from msgspec import structs
+
+from meeting_service.app.database import open_recorder
+from meeting_service.app.gateways import open_gateways
+from meeting_service.handling import Meetings
+from meeting_service.http.application import application
+from meeting_service.http.feed import FeedPolicy
+from meeting_service.http.server import CannotListen, listening_socket, serving
+from meeting_service.http.surface import Surface
+from meeting_service.outputs import OutputFolder
+from meeting_service.read.tail import Feed
+from meeting_service.runtime.runner import Surroundings
+from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
+from meeting_service.settings import Settings, SettingsError
+from meeting_service.store.embedded import EmbeddedServerError
+from meeting_service.store.schema import MigrationError
+
+log = logging.getLogger(__name__)
+
+_CANNOT_START = (
+    CannotListen,
+    EmbeddedServerError,
+    MigrationError,
+    PersistenceError,
+    SettingsError,
+)
+FAILED = 1
+INTERRUPTED = 130
+DRAIN_SHARE = 0.8
+"""The share of the time for stopping that meetings get; the rest is for what comes after them."""
+
+
+def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> int:
+    """Run the service until SIGTERM or SIGINT; give the exit code.
+
+    `on_ready` is told the address once requests are answered. What keeps the service from
+    starting is one line on stderr.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    has_uvloop = importlib.util.find_spec("uvloop") is not None
+    try:
+        return anyio.run(_serve, settings, on_ready, backend_options={"use_uvloop": has_uvloop})
+    except _CANNOT_START as error:
+        print(f"meetings: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """Run the service as long as the context lasts; give its address.
+
+    Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
+    """
+    with _single_error(), _logging_at(settings.log_level):
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(listening_socket(settings.host, settings.port))
+            recorder = await stack.enter_async_context(open_recorder(settings))
+            gateways = await stack.enter_async_context(open_gateways(settings.gateways))
+            meetings = Meetings(recorder, lambda: datetime.now(UTC))
+            feed = Feed(meetings, poll_seconds=settings.poll_seconds)
+            save = OutputFolder(settings.output_dir).save
+            around = Surroundings(meetings, gateways, save, feed.tell_delta)
+            supervisor = Supervisor(around, _running_policy(settings))
+            surface = Surface(meetings, supervisor, settings)
+            policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
+            app = application(surface, feed, policy)
+            grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
+            await stack.enter_async_context(feed.tailing())
+            await stack.enter_async_context(serving(app, [listener], grace_seconds=grace_seconds))
+            await stack.enter_async_context(supervisor.supervising())
+            surface.is_open = True
+            try:
+                port = listener.getsockname()[1]
+                yield structs.replace(settings, port=port, url=None).service_url
+            finally:
+                # While meetings come to rest, requests are still answered, and streams end.
+                surface.is_open = False
+                feed.drain()
+
+
+async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
+    stopping = _Stopping(settings.drain_seconds)
+    with _single_error():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(stopping.on_signal)
+            with stopping.start:
+                async with running(settings) as url:
+                    stopping.is_started = True
+                    on_ready(url)
+                    await stopping.asked.wait()
+            tasks.cancel_scope.cancel()
+    return stopping.code
+
+
+class _Stopping:
+    """Waits for a signal: one that comes before the start is over calls that off."""
+
+    def __init__(self, drain_seconds: float) -> None:
+        self._drain_seconds = drain_seconds
+        self.asked = anyio.Event()
+        self.start = anyio.CancelScope()
+        self.is_started = False
+        self.code = 0
+
+    async def on_signal(self, *, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for received in signals:
+                if self.asked.is_set():
+                    log.warning("already stopping, within %g s", self._drain_seconds)
+                    continue
+                log.info("stopping on %s", signal.Signals(received).name)
+                self.code = INTERRUPTED if received == signal.SIGINT else 0
+                self.asked.set()
+                if not self.is_started:
+                    self.start.cancel()
+
+
+def _running_policy(settings: Settings) -> RunningPolicy:
+    return RunningPolicy(
+        recovery=settings.recovery,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=min(settings.poll_seconds, RunningPolicy().poll_seconds),
+        drain_seconds=DRAIN_SHARE * settings.drain_seconds,
+    )
+
+
+@contextmanager
+def _single_error() -> Iterator[None]:
+    """Let an error out as what it is, not inside the groups of the tasks it passed on its way."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
+@contextmanager
+def _logging_at(level: str) -> Iterator[None]:
+    """Log the service from this severity on; what lies below it only from warnings on."""
+    ours, servers = logging.getLogger("meeting_service"), logging.getLogger("uvicorn")
+    before = ours.level, servers.level
+    ours.setLevel(level.upper())
+    servers.setLevel(max(ours.level, logging.WARNING))
+    try:
+        yield
+    finally:
+        ours.setLevel(before[0])
+        servers.setLevel(before[1])

@@ -1,0 +1,97 @@
+"""The gateways that the settings name."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, assert_never
+
+import anyio
+
+from meeting_service.gateways.script_file import faults_by_task, load_script
+from meeting_service.gateways.scripted import Scripted
+from meeting_service.ports import Gateway, Rejected
+from meeting_service.settings import (
+    AnthropicGateway,
+    GatewaySettings,
+    OpenAICompatibleGateway,
+    RemoteGateway,
+    ScriptedGateway,
+    SettingsError,
+)
+
+
+class GatewayDirectory:
+    """Every configured gateway, by its name."""
+
+    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+        self._gateways = gateways
+
+    def __getitem__(self, name: str) -> Gateway:
+        try:
+            return self._gateways[name]
+        except KeyError:
+            detail = f"there is no gateway {name!r} any more; add [gateways.{name}] again"
+            raise Rejected(detail, reached=False) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._gateways
+
+
+@asynccontextmanager
+async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterator[GatewayDirectory]:
+    """Make every gateway. Raises: `SettingsError` for one that can never work."""
+    gateways: dict[str, Gateway] = {}
+    try:
+        for name, each in settings.items():
+            try:
+                gateways[name] = _gateway(each)
+            except (ImportError, ValueError) as error:
+                raise SettingsError(f"gateways.{name}: {error}") from error
+        yield GatewayDirectory(gateways)
+    finally:
+        with anyio.CancelScope(shield=True):
+            for gateway in gateways.values():
+                await gateway.aclose()
+
+
+def _gateway(settings: GatewaySettings) -> Gateway:
+    match settings:
+        case ScriptedGateway():
+            return _scripted(settings)
+        case OpenAICompatibleGateway():
+            # Its SDK, like the next one, takes a second to import.
+            from meeting_service.gateways.openai_compatible import OpenAICompatible
+
+            return OpenAICompatible(
+                base_url=settings.base_url,
+                max_tokens_field=settings.max_tokens_field,
+                stream_options=settings.stream_options,
+                call_key_in_metadata=settings.call_key_in_metadata,
+                **_remote(settings),
+            )
+        case AnthropicGateway():
+            from meeting_service.gateways.anthropic import Anthropic
+
+            return Anthropic(base_url=settings.base_url, **_remote(settings))
+        case _:
+            assert_never(settings)
+
+
+def _scripted(settings: ScriptedGateway) -> Scripted:
+    script = load_script(settings.replies_file) if settings.replies_file is not None else None
+    return Scripted(
+        seed=settings.seed,
+        script=script,
+        faults=faults_by_task(settings.faults),
+        fault_probability=settings.fault_probability,
+        delay_seconds=settings.delay_seconds,
+        chunk_delay_seconds=settings.chunk_delay_seconds,
+        words_per_delta=settings.words_per_delta,
+        reports_usage=settings.reports_usage,
+    )
+
+
+def _remote(settings: RemoteGateway) -> dict[str, Any]:
+    """Give the arguments that every gateway to a server takes by the names of their settings."""
+    not_arguments = {"api_key_env", "api_key_file"}
+    names = [each for each in RemoteGateway.__struct_fields__ if each not in not_arguments]
+    return {**{name: getattr(settings, name) for name in names}, "api_key": settings.api_key or ""}

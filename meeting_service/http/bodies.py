@@ -1,0 +1,163 @@
+"""Bodies of requests: strict JSON, by schema, with every error naming the field it is about."""
+
+import json
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+from litestar import Request
+from msgspec import Meta, Struct
+
+from meeting_core.configuration import DEFAULT_TITLE, Configuration, Limits
+from meeting_core.errors import Problem
+from meeting_service.http.fields import read_fields
+from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
+
+WHOLE = "body"
+"""The name by which a body as a whole is refused."""
+
+JSON = "application/json"
+BYTES_PER_CHARACTER = 12
+"""What a character takes when it is escaped as two surrogates."""
+
+_DEFAULTS = Configuration(participants=())
+
+
+def _about(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A participant that is not, or not as such, in the directory."""
+
+    id: Annotated[str, _about("Letters, digits, `_`, `.` and `-`, 64 at most.")]
+    name: Annotated[str, _about("Name shown to people and to the other agents.")]
+    role: Annotated[str, _about("What the participant is, in a few words.")] = ""
+    instructions: Annotated[str, _about("How it is to think and speak.")] = ""
+    model: Annotated[str, _about("Model; the gateway's if left out.")] = ""
+    gateway: Annotated[str, _about("Configured gateway; the default one if left out.")] = ""
+
+
+class StartBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What `POST /api/meetings/start` takes; null is the same as leaving a field out.
+
+    Units: tokens.
+    """
+
+    participants: Annotated[
+        tuple[str | ParticipantBody, ...],
+        _about("2 to 8, in speaking order: agents' ids from the directory, or objects."),
+    ]
+    title: Annotated[str, _about("A single line, 200 characters at most.")] = DEFAULT_TITLE
+    goal: Annotated[str, _about("What the meeting is to achieve.")] = ""
+    room_id: Annotated[str | None, _about("A room holds one live meeting.")] = None
+    project_id: Annotated[str | None, _about("The project it belongs to.")] = None
+    num_rounds: Annotated[int, _about("1 to 5.")] = _DEFAULTS.num_rounds
+    round_topics: Annotated[
+        tuple[str, ...] | None, _about("One for each round; the usual ones if left out.")
+    ] = None
+    max_tokens_per_turn: Annotated[int, _about("Most tokens of one turn.")] = (
+        _DEFAULTS.max_tokens_per_turn
+    )
+    synthesis_max_tokens: Annotated[int, _about("Most tokens of the closing text.")] = (
+        _DEFAULTS.synthesis_max_tokens
+    )
+    context_tokens: Annotated[int, _about("Most tokens an agent is shown for a turn.")] = (
+        _DEFAULTS.context_tokens
+    )
+    meeting_tokens: Annotated[
+        int | None, _about("Most tokens the whole meeting may spend; no ceiling if left out.")
+    ] = None
+    document_context: Annotated[
+        str | None, _about("A text put before the meeting, cut to its budget, quoted as data.")
+    ] = None
+    parent_meeting_id: Annotated[
+        UUID | None, _about("A complete meeting whose minutes this one builds on.")
+    ] = None
+
+
+class CancelBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `POST /api/meetings/{id}/cancel` takes; no body at all is fine too."""
+
+    reason: Annotated[str, _about("Why, for the history and the feed.")] = ""
+
+
+class _JsonRequest(Request[Any, Any, Any]):
+    """A request whose body is read strictly: "3" is not 3, and no unknown field is let through.
+
+    The framework's own way converts loosely, ignores the media type, and takes empty for null.
+    """
+
+    def _check_media_type(self) -> None:
+        media_type = self.content_type[0].lower()
+        if media_type != JSON:
+            shown = f"not {media_type[:80]}" if media_type else "and Content-Type must say so"
+            raise HttpProblem(UNSUPPORTED_MEDIA_TYPE, f"the body must be {JSON}, {shown}")
+
+
+class StartRequest(_JsonRequest):
+    """A request to start a meeting."""
+
+    async def body(self) -> bytes:
+        """Read the body. Raises: `HttpProblem` 400 when there is none, or 415."""
+        self._check_media_type()
+        body = await super().body()
+        if not body:
+            raise invalid(Problem(WHOLE, "is empty; send a JSON object"))
+        return body
+
+    async def json(self) -> StartBody:
+        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
+        return read_fields(read_object(await self.body()), StartBody)
+
+
+class CancelRequest(_JsonRequest):
+    """A request to cancel a meeting; it may have no body."""
+
+    async def json(self) -> CancelBody:
+        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
+        self._check_media_type()
+        return read_fields(read_object(await self.body()), CancelBody)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    By the standard library: msgspec cannot say which field has a lone surrogate in it.
+    Raises: `HttpProblem` 400.
+    """
+    try:
+        read = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise invalid(Problem(WHOLE, f"is not UTF-8 from byte {error.start} on")) from None
+    except json.JSONDecodeError as error:
+        detail = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise invalid(Problem(WHOLE, detail)) from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else _short(error)
+        raise invalid(Problem(WHOLE, f"is no JSON that is read here: {reason}")) from None
+    if not isinstance(read, dict):
+        raise invalid(Problem(WHOLE, f"must be a JSON object, not {type(read).__name__}"))
+    return read
+
+
+def largest_body_bytes(limits: Limits) -> int:
+    """Bound the size of a body: that of the largest meeting, all in escapes.
+
+    Units: bytes.
+    """
+    seat = limits.max_instructions_characters + 5 * limits.max_title_characters
+    characters = (
+        limits.max_document_characters
+        + limits.max_goal_characters
+        + limits.max_rounds * limits.max_topic_characters
+        + (limits.max_participants + 1) * seat
+    )
+    return BYTES_PER_CHARACTER * characters
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _short(error: Exception) -> str:
+    return str(error).partition(";")[0]

@@ -1,0 +1,106 @@
+"""From plain data to a struct, strictly, with every wrong field named by its path."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
+
+from meeting_core.errors import Problem
+from meeting_core.vocabulary import is_storable
+from meeting_service.http.problems import invalid
+
+UNSTORABLE = "contains a NUL character or a lone surrogate; remove it"
+LONGEST_NAME = 80
+
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<where>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`", re.DOTALL)
+_WRONG_TYPE = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<given>[^`]*)`")
+_JSON_WORDS = {"int": "integer", "str": "string", "bool": "boolean", "float": "number"}
+
+Shape = TypeVar("Shape", bound=Struct)
+
+
+def read_fields(given: Mapping[str, Any], shape: type[Shape]) -> Shape:
+    """Convert each field by itself, so that all that is wrong is told at once.
+
+    Raises: `HttpProblem` 400.
+    """
+    known = {each.encode_name: each for each in fields(shape)}
+    problems = [
+        Problem(_shown(name), f"is not known here{_suggestion(name, known)}")
+        for name in given
+        if name not in known
+    ]
+    values: dict[str, Any] = {}
+    for name, each in known.items():
+        if name in given:
+            problems.extend(_read_field(each, given[name], values))
+        elif each.default is NODEFAULT and each.default_factory is NODEFAULT:
+            problems.append(Problem(name, "is missing"))
+    if problems:
+        raise invalid(*problems)
+    return shape(**values)
+
+
+def _read_field(known: FieldInfo, value: Any, values: dict[str, Any]) -> Iterator[Problem]:
+    places = tuple(_unstorable(value, known.encode_name))
+    yield from (Problem(place, UNSTORABLE) for place in places)
+    if places:
+        return
+    try:
+        values[known.name] = msgspec.convert(value, known.type, strict=True)
+    except msgspec.ValidationError as error:
+        yield _problem_of(str(error), known.encode_name)
+
+
+def _unstorable(value: Any, place: str) -> Iterator[str]:
+    match value:
+        case str():
+            if not is_storable(value):
+                yield place
+        case list():
+            for n, each in enumerate(value):
+                yield from _unstorable(each, f"{place}[{n}]")
+        case dict():
+            for name, each in value.items():
+                yield from _unstorable(each, f"{place}.{_shown(name)}")
+                if not is_storable(name):
+                    yield f"{place}.{_shown(name)}"
+        case _:
+            return
+
+
+def _problem_of(message: str, field: str) -> Problem:
+    """Read the path and the reason out of msgspec's message."""
+    place = _PLACE.fullmatch(message)
+    assert place is not None
+    what, path = place["what"], field + (place["where"] or "")
+    if missing := _MISSING.fullmatch(what):
+        return Problem(f"{path}.{missing['name']}", "is missing")
+    if unknown := _UNKNOWN.fullmatch(what):
+        return Problem(f"{path}.{_shown(unknown['name'])}", "is not known here")
+    if wrong := _WRONG_TYPE.fullmatch(what):
+        return Problem(
+            path, f"must be {_in_words(wrong['wanted'])}, not {_in_words(wrong['given'])}"
+        )
+    return Problem(path, what[:1].lower() + what[1:].replace("`", ""))
+
+
+def _in_words(types: str) -> str:
+    return " or ".join(_JSON_WORDS.get(word, word) for word in types.split(" | "))
+
+
+def _shown(name: str) -> str:
+    """Cut a name that somebody else chose, and keep it printable."""
+    text = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _suggestion(name: str, known: Mapping[str, FieldInfo]) -> str:
+    close = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

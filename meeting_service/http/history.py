@@ -1,0 +1,104 @@
+"""`GET /api/meetings/{id}/history`: the stored events themselves, for whoever audits."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Stream
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from meeting_core.events import MeetingEvent
+from meeting_core.vocabulary import MeetingId, milliseconds_utc
+from meeting_service.handling import MeetingNotFound
+from meeting_service.http.meetings import meeting_id_of
+from meeting_service.http.queries import HistoryQuery, read_query
+from meeting_service.http.surface import Surface, readable
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+STREAM_PAGE = 200
+
+_encoder = msgspec.json.Encoder()
+
+
+class StoredEventView(Struct, frozen=True):
+    """One stored event: `name` is its stored name with its version, `data` the fact as stored."""
+
+    version: int
+    at: str
+    name: str
+    data: dict[str, Any]
+    event_id: str
+    command_id: str
+    actor: str
+
+
+class HistoryView(Struct, frozen=True):
+    """One page of a meeting's events.
+
+    Shape: `version` is the meeting's newest; `next_after` is what to ask for next, if there is
+    more.
+    """
+
+    id: str
+    version: int
+    events: tuple[StoredEventView, ...]
+    has_more: bool
+    next_after: int | None
+
+
+async def read_history(
+    request: Request[Any, Any, Any], meeting_id: FromPath[str], surface: NamedDependency[Surface]
+) -> Response[Any]:
+    """Give the stored events after a version, oldest first, a page at a time.
+
+    Asked for `application/x-ndjson`, it gives all of them, one a line.
+    """
+    found_id = meeting_id_of(meeting_id)
+    query = read_query(request, HistoryQuery)
+    newest = await surface.meetings.recorder.select_events(found_id, desc=True, limit=1)
+    if not newest:
+        raise MeetingNotFound(found_id)
+    if request.accept.best_match([JSON, NDJSON], default=JSON) == NDJSON:
+        return Stream(_lines(surface, found_id, query.after), media_type=NDJSON)
+    events = await surface.meetings.events(found_id, after=query.after, limit=query.limit + 1)
+    page, has_more = events[: query.limit], len(events) > query.limit
+    version = max(newest[0].originator_version, *(each.originator_version for each in page), 0)
+    next_after = page[-1].originator_version if has_more else None
+    return Response(HistoryView(str(found_id), version, _views(page), has_more, next_after))
+
+
+async def _lines(surface: Surface, meeting_id: MeetingId, after: int) -> AsyncIterator[bytes]:
+    """Give all events after a version as lines; no connection is held between two pages."""
+    while events := await surface.meetings.events(meeting_id, after=after, limit=STREAM_PAGE):
+        yield _encoder.encode_lines(_views(events))
+        after = events[-1].originator_version
+
+
+def _views(events: Sequence[MeetingEvent]) -> tuple[StoredEventView, ...]:
+    return tuple(
+        StoredEventView(
+            event.originator_version,
+            milliseconds_utc(event.timestamp),
+            event.fact.TOPIC,
+            msgspec.to_builtins(event.fact),
+            str(event.event_id),
+            str(event.command_id),
+            event.actor,
+        )
+        for event in events
+    )
+
+
+history_routes: list[ControllerRouterHandler] = [
+    *readable(
+        "/api/meetings/{meeting_id:str}/history",
+        read_history,
+        operation_id="read_history",
+        tags=["meetings"],
+    )
+]

@@ -1,0 +1,144 @@
+"""Reading and ending one meeting over HTTP, and listing them."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from meeting_core.commands import Cancel
+from meeting_core.errors import Problem
+from meeting_core.meeting import Meeting
+from meeting_core.vocabulary import MeetingId, Phase
+from meeting_service.http.bodies import CancelBody, CancelRequest
+from meeting_service.http.problems import NO_MEETING, NOT_COMPLETE, HttpProblem, invalid
+from meeting_service.http.queries import ListQuery, read_query
+from meeting_service.http.starting import ACTOR, start_meeting
+from meeting_service.http.surface import Surface, readable
+from meeting_service.ports import SummaryFilter
+from meeting_service.read.summaries import ListView, list_meetings, place_of
+from meeting_service.read.transcript import (
+    OutcomeView,
+    StatusView,
+    cancelled_at,
+    outcome_view,
+    output_md,
+    status_view,
+)
+
+
+class CancelledView(Struct, frozen=True):
+    """The answer to a cancel; repeating it gives the same."""
+
+    id: str
+    state: str
+    cancelled_at: str | None
+
+
+class OutputView(Struct, frozen=True):
+    """The minutes of a complete meeting, and where they were saved."""
+
+    id: str
+    output_md: str
+    output_path: str | None
+    outcome: OutcomeView
+
+
+def meeting_id_of(text: str) -> MeetingId:
+    """Read an id from a path.
+
+    Raises: `HttpProblem` 404, since no meeting has an id that is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise HttpProblem(NO_MEETING, f"there is no meeting {text[:80]}") from None
+
+
+async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Surface]) -> ListView:
+    """List the meetings of the last days, newest first, a page at a time."""
+    query = read_query(request, ListQuery)
+    try:
+        before = None if query.cursor is None else place_of(query.cursor)
+    except ValueError:
+        raise invalid(Problem("cursor", "is not the next_cursor of a page")) from None
+    wanted = SummaryFilter(
+        created_after=surface.meetings.clock() - timedelta(days=query.days),
+        room_id=query.room_id,
+        project_id=query.project_id,
+        state=query.state,
+        limit=query.limit,
+        offset=query.offset,
+        before=before,
+    )
+    return await list_meetings(surface.meetings.recorder, wanted)
+
+
+async def read_status(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> StatusView:
+    """Show everything about one meeting, as its events say at this moment."""
+    return status_view(await surface.meetings.load(meeting_id_of(meeting_id)))
+
+
+async def read_output(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> OutputView:
+    """Give the minutes of a complete meeting."""
+    meeting = await surface.meetings.load(meeting_id_of(meeting_id))
+    markdown = output_md(meeting)
+    if markdown is None or meeting.outcome is None:
+        raise HttpProblem(NOT_COMPLETE, _no_output(meeting))
+    outcome = outcome_view(meeting.outcome)
+    return OutputView(str(meeting.id), markdown, meeting.output_path, outcome)
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/cancel",
+    request_class=CancelRequest,
+    status_code=200,
+    operation_id="cancel_meeting",
+    summary="Cancel a meeting",
+    tags=["meetings"],
+)
+async def cancel_meeting(
+    meeting_id: FromPath[str],
+    surface: NamedDependency[Surface],
+    data: JSONBody[CancelBody | None] = None,
+) -> CancelledView:
+    """Call a meeting off; what was finished is kept, a call under way is aborted."""
+    reason = data.reason if data is not None else ""
+    meeting = await surface.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
+    surface.supervisor.notice(meeting)
+    return CancelledView(str(meeting.id), meeting.state, cancelled_at(meeting))
+
+
+def _no_output(meeting: Meeting) -> str:
+    if meeting.phase in (Phase.CANCELLED, Phase.ERROR):
+        return f"the meeting ended without minutes: {meeting.state}"
+    return f"the minutes are not written yet: the meeting is {meeting.state}"
+
+
+meeting_routes: list[ControllerRouterHandler] = [
+    start_meeting,
+    cancel_meeting,
+    *readable("/api/meetings", list_all, operation_id="list_meetings", tags=["meetings"]),
+    *readable(
+        "/api/meetings/history",
+        list_all,
+        operation_id="list_meetings_as_history",
+        tags=["meetings"],
+    ),
+    *readable(
+        "/api/meetings/{meeting_id:str}/status",
+        read_status,
+        operation_id="read_status",
+        tags=["meetings"],
+    ),
+    *readable(
+        "/api/meetings/{meeting_id:str}/output",
+        read_output,
+        operation_id="read_output",
+        tags=["meetings"],
+    ),
+]

@@ -1,0 +1,69 @@
+"""The agents one may call, and whether the service is well."""
+
+from typing import Literal
+
+import anyio
+from eventsourcing.persistence import OperationalError
+from litestar.di import NamedDependency
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from meeting_service.http.surface import Surface, readable
+
+PROBE_SECONDS = 2.0
+
+
+class AgentView(Struct, frozen=True):
+    """An agent of the directory; its instructions are its own business."""
+
+    id: str
+    name: str
+    role: str
+    gateway: str
+    model: str
+
+
+class AgentsView(Struct, frozen=True):
+    """The directory."""
+
+    agents: tuple[AgentView, ...]
+
+
+class HealthView(Struct, frozen=True):
+    """What a probe wants to know; `running_meetings` are those this process runs."""
+
+    status: Literal["ok"]
+    running_meetings: int
+
+
+async def list_agents(surface: NamedDependency[Surface]) -> AgentsView:
+    """List the agents that meetings can be called with."""
+    return AgentsView(
+        tuple(
+            AgentView(agent.agent_id, agent.name, agent.role, agent.gateway, agent.model)
+            for agent in surface.directory.values()
+        )
+    )
+
+
+async def is_live(surface: NamedDependency[Surface]) -> HealthView:
+    """Answer as long as the process does."""
+    return HealthView("ok", surface.supervisor.running)
+
+
+async def is_ready(surface: NamedDependency[Surface]) -> HealthView:
+    """Answer 200 while meetings can be started: the database answers, and nothing is stopping."""
+    surface.check_open()
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            await surface.meetings.recorder.ping()
+    except TimeoutError:
+        raise OperationalError(f"no answer within {PROBE_SECONDS:g} s") from None
+    return HealthView("ok", surface.supervisor.running)
+
+
+operation_routes: list[ControllerRouterHandler] = [
+    *readable("/api/agents", list_agents, operation_id="list_agents", tags=["agents"]),
+    *readable("/health/live", is_live, operation_id="is_live", tags=["health"]),
+    *readable("/health/ready", is_ready, operation_id="is_ready", tags=["health"]),
+]

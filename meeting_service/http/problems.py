@@ -1,0 +1,226 @@
+"""Errors as clients see them: `application/problem+json`, whatever went wrong. Source: RFC 9457."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from eventsourcing.persistence import InterfaceError, OperationalError
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import UNSET, Struct, UnsetType
+
+from meeting_core.errors import InvalidConfiguration, MeetingEnded, Problem, Refusal
+from meeting_core.vocabulary import MeetingId
+from meeting_service.handling import MeetingNotFound
+from meeting_service.ports import RoomTaken, VersionConflict
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 1
+MOST_ERRORS_TOLD = 20
+
+
+class ProblemType(Struct, frozen=True):
+    """A kind of error: what clients tell apart, and what the documentation says of it."""
+
+    name: str
+    status: HTTPStatus
+    title: str
+
+    @property
+    def uri(self) -> str:
+        """The place in the documentation that is about it."""
+        return f"/docs#{self.name}"
+
+
+INVALID = ProblemType("invalid", HTTPStatus.BAD_REQUEST, "A field or parameter is wrong")
+BAD_REQUEST = ProblemType("bad-request", HTTPStatus.BAD_REQUEST, "The request is wrong")
+NOTHING_HERE = ProblemType("nothing-here", HTTPStatus.NOT_FOUND, "There is nothing at this path")
+NO_MEETING = ProblemType("no-such-meeting", HTTPStatus.NOT_FOUND, "There is no such meeting")
+NO_AGENT = ProblemType("no-such-agent", HTTPStatus.NOT_FOUND, "There is no such agent")
+WRONG_METHOD = ProblemType(
+    "wrong-method", HTTPStatus.METHOD_NOT_ALLOWED, "This path does not take this method"
+)
+ROOM_TAKEN = ProblemType("room-taken", HTTPStatus.CONFLICT, "A live meeting holds the room")
+MEETING_ENDED = ProblemType("meeting-ended", HTTPStatus.CONFLICT, "The meeting has ended")
+NOT_COMPLETE = ProblemType("not-complete", HTTPStatus.CONFLICT, "The meeting is not complete")
+NOT_NOW = ProblemType("not-now", HTTPStatus.CONFLICT, "The meeting does not take this now")
+TOO_LARGE = ProblemType("too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "not-json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not application/json"
+)
+KEY_REUSED = ProblemType(
+    "key-reused",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "The Idempotency-Key was used for another request",
+)
+TOO_MANY = ProblemType(
+    "too-many-meetings", HTTPStatus.TOO_MANY_REQUESTS, "Too many meetings are under way"
+)
+INTERNAL = ProblemType("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here")
+STORE_AWAY = ProblemType(
+    "store-away", HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"
+)
+STOPPING = ProblemType(
+    "stopping", HTTPStatus.SERVICE_UNAVAILABLE, "The service is starting or stopping"
+)
+
+PROBLEM_TYPES = (
+    INVALID,
+    BAD_REQUEST,
+    NOTHING_HERE,
+    NO_MEETING,
+    NO_AGENT,
+    WRONG_METHOD,
+    ROOM_TAKEN,
+    MEETING_ENDED,
+    NOT_COMPLETE,
+    NOT_NOW,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    KEY_REUSED,
+    TOO_MANY,
+    INTERNAL,
+    STORE_AWAY,
+    STOPPING,
+)
+
+
+class ProblemDocument(Struct, frozen=True, kw_only=True):
+    """The body of every error.
+
+    Shape: `errors` names each refused field or parameter; `meeting_id` is the meeting in the way.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: tuple[Problem, ...] | UnsetType = UNSET
+    meeting_id: str | UnsetType = UNSET
+
+
+class HttpProblem(Exception):
+    """An answer other than success.
+
+    Units: `retry_seconds`, sent as `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        errors: tuple[Problem, ...] = (),
+        retry_seconds: int | None = None,
+        meeting_id: MeetingId | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.retry_seconds = retry_seconds
+        self.meeting_id = meeting_id
+
+
+def invalid(*problems: Problem, kind: ProblemType = INVALID) -> HttpProblem:
+    """Refuse fields; the detail names each of them."""
+    told = [f"{problem.field}: {problem.detail}" for problem in problems[:MOST_ERRORS_TOLD]]
+    if len(problems) > len(told):
+        told.append(f"and {len(problems) - len(told)} more")
+    return HttpProblem(kind, "; ".join(told), errors=problems)
+
+
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Turn what the framework raises into a problem document."""
+    status = HTTPStatus(error.status_code)
+    problem = _framework_problem(error, status)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.detail = f"this path does not take {request.method}; see the Allow header"
+    elif status is HTTPStatus.NOT_FOUND and problem.kind is NOTHING_HERE:
+        problem.detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+    return _answer(request, problem, error.headers or {})
+
+
+def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Turn anything else that was raised into a problem document."""
+    return _answer(request, _own_problem(request, error), {})
+
+
+def _answer(
+    request: Request[Any, Any, Any], problem: HttpProblem, headers: Mapping[str, str]
+) -> Response[bytes]:
+    document = ProblemDocument(
+        type=problem.kind.uri,
+        title=problem.kind.title,
+        status=problem.kind.status.value,
+        detail=problem.detail,
+        instance=quote(request.url.path),
+        errors=problem.errors or UNSET,
+        meeting_id=UNSET if problem.meeting_id is None else str(problem.meeting_id),
+    )
+    retry = {} if problem.retry_seconds is None else {"Retry-After": str(problem.retry_seconds)}
+    return Response(
+        msgspec.json.encode(document),
+        status_code=document.status,
+        media_type=MEDIA_TYPE,
+        headers={**headers, **retry},
+    )
+
+
+def _own_problem(request: Request[Any, Any, Any], error: Exception) -> HttpProblem:
+    match error:
+        case HttpProblem():
+            return error
+        case InvalidConfiguration():
+            return invalid(*error.problems)
+        case MeetingNotFound():
+            return HttpProblem(NO_MEETING, str(error))
+        case RoomTaken():
+            return HttpProblem(ROOM_TAKEN, str(error), meeting_id=error.meeting_id)
+        case Refusal():
+            kind = MEETING_ENDED if isinstance(error, MeetingEnded) else NOT_NOW
+            return HttpProblem(kind, str(error))
+        case VersionConflict():
+            detail = "others change this meeting too fast; try again"
+            return HttpProblem(STORE_AWAY, detail, retry_seconds=RETRY_SECONDS)
+        case OperationalError() | InterfaceError():
+            log.warning("%s %s: %s", request.method, request.url.path, error)
+            return HttpProblem(STORE_AWAY, _away(request), retry_seconds=RETRY_SECONDS)
+        case _:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            return HttpProblem(INTERNAL, "the service's log has the cause")
+
+
+def _away(request: Request[Any, Any, Any]) -> str:
+    if request.method == "POST":
+        return (
+            "the database does not answer, and whether this request took effect is not known; "
+            "repeat it, a start with an Idempotency-Key"
+        )
+    return "the database does not answer; try again"
+
+
+def _framework_problem(error: HTTPException, status: HTTPStatus) -> HttpProblem:
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        wrong = [(each.get("key"), each.get("message")) for each in error.extra]
+        return invalid(*(Problem(str(key or "request"), str(what)) for key, what in wrong))
+    match status:
+        case HTTPStatus.NOT_FOUND if error.detail == status.phrase:
+            return HttpProblem(NOTHING_HERE, "")
+        case HTTPStatus.NOT_FOUND:
+            return HttpProblem(NO_MEETING, error.detail)
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return HttpProblem(WRONG_METHOD, error.detail)
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return HttpProblem(TOO_LARGE, "the body is larger than any meeting takes")
+        case _ if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return HttpProblem(BAD_REQUEST, error.detail)
+        case _:
+            log.warning("the framework failed: %s", error.detail, exc_info=error)
+            return HttpProblem(INTERNAL, "the service's log has the cause")

@@ -1,0 +1,101 @@
+"""The HTTP server: uvicorn, started and stopped by our own code.
+
+uvicorn's own way would not do: with a stream of the feed open it never stops on a signal, and it
+raises the signal again once it has, which skips every clean-up after it.
+"""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+
+import anyio
+import uvicorn
+from litestar.types import ASGIApp
+
+TICK_SECONDS = 1.0
+"""How often the date in the answers' headers moves on."""
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep a connection, so that it is them who close it, and never in mid-air."""
+
+
+class CannotListen(Exception):
+    """The service cannot listen where it was told to; the text says why and what to do."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = anyio.Event()
+        self.stops = anyio.Event()
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # signals are the composition root's
+        return nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+    async def main_loop(self) -> None:
+        while not self.stops.is_set():
+            await self.on_tick(0)
+            with anyio.move_on_after(TICK_SECONDS):
+                await self.stops.wait()
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started.
+
+    Raises: `CannotListen`.
+    """
+    try:
+        family, *_, address = min(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE),
+            key=lambda found: found[0] != socket.AF_INET,
+        )
+        return socket.create_server(address, family=family, backlog=2_048)
+    except OSError as error:
+        # A resolver's errors have numbers of their own, below zero.
+        number = error.errno or 0
+        reason = os.strerror(number).lower() if number > 0 else error.strerror
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {reason}; "
+            "choose another place with --port or --host (port 0 picks a free one)"
+        ) from error
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, sockets: Sequence[socket.socket], *, grace_seconds: float
+) -> AsyncIterator[None]:
+    """Answer requests until the context ends; then end those under way, and stop.
+
+    Units: requests that take longer than `grace_seconds` then are cut off.
+    """
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(grace_seconds)),
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_serve, server, list(sockets))
+        await server.listens.wait()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            server.stops.set()
+
+
+async def _serve(server: _Server, sockets: list[socket.socket]) -> None:
+    # Whoever is cancelled, answers under way are still finished.
+    with anyio.CancelScope(shield=True):
+        await server.serve(sockets)

@@ -1,0 +1,275 @@
+"""One meeting as clients see it, folded from its events and so never stale."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from meeting_core.budget import tokens_left
+from meeting_core.meeting import Meeting, Turn
+from meeting_core.minutes import render_minutes
+from meeting_core.vocabulary import (
+    EndCause,
+    FailReason,
+    Outcome,
+    Phase,
+    RoundEnding,
+    SkipReason,
+    UsageSource,
+    milliseconds_utc,
+)
+
+RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
+
+
+class SeatView(Struct, frozen=True):
+    """A participant; `sort_order` counts from 0 in speaking order."""
+
+    agent_id: str
+    name: str
+    role: str
+    sort_order: int
+
+
+class ConfigView(Struct, frozen=True, kw_only=True):
+    """What the meeting was convened with. Units: tokens and seconds, as the names say."""
+
+    num_rounds: int
+    round_topics: tuple[str, ...]
+    max_tokens_per_turn: int
+    synthesis_max_tokens: int
+    context_tokens: int
+    meeting_tokens: int | None
+    max_attempts: int
+    turn_timeout_seconds: float
+    synthesis_timeout_seconds: float
+    meeting_timeout_seconds: float
+
+
+class StartedView(Struct, frozen=True):
+    """The answer to a start, made of the meeting's first event alone."""
+
+    id: str
+    title: str
+    state: str
+    participants: tuple[SeatView, ...]
+    config: ConfigView
+    created_at: str
+    stream_url: str
+
+
+class TurnView(Struct, frozen=True, kw_only=True):
+    """An ended turn. Units: tokens over all its attempts."""
+
+    agent_id: str
+    agent_name: str
+    response: str | None
+    skipped_reason: SkipReason | None
+    prompt_tokens: int
+    response_tokens: int
+    usage_source: UsageSource
+    attempts: int
+    started_at: str
+    completed_at: str
+
+
+class RoundView(Struct, frozen=True, kw_only=True):
+    """A round, whether it was held or not. `ending` says how one that was closed ended."""
+
+    round_num: int
+    topic: str
+    status: RoundStatus
+    ending: RoundEnding | None
+    turns: tuple[TurnView, ...]
+
+
+class TokensView(Struct, frozen=True):
+    """The budget. Units: tokens; `left` is null without a ceiling."""
+
+    spent: int
+    reserved: int
+    left: int | None
+
+
+class OutcomeView(Struct, frozen=True):
+    """How a complete meeting ended, what was lost on the way, and who wrote the minutes."""
+
+    ended_by: EndCause
+    degraded: tuple[str, ...]
+    author: str | None
+
+
+class StatusView(Struct, frozen=True, kw_only=True):
+    """Everything about one meeting.
+
+    Shape: `current_turn` counts from 1 in the open round, and is 0 between rounds and at the end;
+    `current_agent_id` is whose answer is awaited.
+    """
+
+    id: str
+    title: str
+    state: str
+    goal: str
+    room_id: str | None
+    project_id: str | None
+    parent_meeting_id: str | None
+    current_round: int
+    current_turn: int
+    current_agent_id: str | None
+    total_rounds: int
+    total_participants: int
+    progress_pct: int
+    participants: tuple[SeatView, ...]
+    config: ConfigView
+    rounds: tuple[RoundView, ...]
+    output_md: str | None
+    output_path: str | None
+    outcome: OutcomeView | None
+    error_message: str | None
+    error_reason: FailReason | None
+    tokens: TokensView
+    version: int
+    created_at: str
+    started_at: str | None
+    updated_at: str
+    completed_at: str | None
+    cancelled_at: str | None
+    ended_at: str | None
+
+
+def started_view(meeting: Meeting) -> StartedView:
+    """Show a meeting as it was convened."""
+    return StartedView(
+        str(meeting.id),
+        meeting.config.title,
+        meeting.state,
+        _seats(meeting),
+        _config(meeting),
+        milliseconds_utc(meeting.convened_at),
+        f"/api/meetings/{meeting.id}/events",
+    )
+
+
+def status_view(meeting: Meeting) -> StatusView:
+    """Show a meeting as it stands."""
+    config, ledger = meeting.config, meeting.ledger
+    is_complete = meeting.phase is Phase.COMPLETE
+    return StatusView(
+        id=str(meeting.id),
+        title=config.title,
+        state=meeting.state,
+        goal=config.goal,
+        room_id=config.room_id,
+        project_id=config.project_id,
+        parent_meeting_id=str(config.parent_meeting_id) if config.parent_meeting_id else None,
+        current_round=meeting.round_num,
+        current_turn=_current_turn(meeting),
+        current_agent_id=_current_agent_id(meeting),
+        total_rounds=config.num_rounds,
+        total_participants=len(config.participants),
+        progress_pct=meeting.progress_pct,
+        participants=_seats(meeting),
+        config=_config(meeting),
+        rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
+        output_md=output_md(meeting),
+        output_path=meeting.output_path,
+        outcome=outcome_view(meeting.outcome) if meeting.outcome else None,
+        error_message=error_message(meeting),
+        error_reason=meeting.failure,
+        tokens=TokensView(ledger.spent, ledger.reserved, tokens_left(config, ledger)),
+        version=meeting.version,
+        created_at=milliseconds_utc(meeting.convened_at),
+        started_at=_time(meeting.rounds[0].opened_at if meeting.rounds else None),
+        updated_at=milliseconds_utc(meeting.updated_at),
+        completed_at=_time(meeting.ended_at if is_complete else None),
+        cancelled_at=cancelled_at(meeting),
+        ended_at=_time(meeting.ended_at),
+    )
+
+
+def output_md(meeting: Meeting) -> str | None:
+    """Write the minutes of a complete meeting; none of any other."""
+    return None if meeting.outcome is None else render_minutes(meeting, meeting.outcome)
+
+
+def outcome_view(outcome: Outcome) -> OutcomeView:
+    """Show an outcome, with the parts that a stored one leaves out when they are empty."""
+    return OutcomeView(outcome.ended_by, outcome.degraded, outcome.author)
+
+
+def cancelled_at(meeting: Meeting) -> str | None:
+    """Say when a meeting was cancelled."""
+    return _time(meeting.ended_at if meeting.phase is Phase.CANCELLED else None)
+
+
+def error_message(meeting: Meeting) -> str | None:
+    """Say why a meeting failed."""
+    if meeting.failure is None:
+        return None
+    return f"{meeting.failure}: {meeting.failure_detail}".removesuffix(": ")
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else milliseconds_utc(at)
+
+
+def _seats(meeting: Meeting) -> tuple[SeatView, ...]:
+    return tuple(
+        SeatView(seat.agent_id, seat.name, seat.role, n)
+        for n, seat in enumerate(meeting.config.participants)
+    )
+
+
+def _config(meeting: Meeting) -> ConfigView:
+    return ConfigView(
+        **{name: getattr(meeting.config, name) for name in ConfigView.__struct_fields__}
+    )
+
+
+def _current_turn(meeting: Meeting) -> int:
+    is_open = bool(meeting.rounds) and meeting.rounds[-1].ending is None
+    if meeting.has_ended or not is_open:
+        return 0
+    return min(meeting.round_turns + 1, len(meeting.config.participants))
+
+
+def _current_agent_id(meeting: Meeting) -> str | None:
+    slot = meeting.slot
+    return slot.open.agent_id if slot is not None and slot.open is not None else None
+
+
+def _round(meeting: Meeting, round_num: int) -> RoundView:
+    held = meeting.rounds[round_num - 1] if round_num <= meeting.round_num else None
+    turns = [turn for turn in meeting.turns if turn.round_num == round_num]
+    return RoundView(
+        round_num=round_num,
+        topic=meeting.config.round_topics[round_num - 1],
+        status=_round_status(meeting, round_num, turns),
+        ending=held.ending if held is not None else None,
+        turns=tuple(_turn(meeting, turn) for turn in turns),
+    )
+
+
+def _round_status(meeting: Meeting, round_num: int, turns: list[Turn]) -> RoundStatus:
+    """A round that the end of the meeting cut off counts by whether anybody spoke in it."""
+    is_over = meeting.has_ended or meeting.synthesis_clock_from is not None
+    if round_num > meeting.round_num:
+        return "skipped" if is_over else "pending"
+    if meeting.rounds[round_num - 1].ending is None and not is_over:
+        return "in_progress"
+    return "complete" if any(turn.text is not None for turn in turns) else "skipped"
+
+
+def _turn(meeting: Meeting, turn: Turn) -> TurnView:
+    return TurnView(
+        agent_id=turn.agent_id,
+        agent_name=meeting.participant(turn.agent_id).name,
+        response=turn.text,
+        skipped_reason=turn.skipped_reason,
+        prompt_tokens=turn.prompt_tokens,
+        response_tokens=turn.response_tokens,
+        usage_source=turn.usage_source,
+        attempts=turn.attempts,
+        started_at=milliseconds_utc(turn.started_at),
+        completed_at=milliseconds_utc(turn.ended_at),
+    )
