@@ -345,6 +345,8 @@ def _synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str
 
 
 def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
+    if fact.epoch <= meeting.epoch:
+        raise CorruptHistory(f"epoch {fact.epoch} does not follow epoch {meeting.epoch}")
     slot = meeting.slot
     return {
         "epoch": fact.epoch,

@@ -80,6 +80,7 @@ IMPOSSIBLE: dict[str, tuple[Fact, ...]] = {
     "a skip in a round to come": (*OPENED, turn_skipped("ann", 2)),
     "a skip before any round": (convened(), Paused(), turn_skipped("ann", 0)),
     "an adoption that leaves an attempt open": (*ASKED, ADOPTED),
+    "an adoption under an old epoch": (*OPENED, ADOPTED, ADOPTED),
     "a cancellation that leaves an attempt open": (*ASKED, Cancelled()),
     "a synthesis before the rounds": (convened(), SynthesisStarted()),
     "a synthesis under an open attempt": (*ASKED, SynthesisStarted()),
