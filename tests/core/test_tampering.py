@@ -129,6 +129,7 @@ def altered(event: MeetingEvent) -> Iterator[MeetingEvent]:
     if isinstance(fact, TurnCompleted | SynthesisCompleted) and fact.usage is not None:
         usage = replace(fact.usage, completion_tokens=fact.usage.completion_tokens - 1)
         yield replace(event, fact=replace(fact, usage=usage))
+    if hasattr(fact, "text"):
         yield replace(event, fact=replace(fact, text=fact.text + "!"))
     if hasattr(fact, "agent_id"):
         yield replace(event, fact=replace(fact, agent_id="eve"))
