@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from rich.console import Console
@@ -288,21 +290,26 @@ def test_the_text_of_a_failed_attempt_is_not_shown_with_the_next_one() -> None:
 def on_terminal(*arguments: str) -> str:
     """Run a command on a terminal of its own; give all that was written to it."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
-    command = [sys.executable, "-m", "meeting_service", *arguments]
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ
-    ) as child:
-        os.close(theirs)
-        pieces = []
-        try:
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        # How Linux says that the other side has closed.
+        with suppress(OSError):
             while piece := os.read(ours, 65_536):
                 pieces.append(piece)
-        except OSError:
-            # How Linux says that the other side has closed.
-            pass
-        os.close(ours)
-        child.wait(30)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    environ = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    with (
+        patch.dict(os.environ, environ),
+        open(theirs, "w", encoding="utf-8") as terminal,
+        redirect_stdout(terminal),
+        redirect_stderr(terminal),
+    ):
+        run(arguments)
+    reader.join()
+    os.close(ours)
     return b"".join(pieces).decode()
 
 
