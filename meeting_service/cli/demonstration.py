@@ -18,6 +18,7 @@ from meeting_service.store.embedded import default_data_dir
 
 # At reading speed on a terminal; as fast as it goes where nobody reads along.
 READING_CHUNK_SECONDS = 0.02
+GOODBYE_SECONDS = 2.0
 GOAL = "Agree on what ships in the first release, who does what, and what could stop us."
 MEETING = {
     "title": "First release",
@@ -62,7 +63,13 @@ async def _hold(settings: Settings, as_json: bool) -> Exit:
         started = await client.post("/api/meetings/start", MEETING)
         meeting_id = str(started["id"])
         _say(f"meeting {one_line(meeting_id)} on {url}")
-        ended = await watch_meeting(client, meeting_id, as_json=as_json)
+        try:
+            ended = await watch_meeting(client, meeting_id, as_json=as_json)
+        except anyio.get_cancelled_exc_class():
+            # Left unfinished, it would go on behind the next demo.
+            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                await client.post(meeting_path(meeting_id, "cancel"))
+            raise
         if ended is Exit.COMPLETE and not as_json:
             answer = await client.get(meeting_path(meeting_id, "output"))
             print(flush=True)
