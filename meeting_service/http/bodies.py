@@ -7,7 +7,13 @@ from uuid import UUID
 from litestar import Request
 from msgspec import Meta, Struct
 
-from meeting_core.configuration import DEFAULT_TITLE, Configuration, Limits
+from meeting_core.configuration import (
+    DEFAULT_TITLE,
+    SMALLEST_CONTEXT,
+    SMALLEST_USEFUL_CAP,
+    Configuration,
+    Limits,
+)
 from meeting_core.errors import Problem
 from meeting_service.http.fields import read_fields
 from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
@@ -22,8 +28,9 @@ BYTES_PER_CHARACTER = 12
 _DEFAULTS = Configuration(participants=())
 
 
-def _about(text: str) -> Meta:
-    return Meta(description=text)
+def _about(text: str, **bounds: int) -> Meta:
+    """Document a field; the rules themselves are the core's, and an operator's to widen."""
+    return Meta(description=text, extra_json_schema=dict(bounds))
 
 
 class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -45,25 +52,29 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     participants: Annotated[
         tuple[str | ParticipantBody, ...],
-        _about("2 to 8, in speaking order: agents' ids from the directory, or objects."),
+        _about(
+            "2 to 8, in speaking order: agents' ids from the directory, or objects.", minItems=2
+        ),
     ]
-    title: Annotated[str, _about("A single line, 200 characters at most.")] = DEFAULT_TITLE
+    title: Annotated[str, _about("A single line, 200 characters at most.", minLength=1)] = (
+        DEFAULT_TITLE
+    )
     goal: Annotated[str, _about("What the meeting is to achieve.")] = ""
     room_id: Annotated[str | None, _about("A room holds one live meeting.")] = None
     project_id: Annotated[str | None, _about("The project it belongs to.")] = None
-    num_rounds: Annotated[int, _about("1 to 5.")] = _DEFAULTS.num_rounds
+    num_rounds: Annotated[int, _about("1 to 5.", minimum=1)] = _DEFAULTS.num_rounds
     round_topics: Annotated[
         tuple[str, ...] | None, _about("One for each round; the usual ones if left out.")
     ] = None
-    max_tokens_per_turn: Annotated[int, _about("Most tokens of one turn.")] = (
-        _DEFAULTS.max_tokens_per_turn
-    )
-    synthesis_max_tokens: Annotated[int, _about("Most tokens of the closing text.")] = (
-        _DEFAULTS.synthesis_max_tokens
-    )
-    context_tokens: Annotated[int, _about("Most tokens an agent is shown for a turn.")] = (
-        _DEFAULTS.context_tokens
-    )
+    max_tokens_per_turn: Annotated[
+        int, _about("Most tokens of one turn.", minimum=SMALLEST_USEFUL_CAP)
+    ] = _DEFAULTS.max_tokens_per_turn
+    synthesis_max_tokens: Annotated[
+        int, _about("Most tokens of the closing text.", minimum=SMALLEST_USEFUL_CAP)
+    ] = _DEFAULTS.synthesis_max_tokens
+    context_tokens: Annotated[
+        int, _about("Most tokens an agent is shown for a turn.", minimum=SMALLEST_CONTEXT)
+    ] = _DEFAULTS.context_tokens
     meeting_tokens: Annotated[
         int | None, _about("Most tokens the whole meeting may spend; no ceiling if left out.")
     ] = None

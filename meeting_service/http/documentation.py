@@ -1,5 +1,53 @@
 """The documentation: the OpenAPI document, and a page made of it that needs no other server."""
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from litestar import Response
+from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
-documentation_routes: list[ControllerRouterHandler] = []
+from meeting_service.http.page import render_page
+from meeting_service.http.surface import readable
+
+# The page carries all it needs, and nothing in it may ask for more.
+PAGE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class Documentation:
+    """The document and the page, made when first asked for."""
+
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
+
+    @cached_property
+    def document(self) -> bytes:
+        """The OpenAPI document as JSON."""
+        return msgspec.json.encode(self._describe())
+
+    @cached_property
+    def page(self) -> bytes:
+        """The page as HTML."""
+        return render_page(msgspec.json.decode(self.document)).encode()
+
+
+async def read_openapi(documentation: NamedDependency[Documentation]) -> Response[bytes]:
+    """Give the OpenAPI document."""
+    # Making it takes longer than anything else may wait.
+    document = await to_thread.run_sync(lambda: documentation.document)
+    return Response(document, media_type="application/json")
+
+
+async def read_page(documentation: NamedDependency[Documentation]) -> Response[bytes]:
+    """Give the page."""
+    page = await to_thread.run_sync(lambda: documentation.page)
+    return Response(page, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+
+documentation_routes: list[ControllerRouterHandler] = [
+    *readable("/openapi.json", read_openapi, include_in_schema=False),
+    *readable("/docs", read_page, include_in_schema=False),
+]

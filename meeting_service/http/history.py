@@ -17,6 +17,7 @@ from meeting_service.handling import MeetingNotFound
 from meeting_service.http.meetings import meeting_id_of
 from meeting_service.http.queries import HistoryQuery, read_query
 from meeting_service.http.surface import Surface, readable
+from meeting_service.read.transcript import Time
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -29,7 +30,7 @@ class StoredEventView(Struct, frozen=True):
     """One stored event: `name` is its stored name with its version, `data` the fact as stored."""
 
     version: int
-    at: str
+    at: Time
     name: str
     data: dict[str, Any]
     event_id: str

@@ -13,7 +13,7 @@ from msgspec import Struct
 from meeting_core.commands import Cancel
 from meeting_core.errors import Problem
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import MeetingId, Phase
+from meeting_core.vocabulary import MeetingId, Phase, milliseconds_utc
 from meeting_service.http.bodies import CancelBody, CancelRequest
 from meeting_service.http.problems import NO_MEETING, NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
@@ -24,7 +24,7 @@ from meeting_service.read.summaries import ListView, list_meetings, place_of
 from meeting_service.read.transcript import (
     OutcomeView,
     StatusView,
-    cancelled_at,
+    Time,
     outcome_view,
     output_md,
     status_view,
@@ -36,7 +36,7 @@ class CancelledView(Struct, frozen=True):
 
     id: str
     state: str
-    cancelled_at: str | None
+    cancelled_at: Time
 
 
 class OutputView(Struct, frozen=True):
@@ -98,7 +98,6 @@ async def read_output(meeting_id: FromPath[str], surface: NamedDependency[Surfac
     request_class=CancelRequest,
     status_code=200,
     operation_id="cancel_meeting",
-    summary="Cancel a meeting",
     tags=["meetings"],
 )
 async def cancel_meeting(
@@ -110,7 +109,8 @@ async def cancel_meeting(
     reason = data.reason if data is not None else ""
     meeting = await surface.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
     surface.supervisor.notice(meeting)
-    return CancelledView(str(meeting.id), meeting.state, cancelled_at(meeting))
+    assert meeting.ended_at is not None, "a cancelled meeting has ended"
+    return CancelledView(str(meeting.id), meeting.state, milliseconds_utc(meeting.ended_at))
 
 
 def _no_output(meeting: Meeting) -> str:

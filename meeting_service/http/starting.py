@@ -36,7 +36,6 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
     request_class=StartRequest,
     status_code=201,
     operation_id="start_meeting",
-    summary="Start a meeting",
     tags=["meetings"],
 )
 async def start_meeting(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from meeting_core.vocabulary import MeetingId, Phase, milliseconds_utc
 from meeting_service.ports import Recorder, SummaryFilter, SummaryRow
+from meeting_service.read.transcript import Time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")
@@ -33,9 +34,9 @@ class SummaryView(Struct, frozen=True, kw_only=True):
     output_path: str | None
     parent_meeting_id: str | None
     duration_seconds: float | None
-    created_at: str
-    completed_at: str | None
-    ended_at: str | None
+    created_at: Time
+    completed_at: Time | None
+    ended_at: Time | None
 
 
 class ListView(Struct, frozen=True):

@@ -1,9 +1,9 @@
 """One meeting as clients see it, folded from its events and so never stale."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from meeting_core.budget import tokens_left
 from meeting_core.meeting import Meeting, Turn
@@ -19,6 +19,7 @@ from meeting_core.vocabulary import (
     milliseconds_utc,
 )
 
+Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
 
 
@@ -54,7 +55,7 @@ class StartedView(Struct, frozen=True):
     state: str
     participants: tuple[SeatView, ...]
     config: ConfigView
-    created_at: str
+    created_at: Time
     stream_url: str
 
 
@@ -69,8 +70,8 @@ class TurnView(Struct, frozen=True, kw_only=True):
     response_tokens: int
     usage_source: UsageSource
     attempts: int
-    started_at: str
-    completed_at: str
+    started_at: Time
+    completed_at: Time
 
 
 class RoundView(Struct, frozen=True, kw_only=True):
@@ -129,12 +130,12 @@ class StatusView(Struct, frozen=True, kw_only=True):
     error_reason: FailReason | None
     tokens: TokensView
     version: int
-    created_at: str
-    started_at: str | None
-    updated_at: str
-    completed_at: str | None
-    cancelled_at: str | None
-    ended_at: str | None
+    created_at: Time
+    started_at: Time | None
+    updated_at: Time
+    completed_at: Time | None
+    cancelled_at: Time | None
+    ended_at: Time | None
 
 
 def started_view(meeting: Meeting) -> StartedView:

@@ -1,0 +1,203 @@
+"""The OpenAPI document: the framework's, with what it gets wrong put right.
+
+Its components are replaced by msgspec's, which know what refuses unknown fields; its errors by
+ours, which are never in its format; and what handlers read by themselves is added.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from meeting_service.http import problems
+from meeting_service.http.bodies import CancelBody, StartBody
+from meeting_service.http.history import JSON, NDJSON, HistoryView, StoredEventView
+from meeting_service.http.meetings import CancelledView, OutputView
+from meeting_service.http.operations import AgentsView, HealthView
+from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
+from meeting_service.http.queries import HistoryQuery, ListQuery
+from meeting_service.read.summaries import ListView
+from meeting_service.read.transcript import StartedView, StatusView
+
+REFERENCE = "#/components/schemas/{name}"
+DESCRIPTION = (
+    "Structured meetings of AI agents: started, watched and proved over HTTP. Times are RFC 3339 "
+    "in UTC with milliseconds. Every error is a problem document (RFC 9457)."
+)
+_SHAPES: tuple[type[Struct], ...] = (
+    AgentsView,
+    CancelBody,
+    CancelledView,
+    HealthView,
+    HistoryView,
+    ListView,
+    OutputView,
+    ProblemDocument,
+    StartBody,
+    StartedView,
+    StatusView,
+    StoredEventView,
+)
+_QUERIES: dict[str, type[Struct]] = {
+    "list_meetings": ListQuery,
+    "list_meetings_as_history": ListQuery,
+    "read_history": HistoryQuery,
+}
+_OF_ONE = (problems.NO_MEETING, problems.STORE_AWAY)
+_PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
+    "start_meeting": (
+        problems.INVALID,
+        problems.NO_AGENT,
+        problems.NO_MEETING,
+        problems.ROOM_TAKEN,
+        problems.NOT_COMPLETE,
+        problems.TOO_LARGE,
+        problems.UNSUPPORTED_MEDIA_TYPE,
+        problems.KEY_REUSED,
+        problems.TOO_MANY,
+        problems.STORE_AWAY,
+        problems.STOPPING,
+    ),
+    "cancel_meeting": (
+        problems.INVALID,
+        *_OF_ONE,
+        problems.MEETING_ENDED,
+        problems.TOO_LARGE,
+        problems.UNSUPPORTED_MEDIA_TYPE,
+    ),
+    "list_meetings": (problems.INVALID, problems.STORE_AWAY),
+    "list_meetings_as_history": (problems.INVALID, problems.STORE_AWAY),
+    "read_status": _OF_ONE,
+    "read_output": (*_OF_ONE, problems.NOT_COMPLETE),
+    "read_history": (problems.INVALID, *_OF_ONE),
+    "watch_meeting": (problems.INVALID, *_OF_ONE),
+    "watch_meetings": (problems.INVALID, *_OF_ONE),
+    "is_ready": (problems.STORE_AWAY, problems.STOPPING),
+}
+_SUCCESS = {
+    "start_meeting": "The meeting as it was called.",
+    "watch_meeting": "Named events, each with one JSON object as its data.",
+    "watch_meetings": "Named events, each with one JSON object as its data.",
+    "read_history": "A page of stored events, or all of them as lines.",
+}
+
+
+def openapi_document(
+    routes: Iterable[ControllerRouterHandler], dependencies: Iterable[str]
+) -> dict[str, Any]:
+    """Describe what the routes take and answer.
+
+    Shape: `dependencies` are the names by which handlers are given what no client sends.
+    """
+    app = Litestar(
+        list(routes),
+        dependencies={name: Provide(lambda: None, sync_to_thread=False) for name in dependencies},
+        openapi_config=OpenAPIConfig(
+            title="AI meetings",
+            version=version("ai-meetings"),
+            description=DESCRIPTION,
+            use_handler_docstrings=True,
+            render_plugins=[JsonRenderPlugin()],
+        ),
+        logging_config=None,
+    )
+    document: dict[str, Any] = app.openapi_schema.to_schema()
+    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
+    for schema in schemas.values():
+        schema["description"] = cleandoc(schema.get("description", ""))
+    document["components"] = {"schemas": dict(sorted(schemas.items()))}
+    for item in document["paths"].values():
+        for operation in item.values():
+            _repair(operation)
+    return document
+
+
+def _repair(operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    parameters = [_repaired_parameter(each) for each in operation.get("parameters", ())]
+    if name in _QUERIES:
+        parameters += _query_parameters(_QUERIES[name])
+    if parameters:
+        operation["parameters"] = parameters
+    operation["summary"] = name.replace("_", " ").capitalize()
+    del operation["deprecated"]
+    responses = operation["responses"]
+    operation["responses"] = {
+        status: {"description": _SUCCESS.get(name, "As asked."), **_content(answer)}
+        for status, answer in responses.items()
+        if status < "400"
+    }
+    if name == "cancel_meeting":
+        operation["requestBody"] = {
+            "required": False,
+            "content": {JSON: {"schema": _reference(CancelBody)}},
+        }
+    if name == "read_history":
+        operation["responses"]["200"]["content"] = {
+            JSON: {"schema": _reference(HistoryView)},
+            NDJSON: {"schema": _reference(StoredEventView)},
+        }
+    if name == "watch_meeting":
+        ended = "The meeting has ended, and nothing is left to send."
+        operation["responses"]["204"] = {"description": ended}
+    operation["responses"] |= _problem_responses(_PROBLEMS.get(name, ()))
+
+
+def _content(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": answer["content"]} if "content" in answer else {}
+
+
+def _repaired_parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("name", "in", "description", "required")
+    known = {key: parameter[key] for key in kept if key in parameter}
+    return {**known, "schema": _without_null(parameter["schema"])}
+
+
+def _query_parameters(shape: type[Struct]) -> list[dict[str, Any]]:
+    _, components = msgspec.json.schema_components([shape], ref_template=REFERENCE)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "description": schema["description"],
+            "required": False,
+            "schema": _without_null(schema),
+        }
+        for name, schema in components[shape.__name__]["properties"].items()
+    ]
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out null, which no path, header or query can hold."""
+    choices = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
+    plain = {key: each for key, each in schema.items() if key not in ("oneOf", "anyOf")}
+    for choice in choices:
+        if choice.get("type") != "null":
+            plain.update(choice)
+    plain.pop("description", None)
+    return {key: each for key, each in plain.items() if each is not None}
+
+
+def _problem_responses(kinds: Iterable[ProblemType]) -> dict[str, Any]:
+    titles: dict[str, list[str]] = {}
+    for kind in kinds:
+        titles.setdefault(str(kind.status.value), []).append(kind.title)
+    return {
+        status: {
+            "description": "; ".join(each) + ".",
+            "content": {MEDIA_TYPE: {"schema": _reference(ProblemDocument)}},
+        }
+        for status, each in sorted(titles.items())
+    }
+
+
+def _reference(shape: type[Struct]) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(name=shape.__name__)}
