@@ -44,8 +44,6 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _fail(f"{error} Try: meetings --help", Exit.USAGE)
-    except CommandError as error:
-        return _fail(str(error), error.code)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -53,15 +51,25 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
     except Exception as error:
-        code = _known(error)
+        single = _single(error)
+        code = _known(single)
         if code is None:
             raise
-        return _fail(str(error), code)
+        return _fail(str(single), code)
     return result if isinstance(result, int) else Exit.COMPLETE
+
+
+def _single(error: Exception) -> Exception:
+    """Take an error out of the groups of the tasks that it passed on its way."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _known(error: Exception) -> Exit | None:
     """Give the code of the errors that tell all there is to know in their text."""
+    if isinstance(error, CommandError):
+        return error.code
     from meeting_service.settings import SettingsError
 
     if isinstance(error, SettingsError):

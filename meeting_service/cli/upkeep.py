@@ -1,29 +1,25 @@
 """Work on the database while no service need run."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 
 from meeting_core.mapper import MeetingMapper
+from meeting_service.app.database import open_recorder
 from meeting_service.cli.exits import Exit
 from meeting_service.cli.printable import one_line
 from meeting_service.read.rebuild import Rebuilt, rebuild
 from meeting_service.settings import Settings
-from meeting_service.store import schema
-from meeting_service.store.embedded import EmbeddedServer
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.schema import HEAD
 
 
 def upgrade_database(settings: Settings) -> None:
     """Bring the settings' database to the newest schema.
 
-    Raises: `EmbeddedServerError`, `MigrationError`.
+    Raises: `EmbeddedServerError`, `MigrationError`, `PersistenceError`.
     """
-    with _database(settings) as dsn:
-        anyio.run(schema.upgrade, dsn)
-    print(f"the database is at schema {schema.HEAD}")
+    anyio.run(_upgrade, settings)
+    print(f"the database is at schema {HEAD}")
 
 
 def rebuild_read_models(settings: Settings) -> Exit:
@@ -31,8 +27,7 @@ def rebuild_read_models(settings: Settings) -> Exit:
 
     Raises: `EmbeddedServerError`, `MigrationError`, `PersistenceError`.
     """
-    with _database(settings) as dsn:
-        rebuilt = anyio.run(_rebuild, dsn)
+    rebuilt = anyio.run(_rebuild, settings)
     for difference in rebuilt.differences:
         print(f"replaced {one_line(str(difference))}")
     for meeting_id, reason in rebuilt.unreadable:
@@ -42,16 +37,12 @@ def rebuild_read_models(settings: Settings) -> Exit:
     return Exit.FAILED if rebuilt.unreadable else Exit.COMPLETE
 
 
-async def _rebuild(dsn: str) -> Rebuilt:
-    await schema.upgrade(dsn)
-    async with await PostgresRecorder.open(dsn) as recorder:
+async def _upgrade(settings: Settings) -> None:
+    # Whatever opens the database upgrades it first.
+    async with open_recorder(settings):
+        pass
+
+
+async def _rebuild(settings: Settings) -> Rebuilt:
+    async with open_recorder(settings) as recorder:
         return await rebuild(recorder, MeetingMapper())
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    if settings.database_url is not None:
-        yield settings.database_url
-        return
-    with EmbeddedServer(settings.data_dir) as server:
-        yield server.dsn()
