@@ -154,7 +154,6 @@ def started_view(meeting: Meeting) -> StartedView:
 def status_view(meeting: Meeting) -> StatusView:
     """Show a meeting as it stands."""
     config, ledger = meeting.config, meeting.ledger
-    is_complete = meeting.phase is Phase.COMPLETE
     return StatusView(
         id=str(meeting.id),
         title=config.title,
@@ -182,8 +181,8 @@ def status_view(meeting: Meeting) -> StatusView:
         created_at=milliseconds_utc(meeting.convened_at),
         started_at=_time(meeting.rounds[0].opened_at if meeting.rounds else None),
         updated_at=milliseconds_utc(meeting.updated_at),
-        completed_at=_time(meeting.ended_at if is_complete else None),
-        cancelled_at=cancelled_at(meeting),
+        completed_at=_time(meeting.ended_at if meeting.phase is Phase.COMPLETE else None),
+        cancelled_at=_time(meeting.ended_at if meeting.phase is Phase.CANCELLED else None),
         ended_at=_time(meeting.ended_at),
     )
 
@@ -196,11 +195,6 @@ def output_md(meeting: Meeting) -> str | None:
 def outcome_view(outcome: Outcome) -> OutcomeView:
     """Show an outcome, with the parts that a stored one leaves out when they are empty."""
     return OutcomeView(outcome.ended_by, outcome.degraded, outcome.author)
-
-
-def cancelled_at(meeting: Meeting) -> str | None:
-    """Say when a meeting was cancelled."""
-    return _time(meeting.ended_at if meeting.phase is Phase.CANCELLED else None)
 
 
 def error_message(meeting: Meeting) -> str | None:
