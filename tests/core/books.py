@@ -94,6 +94,7 @@ class Books:
         name = name_of(fact)
         if not isinstance(fact, Convened):
             trigger = f"resumed_to_{fact.to}" if isinstance(fact, Resumed) else name
+            assert (self.phase, trigger) in LEGAL
             self.phase = LEGAL[self.phase, trigger]
         getattr(self, f"on_{name}")(fact)
 

@@ -15,10 +15,10 @@ from hypothesis.stateful import (
 
 from tests.core.coverage import REACHED
 from tests.core.draws import chosen
-from tests.core.walk import Walk, walk
+from tests.core.walk import MOVES, Walk, walk
 
 SEQUENCES, SHARDS = 10_000, 4
-MOVES, CHOSEN = 25, 100
+CHOSEN = 100
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

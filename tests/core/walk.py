@@ -60,6 +60,7 @@ from tests.core.draws import Draw
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
 SEATS = tuple(Participant(name, name.title()) for name in ("ann", "bob", "cat"))
+MOVES = 25
 LONGEST_WALK_HOME = 200
 NO_ID = UUID(int=0)
 
@@ -264,7 +265,7 @@ class Walk:
         assert len(self.events) == known
 
 
-def walk(draw: Draw, moves: int, coverage: Counter[str] | None = None) -> Walk:
+def walk(draw: Draw, moves: int = MOVES, coverage: Counter[str] | None = None) -> Walk:
     """Walk so many moves, then home."""
     walked = Walk(draw, coverage)
     for _ in range(moves):

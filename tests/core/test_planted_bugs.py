@@ -1,0 +1,272 @@
+"""The audit proves something: it finds each of these bugs, planted one at a time, and no others."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from meeting_core import (
+    Fact,
+    Meeting,
+    MeetingError,
+    Phase,
+    Record,
+    agenda,
+    attempts,
+    brief,
+    budget,
+    decider,
+)
+from meeting_core import faults as fault_rules
+from meeting_core import meeting as meetings
+from meeting_core import minutes as minutes_of
+from meeting_core.budget import Ledger
+from meeting_core.commands import StartAttempt
+from meeting_core.events import Resumed, TurnSkipped
+from meeting_core.vocabulary import SynthesisTask, Usage
+from tests.core.draws import seeded
+from tests.core.walk import MOVES, walk
+
+fold_facts = import_module("meeting_core.fold")  # the package's `fold` is the function
+WALKS = 300
+Plant = Callable[[pytest.MonkeyPatch], None]
+PLANTED: dict[str, Plant] = {}
+
+
+def planted(bug: Plant) -> Plant:
+    PLANTED[bug.__name__] = bug
+    return bug
+
+
+def first_finding() -> Exception | None:
+    """Walk until the audit, or the core itself, finds something."""
+    for seed in range(WALKS):
+        try:
+            walk(seeded(seed), MOVES)
+        except (AssertionError, MeetingError) as finding:
+            return finding
+    return None
+
+
+@planted
+def a_call_is_never_charged(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "settle", lambda self, r, _: Ledger(self.spent, self.reserved - r.total))
+
+
+@planted
+def a_reservation_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "settle", lambda self, _, c: Ledger(self.spent + c, self.reserved))
+
+
+@planted
+def nothing_is_reserved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "reserve", lambda self, _: self)
+
+
+@planted
+def an_abandoned_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
+    true = decider.abandoned
+
+    def bug(meeting: Meeting, cause: Any) -> tuple[Fact, ...]:
+        return tuple(replace(fact, charged=0) for fact in true(meeting, cause))
+
+    patch.setattr(decider, "abandoned", bug)
+
+
+@planted
+def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget, "fault_charge", lambda *_, **__: 0)
+
+
+@planted
+def an_unreported_usage_is_nothing(patch: pytest.MonkeyPatch) -> None:
+    true = decider.accept_reply
+
+    def bug(*arguments: Any) -> tuple[Fact, ...]:
+        facts = true(*arguments)
+        usage = getattr(facts[0], "usage", None)
+        if usage is None or usage.source != "estimated":
+            return facts
+        return (replace(facts[0], usage=Usage(0, 0, "estimated")), *facts[1:])
+
+    patch.setattr(decider, "accept_reply", bug)
+
+
+@planted
+def the_ceiling_is_passed_by_one(patch: pytest.MonkeyPatch) -> None:
+    true = budget.turn_cap
+
+    def bug(config: Any, ledger: Ledger, prompt_tokens: int) -> int | None:
+        cap = true(config, ledger, prompt_tokens)
+        return cap + 1 if cap is not None and cap < config.max_tokens_per_turn else cap
+
+    patch.setattr(budget, "turn_cap", bug)
+
+
+@planted
+def the_turns_spend_the_syntheses_share(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget, "synthesis_share", lambda _: 0)
+
+
+@planted
+def the_rounds_never_run_out_of_time(patch: pytest.MonkeyPatch) -> None:
+    true = meetings.Meeting.deadline_at.fget
+
+    def bug(meeting: Meeting) -> Any:
+        late = timedelta(days=9) if meeting.synthesis_clock_from is None else timedelta()
+        return true(meeting) + late
+
+    patch.setattr(meetings.Meeting, "deadline_at", property(bug))
+
+
+@planted
+def adopting_does_not_restart_the_clocks(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts._adopted
+    kept = ("epoch", "adoptions")
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        return {name: value for name, value in true(*arguments).items() if name in kept}
+
+    patch.setattr(fold_facts, "_adopted", bug)
+
+
+@planted
+def adopting_leaves_the_call_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decider, "abandoned", lambda *_: ())
+    patch.setattr(fold_facts, "_WHILE_OPEN", {*decider.Fact.__args__})
+
+
+@planted
+def a_skip_is_recorded_twice(patch: pytest.MonkeyPatch) -> None:
+    true = decider.report_fault
+
+    def bug(*arguments: Any) -> tuple[Fact, ...]:
+        facts = true(*arguments)
+        return (*facts, facts[-1]) if isinstance(facts[-1], TurnSkipped) else facts
+
+    patch.setattr(decider, "report_fault", bug)
+    patch.setattr(fold_facts, "_check_turn", lambda *_: None)
+
+
+@planted
+def a_round_begins_with_the_second_speaker(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts._round_opened
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        (*earlier, opened) = true(*arguments)["rounds"]
+        return {"rounds": (*earlier, replace(opened, first_turn=max(opened.first_turn - 1, 0)))}
+
+    patch.setattr(fold_facts, "_round_opened", bug)
+
+
+@planted
+def the_speakers_are_asked_in_reverse(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting) -> str | None:
+        seats = meeting.config.participants[::-1]
+        return seats[meeting.round_turns].agent_id if meeting.round_turns < len(seats) else None
+
+    for module in (agenda, attempts, decider):
+        patch.setattr(module, "next_speaker", bug)
+
+
+@planted
+def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
+    true = attempts._open_attempt
+
+    def bug(meeting: Meeting, command: Any) -> Any:
+        slot = meeting.slot
+        if slot is not None and slot.open is not None and slot.task == command.task:
+            return slot, slot.open
+        return true(meeting, command)
+
+    patch.setattr(attempts, "_open_attempt", bug)
+    patch.setattr(fold_facts, "_open_slot", lambda meeting, *_: meeting.slot)
+
+
+@planted
+def a_fault_is_tried_again_once_more(patch: pytest.MonkeyPatch) -> None:
+    def bug(fault: Any, tries: int, *, max_attempts: int, **more: Any) -> Any:
+        return fault_rules.retry_at(fault, tries, max_attempts=max_attempts + 1, **more)
+
+    patch.setattr(attempts, "retry_at", bug)
+
+
+@planted
+def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any, retry_after_seconds: float | None, **more: Any) -> Any:
+        return fault_rules.retry_at(*arguments, retry_after_seconds=None, **more)
+
+    patch.setattr(attempts, "retry_at", bug)
+
+
+@planted
+def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts._attempt_failed
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        changes = true(*arguments)
+        return {**changes, "slot": replace(changes["slot"], given_up=())}
+
+    patch.setattr(fold_facts, "_attempt_failed", bug)
+
+
+@planted
+def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(agenda, "_synthesizing", lambda _: Record(StartAttempt(SynthesisTask())))
+
+
+@planted
+def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
+    true = brief._entries
+    patch.setattr(brief, "_entries", lambda meeting: true(meeting)[:-1])
+
+
+@planted
+def a_brief_forgets_the_earlier_rounds(patch: pytest.MonkeyPatch) -> None:
+    true = brief._entries
+
+    def bug(meeting: Meeting) -> list[Any]:
+        return [entry for entry in true(meeting) if entry.round_num == meeting.round_num]
+
+    patch.setattr(brief, "_entries", bug)
+
+
+@planted
+def the_outcome_hides_a_skip(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any) -> Any:
+        outcome = minutes_of.outcome_of(*arguments)
+        losses = [loss for loss in outcome.degraded if "did not speak" not in loss]
+        return replace(outcome, degraded=tuple(losses))
+
+    patch.setattr(decider, "outcome_of", bug)
+
+
+@planted
+def the_outcome_names_an_author_who_did_not_write(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any) -> Any:
+        return replace(minutes_of.outcome_of(*arguments), author="ann")
+
+    patch.setattr(decider, "outcome_of", bug)
+
+
+@planted
+def the_end_is_not_the_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(meetings.Meeting, "has_ended", property(lambda _: False))
+
+
+@planted
+def everybody_resumes_in_a_round(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decider, "_resume", lambda _: (Resumed(Phase.IN_ROUND),))
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_the_audit_finds(bug: str, monkeypatch: pytest.MonkeyPatch):
+    PLANTED[bug](monkeypatch)
+    assert first_finding() is not None
+
+
+def test_the_audit_finds_nothing_where_no_bug_is_planted():
+    assert first_finding() is None
