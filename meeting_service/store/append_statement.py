@@ -16,7 +16,12 @@ from meeting_service.store.queries import QUERIES
 
 # The plans must not depend on how small the tables were when they were made: a connection that
 # first appended to an empty table would go on reading all of it for ever.
-SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+SETTINGS = {
+    "application_name": "meetings: appends",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 """Server settings for the connection that appends."""
 
 

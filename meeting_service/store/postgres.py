@@ -56,7 +56,7 @@ class PostgresRecorder:
                 max_size=most_readers,
                 connection_class=_PooledConnection,
                 command_timeout=timeout_seconds,
-                server_settings={"jit": "off"},
+                server_settings={"application_name": "meetings: reads", "jit": "off"},
             )
         recorder = cls(dsn, pool, timeout_seconds)
         try:

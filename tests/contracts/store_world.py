@@ -1,8 +1,8 @@
 """What the store's tests share: stores to test, and events and rows that show what matters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -66,6 +66,16 @@ class PostgresStore(Store):
         try:
             records: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
             return records
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hold a transaction open on a connection of its own, and roll it back."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute("BEGIN")
+            yield connection
         finally:
             await connection.close()
 
