@@ -57,7 +57,7 @@ class ModelPeer:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """Serve on a free port; give the base URL."""
-        config = uvicorn.Config(self, port=0, log_level="error", lifespan="off", ws="none")
+        config = uvicorn.Config(self, port=0, log_config=None, lifespan="off", ws="none")
         server = uvicorn.Server(config)
         server.capture_signals = nullcontext  # type: ignore[assignment]  # the test owns signals
         async with anyio.create_task_group() as tasks:

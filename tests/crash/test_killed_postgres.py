@@ -18,13 +18,14 @@ default_gateway = "peer"
 [gateways.peer]
 kind = "openai_compatible"
 base_url = "{url}"
+model = "peer"
 """
 BODY = {"goal": "Survive", "participants": ["planner", "dev"], "num_rounds": 1}
 
 
-async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(short_tmp_path: Path) -> None:
+async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(short_folder: Path) -> None:
     peer = ModelPeer()
-    data = short_tmp_path / "data"
+    data = short_folder / "data"
     acknowledged: list[str] = []
     statuses: set[int] = set()
     has_failed, is_back = anyio.Event(), anyio.Event()
@@ -43,7 +44,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(short_tmp_pa
                 has_failed.set()
 
     async with peer.listening() as url:
-        service = ServiceProcess(short_tmp_path, SETTINGS.format(url=url), "--data-dir", str(data))
+        service = ServiceProcess(short_folder, SETTINGS.format(url=url), "--data-dir", str(data))
         async with service, httpx.AsyncClient(base_url=service.url, timeout=60) as client:
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):

@@ -36,12 +36,12 @@ async def test_a_terminated_service_ends_by_itself_and_its_meetings_go_on(world:
         nonlocal opened
         url = f"{world.service.url}/api/meetings/{meeting_id}/events"
         async with httpx.AsyncClient(timeout=60) as client, client.stream("GET", url) as stream:
-            async for _ in stream.aiter_lines():
-                opened += 1
-                if opened == STREAMS:
-                    all_open.set()
-                break
-            async for _ in stream.aiter_lines():
+            lines = stream.aiter_lines()
+            await anext(lines)
+            opened += 1
+            if opened == STREAMS:
+                all_open.set()
+            async for _ in lines:
                 pass
 
     async with anyio.create_task_group() as streams:

@@ -21,6 +21,7 @@ lease_seconds = 1
 [gateways.peer]
 kind = "openai_compatible"
 base_url = "{url}"
+model = "peer"
 """
 TEAM = [{"id": agent, "name": agent.title()} for agent in ("planner", "dev", "qa")]
 
