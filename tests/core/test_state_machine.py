@@ -18,7 +18,7 @@ from tests.core.draws import chosen
 from tests.core.walk import MOVES, Walk, walk
 
 SEQUENCES, SHARDS = 10_000, 4
-CHOSEN = 100
+CHOSEN = 80
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

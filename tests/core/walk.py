@@ -60,7 +60,7 @@ from tests.core.draws import Draw
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
 SEATS = tuple(Participant(name, name.title()) for name in ("ann", "bob", "cat"))
-MOVES = 25
+MOVES = 20
 LONGEST_WALK_HOME = 200
 NO_ID = UUID(int=0)
 
