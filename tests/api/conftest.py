@@ -1,0 +1,22 @@
+"""What the tests of the API share."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.service import STALLED, Client, served, settings_for
+
+
+@pytest.fixture
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[Client]:
+    """A service whose model answers at once."""
+    async with served(settings_for(database_url, tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+async def stalled(database_url: str, tmp_path: Path) -> AsyncIterator[Client]:
+    """A service whose model never answers, so that its meetings stay where they are."""
+    async with served(settings_for(database_url, tmp_path, gateways=STALLED)) as made:
+        yield made
