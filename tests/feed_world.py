@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
-from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from eventsourcing.persistence import Notification, OperationalError, StoredEvent
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from meeting_core import Fact, Meeting
 from meeting_core.events import MeetingEvent
 from meeting_service.handling import Meetings
+from meeting_service.read import tail
 from meeting_service.read.streams import Stream
 from meeting_service.read.tail import Feed
 from meeting_service.store.memory import InMemoryRecorder
@@ -46,6 +47,7 @@ class TestRecorder(InMemoryRecorder):
         self.is_away = False
         self.reads = 0
         self.history_reads = 0
+        self.looked_after = -1
 
     def listen(self, ring: Callable[[], None]) -> None:
         if self.has_bell:
@@ -61,9 +63,13 @@ class TestRecorder(InMemoryRecorder):
         self._count()
         return await super().select_events(*args, **kwargs)
 
-    async def select_notifications(self, *args: Any, **kwargs: Any) -> Sequence[Notification]:
+    async def select_notifications(
+        self, start: int | None, limit: int, *args: Any, **kwargs: Any
+    ) -> Sequence[Notification]:
         self._count()
-        return await super().select_notifications(*args, **kwargs)
+        if limit == tail.PAGE:
+            self.looked_after = start or 0
+        return await super().select_notifications(start, limit, *args, **kwargs)
 
     async def max_notification_id(self) -> int | None:
         self._count()
@@ -90,6 +96,11 @@ class World:
         """Commit events, all at once."""
         stored = [self.meetings.mapper.to_stored_event(event) for event in events]
         await self.recorder.insert_events(stored)
+
+    async def tailed(self) -> None:
+        """Wait until the tail has told what is stored."""
+        newest = len(self.recorder._log)
+        await until(lambda: self.recorder.looked_after >= newest)
 
     async def load(self, meeting_id: UUID = MEETING_ID) -> Meeting:
         return await self.meetings.load(meeting_id)
@@ -144,12 +155,19 @@ async def take_all(stream: Stream) -> list[Told]:
     return await take(stream, sys.maxsize)
 
 
-async def go_live(stream: Stream) -> None:
-    """Let the tail start, and a stream that has read all that is stored wait for more."""
-    await wait_all_tasks_blocked()
+async def go_live(world: World, stream: Stream) -> None:
+    """Let the tail follow, and a stream that has read all that is stored wait for more."""
+    await world.tailed()
     with anyio.move_on_after(0.01) as waiting:
         await stream.take()
     assert waiting.cancelled_caught
+    assert not stream._subscription.is_behind
+
+
+async def settle() -> None:
+    """Let every task do what it can do at once."""
+    for _ in range(50):
+        await checkpoint()
 
 
 def of_another(events: Iterable[MeetingEvent]) -> tuple[MeetingEvent, ...]:

@@ -15,30 +15,30 @@ ends every stream; without it the server would wait for them for ever.
 """
 
 import logging
-from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Annotated, Any
-from uuid import UUID
 
 import anyio
 from anyio.lowlevel import checkpoint
-from litestar import Request, Response, get
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
-from litestar.exceptions import ClientException, NotFoundException
-from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, HeaderParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Send
 from msgspec import Struct
 
-from meeting_core.meeting import Meeting
-from meeting_service.handling import MeetingNotFound
+from meeting_core.errors import Problem
+from meeting_service.http.meetings import meeting_id_of
+from meeting_service.http.problems import invalid
+from meeting_service.http.surface import readable
 from meeting_service.read.streams import Stream
 from meeting_service.read.tail import Feed
 
 log = logging.getLogger(__name__)
 
+MEDIA_TYPE = "text/event-stream"
 PING = b": ping\n\n"
 STOPPING = b": the service is stopping\n\n"
 PING_SHARE = 0.9
@@ -47,7 +47,7 @@ LAST_WORDS_SECONDS = 1.0
 MOST_DIGITS = 18
 
 HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
+    "content-type": f"{MEDIA_TYPE}; charset=utf-8",
     "cache-control": "no-cache, no-store",
     # A proxy that buffers would hold every event back.
     "x-accel-buffering": "no",
@@ -57,8 +57,9 @@ HEADERS = {
 class FeedPolicy(Struct, frozen=True):
     """How streams are kept.
 
-    Units: seconds and milliseconds, as the names say. `send_timeout_seconds` is how long a client
-    may not read before it is dropped; `retry_milliseconds` is when it is asked to come back.
+    Units: seconds and milliseconds, as the names say. A client that does not read for
+    `send_timeout_seconds` is dropped, at the latest when half as much again has passed;
+    `retry_milliseconds` is when a client is asked to come back.
     """
 
     ping_seconds: float = 15.0
@@ -83,46 +84,54 @@ class EventStreamResponse(ASGIResponse):
         self._stream = stream
         self._draining = draining
         self._policy = policy
+        self._sending_since: float | None = None
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Send the stream; nothing needs waiting for when it is left."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
             flowing = anyio.CancelScope()
-            tasks.start_soon(self._until_draining, flowing)
-            is_reading = True
+            tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
+            tasks.start_soon(self._look_after, send, flowing)
             with flowing, self._stream as stream:
-                is_reading = await self._flow(stream, send)
-            if is_reading:
-                await self._finish(send, STOPPING if flowing.cancelled_caught else b"")
+                await self._flow(stream, send)
+            await self._finish(send, STOPPING if self._draining.is_set() else b"")
             tasks.cancel_scope.cancel()
 
-    async def _flow(self, stream: Stream, send: Send) -> bool:
-        """Send what the stream gives, and pings; say whether the client still reads."""
-        opening = b": feed\nretry: %d\n\n" % self._policy.retry_milliseconds
-        is_reading = await self._send(send, opening)
-        ping_seconds = self._policy.ping_seconds * PING_SHARE
-        ping_at = anyio.current_time() + ping_seconds
-        while is_reading:
-            chunk: bytes | None = PING
-            with anyio.CancelScope(deadline=ping_at) as waiting:
-                chunk = await stream.take()
-            if waiting.cancelled_caught:
-                ping_at = anyio.current_time() + ping_seconds
-            if chunk is None:
-                return True
-            is_reading = await self._send(send, chunk)
-        return False
-
-    async def _send(self, send: Send, chunk: bytes) -> bool:
-        """Send a chunk; say whether the client took it in time."""
-        with anyio.move_on_after(self._policy.send_timeout_seconds) as sending:
+    async def _flow(self, stream: Stream, send: Send) -> None:
+        chunk: bytes | None = b": feed\nretry: %d\n\n" % self._policy.retry_milliseconds
+        while chunk is not None:
+            self._sending_since = monotonic()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        # To a client that is gone, sending returns at once; the task that notices must get a turn.
-        await checkpoint()
-        if sending.cancelled_caught:
-            log.info("a client of the feed does not read; its stream is closed")
-        return not sending.cancelled_caught
+            self._sending_since = None
+            # To a client that is gone, sending returns at once; who notices must get a turn.
+            await checkpoint()
+            chunk = await stream.take()
+
+    async def _look_after(self, send: Send, flowing: anyio.CancelScope) -> None:
+        """Ping now and then; end the flow when the service stops or the client does not read.
+
+        Looking now and then keeps timers out of the way of every single frame.
+        """
+        look_seconds = min(
+            self._policy.ping_seconds * PING_SHARE, self._policy.send_timeout_seconds / 2
+        )
+        while not self._draining.is_set():
+            with anyio.move_on_after(look_seconds):
+                await self._draining.wait()
+                break
+            if not await self._is_reading(send):
+                log.info("a client of the feed does not read; its stream is closed")
+                break
+        flowing.cancel()
+
+    async def _is_reading(self, send: Send) -> bool:
+        """Say whether the client takes what it is sent; if nothing is on its way, send a ping."""
+        since, timeout = self._sending_since, self._policy.send_timeout_seconds
+        if since is not None:
+            return monotonic() - since < timeout
+        with anyio.move_on_after(timeout) as pinging:
+            await send({"type": "http.response.body", "body": PING, "more_body": True})
+        return not pinging.cancelled_caught
 
     async def _finish(self, send: Send, last_words: bytes) -> None:
         with anyio.move_on_after(LAST_WORDS_SECONDS):
@@ -131,10 +140,6 @@ class EventStreamResponse(ASGIResponse):
     async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        scope.cancel()
-
-    async def _until_draining(self, scope: anyio.CancelScope) -> None:
-        await self._draining.wait()
         scope.cancel()
 
 
@@ -168,17 +173,18 @@ async def watch_meeting(
     last_event_id_header: LastEventIdHeader = None,
     last_event_id: FromQuery[str | None] = None,
 ) -> Response[str]:
-    """Watch one meeting from its first event, or from what follows the last one seen."""
-    meeting = await _meeting(feed, meeting_id)
-    after = _resume_point(last_event_id_header, last_event_id) or 0
-    if after > meeting.version:
-        raise _beyond(after, meeting.version)
+    """Watch one meeting from its first event, or from what follows the last event seen.
+
+    Answers 204 when the meeting has ended and nothing is left to send.
+    """
+    meeting = await feed.meetings.load(meeting_id_of(meeting_id))
+    after = _resume_point(last_event_id_header, last_event_id, meeting.version) or 0
     if meeting.has_ended and after == meeting.version:
         return Response("", status_code=204, headers={"cache-control": HEADERS["cache-control"]})
     return EventStream(feed.meeting_stream(meeting, after), feed.draining, feed_policy)
 
 
-async def watch_all(
+async def watch_meetings(
     feed: NamedDependency[Feed],
     feed_policy: NamedDependency[FeedPolicy],
     last_event_id_header: LastEventIdHeader = None,
@@ -186,51 +192,46 @@ async def watch_all(
     meeting_id: FromQuery[str | None] = None,
 ) -> Response[str]:
     """Watch all meetings, or one, from now on, or from what follows the last event seen."""
-    only = None if meeting_id is None else (await _meeting(feed, meeting_id)).id
+    only = None
+    if meeting_id is not None:
+        only = (await feed.meetings.load(meeting_id_of(meeting_id))).id
     newest = await feed.newest_position()
-    after = _resume_point(last_event_id_header, last_event_id)
-    if after is None:
-        after = newest
-    elif after > newest:
-        raise _beyond(after, newest)
-    return EventStream(feed.global_stream(after, only), feed.draining, feed_policy)
+    after = _resume_point(last_event_id_header, last_event_id, newest)
+    stream = feed.global_stream(newest if after is None else after, only)
+    return EventStream(stream, feed.draining, feed_policy)
 
 
-async def _meeting(feed: Feed, meeting_id: str) -> Meeting:
-    try:
-        return await feed.meetings.load(UUID(meeting_id))
-    except (ValueError, MeetingNotFound):
-        raise NotFoundException(f"there is no meeting {meeting_id}") from None
+def _resume_point(header: str | None, query: str | None, newest: int) -> int | None:
+    """Read the number of the last event a client has seen; an empty one says nothing.
 
-
-def _resume_point(header: str | None, query: str | None) -> int | None:
-    """Read the number of the last event a client has seen; an empty one says nothing."""
-    given = header or query
+    Raises: `HttpProblem` 400 for what is no number, or beyond the newest.
+    """
+    given, field = (header, "Last-Event-ID") if header else (query, "last_event_id")
     if not given:
         return None
     if not (given.isascii() and given.isdecimal() and len(given) <= MOST_DIGITS):
-        name = "header Last-Event-ID" if header else "query parameter last_event_id"
-        raise ClientException(
-            f"{name} is {given[:40]!r}; it must be the id of an event of the feed"
-        )
+        raise invalid(Problem(field, f"is {given[:40]!r}, which is no id of an event"))
+    if int(given) > newest:
+        detail = f"is {given}, but the newest event is {newest}; leave it out to begin anew"
+        raise invalid(Problem(field, detail))
     return int(given)
 
 
-def _beyond(after: int, newest: int) -> ClientException:
-    return ClientException(
-        f"the last event id is {after}, but the newest event is {newest}; "
-        "leave it out to start from the beginning"
-    )
-
-
-def _routes(path: str, handler: Callable[..., Any]) -> list[ControllerRouterHandler]:
-    return [
-        get(path, media_type="text/event-stream", tags=["feed"])(handler),
-        HTTPRouteHandler(path, http_method=HttpMethod.HEAD, include_in_schema=False)(handler),
-    ]
-
-
 feed_routes: list[ControllerRouterHandler] = [
-    *_routes("/api/meetings/{meeting_id:str}/events", watch_meeting),
-    *_routes("/api/events", watch_all),
+    *readable(
+        "/api/meetings/{meeting_id:str}/events",
+        watch_meeting,
+        operation_id="watch_meeting",
+        summary="Watch one meeting",
+        tags=["feed"],
+        media_type=MEDIA_TYPE,
+    ),
+    *readable(
+        "/api/events",
+        watch_meetings,
+        operation_id="watch_meetings",
+        summary="Watch all meetings",
+        tags=["feed"],
+        media_type=MEDIA_TYPE,
+    ),
 ]

@@ -42,6 +42,7 @@ from meeting_service.read.mishaps import (
     poor_synthesis,
     shortened_brief,
 )
+from meeting_service.read.transcript import error_message, outcome_view
 
 _encoder = msgspec.json.Encoder()
 
@@ -224,20 +225,15 @@ def _completed(after: Meeting) -> dict[str, Any]:
         "progress_pct": after.progress_pct,
         "duration_seconds": round((after.updated_at - after.convened_at).total_seconds(), 3),
         "total_tokens": after.ledger.spent,
-        "outcome": {
-            "ended_by": outcome.ended_by,
-            "degraded": outcome.degraded,
-            "author": outcome.author,
-        },
+        "outcome": outcome_view(outcome),
     }
 
 
 def _failed(after: Meeting) -> dict[str, Any]:
     held = (each.round_num for each in after.rounds if each.ending in ("complete", "partial"))
-    reason, detail = after.failure or "", after.failure_detail
     return {
         "state": after.state,
-        "error": f"{reason}: {detail}" if detail else reason,
-        "reason": reason,
+        "error": error_message(after),
+        "reason": after.failure,
         "last_completed_round": max(held, default=0),
     }

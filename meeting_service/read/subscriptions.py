@@ -1,5 +1,6 @@
 """Subscriptions: each stream's share of the live feed, bounded, and who shares what."""
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ class Subscription:
     def __init__(self) -> None:
         self.is_behind = True
         self._waiting: deque[Item] = deque()
-        self._news = anyio.Event()
+        # Unlike anyio's, it can be used again: a new one for every frame costs more than the frame.
+        self._news = asyncio.Event()
 
     def push(self, item: Item) -> None:
         """Let an item wait for the stream, or fall behind when too many do."""
@@ -56,7 +58,7 @@ class Subscription:
     async def until_news(self) -> None:
         """Wait until there is an item to take, or the stream is behind."""
         if not self._waiting and not self.is_behind:
-            self._news = anyio.Event()
+            self._news.clear()
             await self._news.wait()
 
 

@@ -13,8 +13,10 @@ from anyio.abc import SocketAttribute, SocketStream
 from httpx_sse import aconnect_sse
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 
 from meeting_service.http.feed import FeedPolicy, feed_routes
+from meeting_service.http.problems import answer_exception, answer_http_exception
 from tests.builders import MEETING_ID
 from tests.feed_world import PATIENCE_SECONDS, Told, World, feed_world, until
 
@@ -64,6 +66,22 @@ class FeedServer:
                     seen += 1
                 if seen == count:
                     return
+
+    @asynccontextmanager
+    async def watching(
+        self, path: str | None = None, *, last: int | None = None, count: int | None = None
+    ) -> AsyncIterator[list[Told]]:
+        """Watch a stream meanwhile, to its end; the list grows as events come."""
+        told: list[Told] = []
+        headers = {} if last is None else {"Last-Event-ID": str(last)}
+
+        async def read() -> None:
+            async for each in self.events(path, count=count, headers=headers):
+                told.append(each)  # noqa: PERF401 - looked at meanwhile
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            yield told
 
     async def ask(self, path: str, method: str = "GET") -> SocketStream:
         """Ask for a stream over a bare socket with little room, and read nothing."""
@@ -118,6 +136,7 @@ async def _serving(world: World, policy: FeedPolicy | None) -> AsyncIterator[int
             "feed": Provide(lambda: world.feed, sync_to_thread=False),
             "feed_policy": Provide(lambda: policy or FeedPolicy(), sync_to_thread=False),
         },
+        exception_handlers={HTTPException: answer_http_exception, Exception: answer_exception},
         openapi_config=None,
         logging_config=None,
     )

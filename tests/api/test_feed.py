@@ -4,9 +4,8 @@ import asyncio
 import logging
 
 import anyio
-import anyio.lowlevel
 import pytest
-from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 
 from meeting_core import Fact, fold
 from meeting_core.events import Cancelled, Failed, Paused, Resumed, RoundOpened
@@ -22,7 +21,7 @@ from tests.builders import (
     turn_completed,
     whole_meeting,
 )
-from tests.feed_world import OTHER_ID, Told, long_history, of_another, read_events, until
+from tests.feed_world import OTHER_ID, Told, long_history, of_another, read_events, settle, until
 
 pytestmark = pytest.mark.anyio
 
@@ -61,16 +60,13 @@ def outline(told: list[Told]) -> list[tuple[int | None, str, str]]:
 
 
 async def test_a_client_sees_a_whole_meeting_with_every_field_in_order():
-    async with feed_server() as server, anyio.create_task_group() as tasks:
+    async with feed_server() as server:
         await server.world.store(*WHOLE[:3])
-
-        async def hold_the_rest() -> None:
+        async with server.watching() as told:
+            await until(lambda: len(told) == 3)
             for event in WHOLE[3:]:
+                await server.world.tailed()
                 await server.world.store(event)
-                await wait_all_tasks_blocked()
-
-        tasks.start_soon(hold_the_rest)
-        told = await server.watch()
     assert outline(told) == TOLD
     for each in told:
         wanted = {"meeting_id", "version", "at", *FIELDS[each.event].split()}
@@ -100,23 +96,18 @@ async def test_a_stream_says_what_it_is_and_that_nobody_may_keep_it():
 
 @pytest.mark.parametrize("has_bell", [True, False])
 async def test_two_clients_see_the_same_whenever_they_come(has_bell):
-    seen: list[list[Told]] = []
     async with feed_server(has_bell=has_bell) as server:
         await server.world.store(*WHOLE[:1])
-
-        async def watch() -> None:
-            seen.append(await server.watch())
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
+        async with server.watching() as early:
+            await until(lambda: len(early) == 1)
             for event in WHOLE[1:8]:
                 await server.world.store(event)
-                await wait_all_tasks_blocked()
-            tasks.start_soon(watch)
-            for event in WHOLE[8:]:
-                await server.world.store(event)
-    assert outline(seen[0]) == TOLD
-    assert seen[0] == seen[1]
+                await server.world.tailed()
+            async with server.watching() as late:
+                for event in WHOLE[8:]:
+                    await server.world.store(event)
+    assert outline(early) == TOLD
+    assert late == early
 
 
 async def test_a_client_resumes_after_every_id_and_misses_and_repeats_nothing():
@@ -188,13 +179,7 @@ async def test_a_meeting_that_is_not_there_cannot_be_watched(path):
 async def test_all_meetings_are_watched_from_now_on_or_from_a_position():
     async with feed_server() as server:
         await server.world.store(*WHOLE)
-        seen: list[Told] = []
-
-        async def watch() -> None:
-            seen.extend(await server.watch("/api/events", count=2))
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
+        async with server.watching("/api/events", count=2) as seen:
             await until(lambda: server.world.feed.watching == 1)
             await server.world.store(*of_another(WHOLE[:2]))
         assert [(each.id, each.data["version"]) for each in seen] == [(18, 1), (19, 2)]
@@ -261,8 +246,8 @@ async def test_a_client_that_reads_slowly_gets_everything_in_order():
             await until(lambda: server.world.feed.watching == 1)
             for event in events[2:]:
                 await server.world.store(event)
-                await anyio.lowlevel.checkpoint()
-            await wait_all_tasks_blocked()
+                await checkpoint()
+            await server.world.tailed()
             reads = server.world.recorder.history_reads
             end = history(*(event.fact for event in events), Cancelled())[-1]
             await server.world.store(end)
@@ -331,7 +316,8 @@ async def test_a_stream_to_a_client_that_does_not_read_ends_too_when_the_service
         stuck = await server.ask(events_of(MEETING_ID))
         async with stuck:
             await until(lambda: server.world.feed.watching == 1)
-            await wait_all_tasks_blocked()
+            reads = server.world.recorder.history_reads
+            await until(lambda: server.world.recorder.history_reads > reads)
             server.world.feed.drain()
             with anyio.fail_after(5):
                 await until(lambda: server.world.feed.watching == 0)
@@ -374,16 +360,10 @@ async def test_text_is_told_as_it_grows_without_an_id():
     speaking = history(convened(), RoundOpened(1), attempt_started())
     async with feed_server() as server:
         await server.world.store(*speaking)
-        told: list[Told] = []
-
-        async def watch() -> None:
-            async for each in server.events(count=5):
-                told.append(each)  # noqa: PERF401 - looked at meanwhile
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
+        async with server.watching(count=5) as told:
             await until(lambda: len(told) == 3)
-            await wait_all_tasks_blocked()
+            await server.world.tailed()
+            await settle()
             server.world.feed.tell_delta(fold(speaking), "ann", "I did ")
             await until(lambda: len(told) == 4)
             await server.world.store(history(convened(), RoundOpened(1), *spoken())[3])

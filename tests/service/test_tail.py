@@ -2,7 +2,6 @@
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
@@ -32,6 +31,7 @@ from tests.feed_world import (
     long_history,
     of_another,
     read_events,
+    settle,
     take,
     take_all,
     until,
@@ -82,7 +82,7 @@ async def test_a_bell_is_not_waited_for_by_the_clock():
         await world.store(*WHOLE[:1])
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 1)
-            await wait_all_tasks_blocked()
+            await world.tailed()
             for event in WHOLE[1:]:
                 await world.store(event)
             assert named(await take_all(stream)) == EVENTS[1:]
@@ -102,7 +102,7 @@ async def test_live_and_stored_events_are_told_alike():
         await world.store(*WHOLE[:1])
         with world.feed.meeting_stream(await world.load(), 0) as live:
             told = await take(live, 1)
-            await wait_all_tasks_blocked()
+            await world.tailed()
             await world.store(*WHOLE[1:])
             told += await take_all(live)
         with world.feed.meeting_stream(await world.load(), 0) as stored:
@@ -120,7 +120,7 @@ async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
             world.feed.meeting_stream(meeting, 0) as slow,
             world.feed.meeting_stream(meeting, 0) as quick,
         ):
-            await wait_all_tasks_blocked()
+            await world.tailed()
             slow_told, quick_told = await take(slow, 2), await take(quick, 2)
             reads = world.recorder.history_reads
             for started, ended in zip(events[2::2], events[3::2], strict=True):
@@ -136,9 +136,9 @@ async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
 
 async def test_nothing_is_read_while_nobody_watches():
     async with feed_world(poll_seconds=0.01) as world:
-        await wait_all_tasks_blocked()
+        await settle()
         await world.store(*WHOLE[:4])
-        await wait_all_tasks_blocked()
+        await settle()
         assert world.recorder.reads == 0
 
 
@@ -151,7 +151,7 @@ async def test_the_tail_rests_again_when_the_last_one_leaves():
         await until(lambda: world.feed._folds.known(MEETING_ID) is None)
         reads = world.recorder.reads
         await world.store(*SPOKEN[3:])
-        await wait_all_tasks_blocked()
+        await settle()
         assert world.recorder.reads == reads
         with world.feed.meeting_stream(await world.load(), 3) as stream:
             assert named(await take(stream, 1)) == EVENTS[3:4]
@@ -215,7 +215,7 @@ async def test_the_stream_of_all_meetings_resumes_after_any_position(has_bell):
     mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
     async with feed_world(has_bell=has_bell) as world:
         with world.feed.global_stream(0) as stream:
-            await wait_all_tasks_blocked()
+            await world.tailed()
             for event in mixed:
                 await world.store(event)
             told = await take(stream, 2 * len(EVENTS))
@@ -231,7 +231,7 @@ async def test_the_stream_of_all_meetings_can_be_narrowed_to_one():
         with world.feed.global_stream(0, OTHER_ID) as stream:
             await world.store(*of_another(WHOLE[:4]))
             told = await take(stream, 4)
-            await wait_all_tasks_blocked()
+            await world.tailed()
             await world.store(*WHOLE[4:])
             await world.store(*of_another(WHOLE[4:]))
             told += await take(stream, len(EVENTS) - 4)
@@ -246,7 +246,7 @@ async def test_a_history_that_cannot_be_read_keeps_nobody_else_waiting(caplog):
             world.feed.global_stream(0) as stored,
             world.feed.global_stream(await world.feed.newest_position()) as live,
         ):
-            await wait_all_tasks_blocked()
+            await world.tailed()
             await world.store(replace(SPEAKING[2], originator_version=5))
             await world.store(*of_another(SPOKEN))
             told = await take(stored, 1 + 4)
@@ -271,7 +271,7 @@ async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
     mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
     async with feed_world() as world:
         with world.feed.global_stream(0) as stream:
-            await wait_all_tasks_blocked()
+            await world.tailed()
             for event in mixed:
                 await world.store(event)
             told = await take(stream, 2 * len(EVENTS))
@@ -287,10 +287,11 @@ async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
         await folds.dispatch(mapper.to_stored_event(event))
     assert folds.known(MEETING_ID) is None
     assert folds.known(OTHER_ID) is not None
-    cancelled = history(convened(), RoundOpened(1), attempt_started(), Cancelled())
+    given_up = attempt_abandoned(cause="cancel")
+    cancelled = history(convened(), RoundOpened(1), attempt_started(), given_up, Cancelled())
     for event in of_another(cancelled)[3:]:
         told = await folds.dispatch(mapper.to_stored_event(event))
-        assert told.is_last
+    assert told.is_last
     assert folds.known(OTHER_ID) is None
 
 
@@ -299,7 +300,7 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
         await world.store(*SPEAKING[:2])
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 2)
-            await go_live(stream)
+            await go_live(world, stream)
             await world.store(SPEAKING[2])
             world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
             world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
@@ -325,7 +326,7 @@ async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(await world.load(), 3) as stream:
-            await go_live(stream)
+            await go_live(world, stream)
             world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
             (delta,) = await take(stream, 1)
             assert (delta.event, delta.data["text"]) == ("meeting-turn-delta", "my part.")
@@ -334,7 +335,7 @@ async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
 async def test_a_text_is_told_to_whoever_watches_all_meetings():
     async with feed_world(has_bell=False) as world:
         with world.feed.global_stream(0) as stream:
-            await go_live(stream)
+            await go_live(world, stream)
             await world.store(*SPEAKING)
             world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
             told = await take(stream, 4)
@@ -346,7 +347,7 @@ async def test_no_text_is_told_after_its_turn_has_ended():
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 3)
-            await go_live(stream)
+            await go_live(world, stream)
             await world.store(SPOKEN[3])
             world.feed.tell_delta(fold(SPEAKING), "ann", "too late")
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
@@ -368,7 +369,7 @@ async def test_no_text_of_a_former_attempt_is_told():
         await world.store(*again)
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 4)
-            await go_live(stream)
+            await go_live(world, stream)
             world.feed.tell_delta(fold(again), "ann", "new ")
             world.feed.tell_delta(fold(SPEAKING), "ann", "old ")
             world.feed.tell_delta(fold(again), "ann", "words")
@@ -382,11 +383,11 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
         meeting = await world.load()
         with world.feed.meeting_stream(meeting, 0) as stream:
             await take(stream, 3)
-            await go_live(stream)
+            await go_live(world, stream)
             world.feed.tell_delta(meeting, "ann", "waits")
             await until(lambda: not world.feed._deltas._gathered)
             await world.store(*SPOKEN[3:])
-            await wait_all_tasks_blocked()
+            await world.tailed()
             world.feed._subscriptions.send_to_store()
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
 
@@ -396,7 +397,7 @@ async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
         await world.store(*SPEAKING)
         meeting = await world.load()
         with world.feed.meeting_stream(meeting, 3) as stream:
-            await go_live(stream)
+            await go_live(world, stream)
             began = anyio.current_time()
             told: list[Told] = []
             pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]

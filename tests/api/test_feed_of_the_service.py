@@ -1,0 +1,125 @@
+"""The feed of the whole service: PostgreSQL, runners, gateway and server, as a client sees it."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from httpx_sse import aconnect_sse
+
+from meeting_service.app import running
+from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
+from tests.feed_world import PATIENCE_SECONDS, Told
+
+pytestmark = pytest.mark.anyio
+
+AGENTS = ["planner", "dev", "design"]
+
+
+@pytest.fixture
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        database_url=DatabaseUrl(database_url),
+        output_dir=tmp_path,
+        port=0,
+        gateways={"scripted": ScriptedGateway(chunk_delay_seconds=0.001)},
+    )
+    async with (
+        running(settings) as url,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+    ):
+        yield client
+
+
+async def start(client: httpx.AsyncClient) -> str:
+    body = {"goal": "Decide", "participants": AGENTS, "num_rounds": 2}
+    response = await client.post("/api/meetings/start", json=body)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
+
+
+async def watch(
+    client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
+) -> list[Told]:
+    """Read a stream to its end, or to the first event of a name."""
+    told: list[Told] = []
+    seen = ""
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with aconnect_sse(client, "GET", path, headers=headers) as source:
+            source.response.raise_for_status()
+            async for event in source.aiter_sse():
+                # An id stays in force until the next one, so an unchanged one is not its own.
+                own, seen = event.id != seen, event.id
+                if event.data:
+                    number = int(event.id) if own else None
+                    told.append(Told(number, event.event, json.loads(event.data)))
+                if told and told[-1].event == end:
+                    break
+    return told
+
+
+async def test_a_meeting_is_told_from_its_start_to_its_end(client):
+    meeting_id = await start(client)
+    path = f"/api/meetings/{meeting_id}/events"
+    told = await watch(client, path)
+    numbered = [each for each in told if each.id is not None]
+    assert [each.event for each in numbered] == [
+        "meeting-started",
+        *["meeting-state", *["meeting-turn-start", "meeting-turn"] * len(AGENTS)] * 2,
+        "meeting-synthesis",
+        "meeting-complete",
+    ]
+    assert all(each.id == each.data["version"] for each in numbered)
+    ids = [each.id for each in numbered]
+    assert ids == sorted(set(ids))
+    again = await watch(client, path, last=ids[5])
+    assert again == numbered[6:]
+    end = await client.get(path, headers={"Last-Event-ID": str(ids[-1])})
+    assert end.status_code == 204
+
+
+async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
+    told = await watch(client, f"/api/meetings/{await start(client)}/events")
+    speaking, text, pieces = None, "", 0
+    for each in told:
+        if each.event == "meeting-turn-start":
+            speaking, text = (each.data["round"], each.data["agent_id"]), ""
+        elif each.event == "meeting-turn-delta":
+            assert (each.data["round"], each.data["agent_id"]) == speaking
+            text, pieces = text + each.data["text"], pieces + 1
+        elif each.event == "meeting-turn":
+            # Whoever comes within a turn gets the rest of its text.
+            assert text.strip() in each.data["response"]
+            speaking = None
+    assert pieces > 0
+
+
+async def test_all_meetings_are_told_in_one_order_to_everybody(client):
+    seen: list[list[Told]] = []
+
+    async def watch_all() -> None:
+        seen.append(await watch(client, "/api/events", last=0, end="meeting-complete"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch_all)
+        tasks.start_soon(watch_all)
+        first = await start(client)
+    one, other = ([each for each in told if each.id is not None] for told in seen)
+    assert one == other
+    assert {each.data["meeting_id"] for each in one} == {first}
+    narrowed = f"/api/events?meeting_id={first}"
+    assert await watch(client, narrowed, last=0, end="meeting-complete") == one
+
+
+async def test_errors_name_what_is_wrong(client):
+    meeting_id = await start(client)
+    path = f"/api/meetings/{meeting_id}/events"
+    refused = await client.get(path, params={"last_event_id": "soon"})
+    assert refused.status_code == 400
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["errors"][0]["field"] == "last_event_id"
+    unknown = await client.get("/api/meetings/nobody/events")
+    assert (unknown.status_code, unknown.json()["title"]) == (404, "There is no such meeting")
