@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from generator.markdown import code, fenced, page, prose, table, typed
-from generator.source import methods_of, properties_of, signature_of, text_of
+from generator.source import fields_of, methods_of, properties_of, signature_of, text_of
 from generator.type_pages import COMMANDS, FACTS, PLACES, one_of, struct, types_page
 
 import meeting_core
@@ -120,20 +120,21 @@ def _faults() -> str:
         + prose(text_of(FaultRule))
         + f"\n\nNo wait is longer than {LONGEST_WAIT_SECONDS:g} s: a provider that asks for more "
         "gets no further attempt. A participant whose attempts are used up is skipped, with the "
-        "fault as the reason; at the synthesis the next participant tries. What was reported as "
-        "used is always charged; the last column is for calls that reported nothing."
+        "fault as the reason; at the synthesis the next participant tries. What a provider "
+        "reported as used is always charged, and a call that never reached it is not."
     )
+    columns = [field.name for field in fields_of(FaultRule)]
     rows = [
-        (
-            code(fault),
-            str(rule.most_attempts),
-            f"{rule.first_wait_seconds:g} s",
-            "the whole reservation, if it reached the provider" if rule.is_charged else "nothing",
-        )
+        (code(fault), *(_shown(getattr(rule, name)) for name in columns))
         for fault, rule in FAULT_RULES.items()
     ]
-    headings = ("fault", "most attempts", "first wait", "charged without a report")
-    return page("Faults", intro, table(headings, rows))
+    return page("Faults", intro, table(("fault", *map(code, columns)), rows))
+
+
+def _shown(value: float | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}"
 
 
 def _names() -> str:

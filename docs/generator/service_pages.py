@@ -6,6 +6,7 @@ from itertools import groupby
 from types import ModuleType
 
 from cyclopts import App
+from generator.http_pages import openapi, problems_table
 from generator.markdown import code, fenced, page, prose, table
 from generator.source import text_of
 from rich.console import Console
@@ -14,6 +15,7 @@ from meeting_core import errors
 from meeting_service import ports
 from meeting_service.cli.application import command_line
 from meeting_service.cli.exits import MEANINGS
+from meeting_service.http import problems
 from meeting_service.settings import SettingDescription, describe_settings
 
 HELP_COLUMNS = 88
@@ -25,6 +27,7 @@ def service_pages() -> dict[str, str]:
         "settings.md": _settings(),
         "cli.md": _cli(),
         "errors.md": _errors(),
+        "openapi.json": openapi(),
     }
 
 
@@ -98,6 +101,9 @@ def _errors() -> str:
         *_family(errors),
         "## In the service",
         *_family(ports),
+        "## Over HTTP",
+        text_of(problems),
+        problems_table(),
     )
 
 

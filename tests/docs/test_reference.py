@@ -1,5 +1,7 @@
 """The reference pages: made from the code, complete, and told apart when they are not."""
 
+import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -19,22 +21,13 @@ from meeting_core.faults import FAULT_RULES
 from meeting_core.phases import TRANSITIONS
 from meeting_service.cli.application import command_line
 from meeting_service.cli.exits import MEANINGS
+from meeting_service.http.application import api_routes
+from meeting_service.http.problems import PROBLEM_TYPES
 from meeting_service.ports import GatewayFault
 from meeting_service.settings import describe_settings
 
-ROOT = Path(__file__).resolve().parents[2]
-REFERENCE = ROOT / "docs" / "reference"
-
-
-def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "docs/generate.py", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random", "COLUMNS": "40"},
-    )
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def headings(page: str) -> set[str]:
@@ -58,26 +51,36 @@ def commands(app: App, above: str = "meetings ") -> Iterator[str]:
             yield from commands(app[name], f"{above}{name} ")
 
 
-def test_the_committed_pages_are_what_the_code_says():
-    checked = generate("--check")
+def test_the_committed_pages_are_what_the_code_says_however_it_is_run():
+    checked = subprocess.run(
+        [sys.executable, DOCS / "generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"PYTHONPATH": str(DOCS.parent), "PYTHONHASHSEED": "random", "COLUMNS": "40"},
+    )
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_a_page_that_differs_is_named_with_the_command_that_makes_it_anew(tmp_path):
+def test_a_page_that_differs_is_named_with_the_command_that_makes_it_anew(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(DOCS)
+    generate = importlib.import_module("generate")
     copy = tmp_path / "reference"
     shutil.copytree(REFERENCE, copy)
     (copy / "events.md").write_text("something else")
     (copy / "phases.md").unlink()
     (copy / "old.md").write_text("of a page that is gone")
-    checked = generate("--check", copy)
-    assert checked.returncode == 1
-    lines = checked.stderr.splitlines()
+    assert generate.main(["--check", str(copy)]) == 1
+    lines = capsys.readouterr().err.splitlines()
     assert [line.split(" is not ")[0] for line in lines] == [
         str(copy / name) for name in ("events.md", "phases.md", "old.md")
     ]
     assert all(line.endswith("run: python docs/generate.py") for line in lines)
-    assert generate(copy).returncode == 0
-    assert generate("--check", copy).returncode == 0
+    assert generate.main([str(copy)]) == 0
+    assert generate.main(["--check", str(copy)]) == 0
 
 
 def test_every_public_name_of_the_core_has_an_entry():
@@ -99,6 +102,16 @@ def test_every_refusal_and_every_fault_has_an_entry():
     errors = {each.__name__ for each in descendants(MeetingError)}
     faults = {each.__name__ for each in descendants(GatewayFault)}
     assert errors | faults <= first_cells("errors.md")
+
+
+def test_every_problem_over_http_has_an_entry():
+    assert {kind.uri for kind in PROBLEM_TYPES} <= first_cells("errors.md")
+
+
+def test_every_route_is_in_the_openapi_document():
+    document = json.loads((REFERENCE / "openapi.json").read_text())
+    paths = {re.sub(r":\w+}", "}", path) for route in api_routes for path in route.paths}
+    assert set(document["paths"]) == paths
 
 
 def test_every_setting_has_an_entry_in_its_table():

@@ -1,0 +1,63 @@
+"""What can be said of the HTTP API without serving it: its OpenAPI document, its errors."""
+
+import json
+import logging
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import InterfaceError, OperationalError
+from generator.markdown import code, table
+from litestar.testing import RequestFactory
+
+from meeting_core import errors
+from meeting_core.errors import CorruptHistory, InvalidConfiguration, Problem, Refusal
+from meeting_service.handling import MeetingNotFound
+from meeting_service.http.application import describe
+from meeting_service.http.problems import PROBLEM_TYPES, answer_exception
+from meeting_service.ports import RoomTaken, VersionConflict
+
+SOME_ID = UUID(int=0)
+
+
+def openapi() -> str:
+    """Give the OpenAPI document."""
+    return json.dumps(msgspec.to_builtins(describe()), indent=2, sort_keys=True) + "\n"
+
+
+def problems_table() -> str:
+    """List every kind of problem a client can get, with the errors that become one."""
+    causes: dict[str, list[str]] = {}
+    for error in _errors():
+        causes.setdefault(_problem_type(error), []).append(code(type(error).__name__))
+    rows = [
+        (code(kind.uri), str(kind.status.value), kind.title, ", ".join(causes.get(kind.uri, ())))
+        for kind in PROBLEM_TYPES
+    ]
+    return table(("type", "status", "title", "among others for"), rows)
+
+
+def _problem_type(error: Exception) -> str:
+    """Have an error answered, and see what it became."""
+    # Answering writes the cause of some to the log, which here is no news.
+    logging.disable()
+    try:
+        answer = answer_exception(RequestFactory().get("/"), error)
+    finally:
+        logging.disable(logging.NOTSET)
+    return str(json.loads(answer.content)["type"])
+
+
+def _errors() -> Iterator[Exception]:
+    """Make one of each error that a request can end with."""
+    yield InvalidConfiguration((Problem("field", "is wrong"),))
+    for each in vars(errors).values():
+        is_refusal = isinstance(each, type) and issubclass(each, Refusal)
+        if is_refusal and each not in (Refusal, InvalidConfiguration):
+            yield each("refused")
+    yield MeetingNotFound(SOME_ID)
+    yield RoomTaken("room", SOME_ID)
+    yield VersionConflict("somebody was faster")
+    yield OperationalError("the database is away")
+    yield InterfaceError("the database is away")
+    yield CorruptHistory("it cannot have happened")
