@@ -28,7 +28,7 @@ from meeting_core.events import (
     TurnSkipped,
 )
 from meeting_core.faults import retry_at
-from meeting_core.meeting import Meeting, OpenAttempt, Slot
+from meeting_core.meeting import Meeting, OpenAttempt, Slot, repeats_with
 from meeting_core.minutes import parse_synthesis
 from meeting_core.tokens import estimate_tokens
 from meeting_core.vocabulary import (
@@ -191,6 +191,7 @@ def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple
     again = retry_at(
         command.fault,
         slot.tries + 1,
+        repeats_with(slot, command.fault),
         max_attempts=meeting.config.max_attempts,
         retry_after_seconds=command.retry_after_seconds,
         now=now,

@@ -8,12 +8,13 @@ from meeting_core.vocabulary import FaultClass, Value
 class FaultRule(Value, frozen=True):
     """How one class of fault is answered.
 
-    Units: seconds. `most_attempts` bounds the attempts of one participant for one task, besides
-    the meeting's own `max_attempts`; the wait doubles from `first_wait_seconds` each time.
+    Units: seconds. `most_in_a_row` bounds how often a participant may meet the fault in a row in
+    one task, besides the meeting's `max_attempts` for all faults together; the wait doubles from
+    `first_wait_seconds` each time in a row.
     `is_charged` says whether a call that failed so may have cost tokens.
     """
 
-    most_attempts: int
+    most_in_a_row: int
     first_wait_seconds: float
     is_charged: bool
 
@@ -35,20 +36,22 @@ FAULT_RULES: dict[FaultClass, FaultRule] = {
 def retry_at(
     fault: FaultClass,
     attempts: int,
+    repeats: int,
     *,
     max_attempts: int,
     retry_after_seconds: float | None,
     now: datetime,
 ) -> datetime | None:
-    """Say when to try again after `attempts` attempts, or none to give up.
+    """Say when to try again after `attempts` attempts, `repeats` of them in a row with this
+    fault; none to give up.
 
     Units: `retry_after_seconds` is the provider's wish; it is honoured up to
     `LONGEST_WAIT_SECONDS`, and a longer one means giving up.
     """
     rule = FAULT_RULES[fault]
-    if attempts >= min(rule.most_attempts, max_attempts):
+    if attempts >= max_attempts or repeats >= rule.most_in_a_row:
         return None
-    wait = rule.first_wait_seconds * 2.0 ** (attempts - 1)
+    wait = rule.first_wait_seconds * 2.0 ** (repeats - 1)
     if retry_after_seconds is not None:
         if retry_after_seconds > LONGEST_WAIT_SECONDS:
             return None

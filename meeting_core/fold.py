@@ -30,7 +30,16 @@ from meeting_core.events import (
     TurnCompleted,
     TurnSkipped,
 )
-from meeting_core.meeting import Meeting, OpenAttempt, Remark, Round, Slot, Synthesis, Turn
+from meeting_core.meeting import (
+    Meeting,
+    OpenAttempt,
+    Remark,
+    Round,
+    Slot,
+    Synthesis,
+    Turn,
+    repeats_with,
+)
 from meeting_core.phases import phase_after
 from meeting_core.vocabulary import (
     AgentId,
@@ -226,6 +235,7 @@ def _attempt_failed(meeting: Meeting, fact: AttemptFailed) -> dict[str, Any]:
     slot = replace(
         _spent(slot, usage),
         tries=0 if gave_up else slot.tries + 1,
+        repeats=0 if gave_up else repeats_with(slot, fact.fault),
         retry_at=fact.retry_at,
         given_up=(*slot.given_up, fact.agent_id) if gave_up else slot.given_up,
         fault=fact.fault,

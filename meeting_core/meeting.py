@@ -71,7 +71,7 @@ class Slot(Value, frozen=True):
     """The task in hand: its attempts so far, and the open one.
 
     Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
-    fault; `given_up` are the speakers that may not try again. `clock_from` is when the time for
+    fault, and `repeats` how many of the last of them had the same; `given_up` are the speakers that may not try again. `clock_from` is when the time for
     the task began to run; an adoption starts it anew.
     """
 
@@ -80,6 +80,7 @@ class Slot(Value, frozen=True):
     clock_from: datetime
     number: int = 0
     tries: int = 0
+    repeats: int = 0
     open: OpenAttempt | None = None
     retry_at: datetime | None = None
     given_up: tuple[AgentId, ...] = ()
@@ -88,6 +89,11 @@ class Slot(Value, frozen=True):
     prompt_tokens: int = 0
     response_tokens: int = 0
     usage_source: UsageSource = "reported"
+
+
+def repeats_with(slot: Slot, fault: FaultClass) -> int:
+    """Count how often in a row the present speaker has met this fault, this time included."""
+    return slot.repeats + 1 if slot.tries and slot.fault is fault else 1
 
 
 class Round(Value, frozen=True):

@@ -84,7 +84,12 @@ def test_after_the_last_attempt_the_speaker_is_skipped_with_the_reason():
 def test_each_fault_is_tried_as_often_as_it_can_help(fault_class: FaultClass, attempts: int):
     def again(after_attempts: int, most: int = 10) -> datetime | None:
         return retry_at(
-            fault_class, after_attempts, max_attempts=most, retry_after_seconds=None, now=START
+            fault_class,
+            after_attempts,
+            after_attempts,
+            max_attempts=most,
+            retry_after_seconds=None,
+            now=START,
         )
 
     assert all(again(tries) is not None for tries in range(1, attempts))
@@ -154,7 +159,7 @@ def test_a_wish_longer_than_anyone_waits_means_skipping():
 
 
 def test_our_own_wait_has_an_end():
-    at = retry_at(FaultClass.UNAVAILABLE, 9, max_attempts=10, retry_after_seconds=None, now=START)
+    at = retry_at(FaultClass.UNAVAILABLE, 9, 9, max_attempts=10, retry_after_seconds=None, now=START)
     assert at == after(LONGEST_WAIT_SECONDS)
 
 
@@ -207,3 +212,10 @@ def test_a_faults_detail_is_cut_and_cleaned():
         AttemptFailed(turn(), 1, "ann", FaultClass.REFUSED, kept, 300),
         TurnSkipped(1, "ann", "refused", kept),
     )
+
+
+def test_a_fault_counts_only_with_its_like():
+    """Cut off once after a rate limit, a speaker still gets its second chance."""
+    options = {"max_attempts": 10, "retry_after_seconds": None, "now": START}
+    assert retry_at(FaultClass.TRUNCATED, 2, 1, **options) == START
+    assert retry_at(FaultClass.TRUNCATED, 3, 2, **options) is None
