@@ -3,7 +3,7 @@
 
     python3 run.py demo           anything but the two below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
-    python3 run.py lint           formatting, lint, types, layers
+    python3 run.py lint           formatting, lint, types, layers, generated docs
 
 The first run makes `.venv` from `requirements.lock`; later runs find its stamp and start at once.
 Needs Python 3.11 or newer with the venv module, and nothing else.
@@ -48,6 +48,7 @@ LINT_STEPS = (
     ("lint", "-m", "ruff", "check", "--quiet", "."),
     ("types", "-m", "mypy"),
     ("layers", str(VENV / "bin" / "lint-imports"), "--no-logo"),
+    ("docs", "docs/generate.py", "--check"),
 )
 
 UNREACHABLE = (
