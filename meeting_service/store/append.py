@@ -35,7 +35,7 @@ class Append:
     """One meeting's events and rows, waiting to be committed.
 
     Shape: what ends in `_json` is rows, named as the columns are, without the array's brackets.
-    Raises: `ProgrammingError` for events of several meetings, `UnicodeError` for text with lone
+    Raises: `ProgrammingError` for more than one meeting's, `UnicodeError` for text with lone
     surrogates.
     """
 
@@ -63,7 +63,7 @@ class Append:
         lease_owner: str | None,
         read_models: ReadModels,
     ) -> None:
-        meeting_id = only_meeting(stored_events)
+        meeting_id = only_meeting(stored_events, read_models)
         summary, turns = read_models.summary, read_models.turns
         self.meeting_id = meeting_id
         self.version = stored_events[0].originator_version
@@ -115,15 +115,19 @@ def rows_json(rows: Sequence[_Row]) -> str:
     return _encoder.encode(rows)[1:-1].decode()
 
 
-def only_meeting(stored_events: Sequence[StoredEvent]) -> MeetingId:
-    """Say whose events these are.
+def only_meeting(stored_events: Sequence[StoredEvent], read_models: ReadModels) -> MeetingId:
+    """Say whose events and rows these are.
 
-    Raises: `ProgrammingError` for events of several meetings, or of something else.
+    Raises: `ProgrammingError` for those of several meetings, or of something else.
     """
     meeting_id = stored_events[0].originator_id
     if not isinstance(meeting_id, UUID):
         raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")
-    for event in stored_events:
-        if event.originator_id != meeting_id:
-            raise ProgrammingError("an append holds the events of one meeting only")
+    summary = read_models.summary
+    if (
+        any(event.originator_id != meeting_id for event in stored_events)
+        or any(turn.meeting_id != meeting_id for turn in read_models.turns)
+        or (summary is not None and summary.meeting_id != meeting_id)
+    ):
+        raise ProgrammingError("an append holds the events and rows of one meeting only")
     return meeting_id

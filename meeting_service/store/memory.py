@@ -70,7 +70,7 @@ class InMemoryRecorder(Doorbell):
         if not stored_events:
             return []
         await cancel_shielded_checkpoint()
-        meeting_id = only_meeting(stored_events)
+        meeting_id = only_meeting(stored_events, read_models)
         self._check_versions(meeting_id, stored_events)
         self._check_epoch(meeting_id, epoch)
         self._check_room(read_models.summary)

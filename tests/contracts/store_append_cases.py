@@ -110,9 +110,12 @@ class AppendContract:
         ]
         assert await versions(recorder, bad) == []
 
-    async def test_an_append_holds_the_events_of_one_meeting(self, recorder: Recorder):
+    async def test_an_append_is_of_one_meeting_only(self, recorder: Recorder):
         with pytest.raises(ProgrammingError):
             await recorder.insert_events([event(uuid4()), event(uuid4())])
+        for rows in (ReadModels(summary()), ReadModels(None, (turn(uuid4()),))):
+            with pytest.raises(ProgrammingError):
+                await recorder.insert_events([event(uuid4())], read_models=rows)
         assert await recorder.max_notification_id() is None
 
     async def test_appends_of_one_meeting_keep_their_order(self, recorder: Recorder):

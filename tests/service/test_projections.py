@@ -1,0 +1,117 @@
+"""What a meeting's rows say of it."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from meeting_core import Fact, fold
+from meeting_core.events import Cancelled, Paused, RoundOpened
+from meeting_service.ports import NO_READ_MODELS, ReadModels, SummaryRow, TurnRow
+from meeting_service.projections import read_models, summary_of, turn_rows
+from tests.builders import (
+    MEETING_ID,
+    START,
+    Later,
+    attempt_failed,
+    attempt_started,
+    convened,
+    history,
+    meeting_after,
+    skipped,
+    spoken,
+    turn_completed,
+    whole_meeting,
+)
+
+PARENT = UUID(int=77)
+
+
+def test_a_new_meeting_has_a_row_in_the_list_and_no_turn():
+    meeting = meeting_after(
+        convened(title="Weekly", goal="Ship it", room_id="lab", parent_meeting_id=PARENT)
+    )
+    row = SummaryRow(
+        meeting_id=MEETING_ID,
+        title="Weekly",
+        goal="Ship it",
+        state="gathering",
+        is_live=True,
+        participant_names=("Ann", "Bob"),
+        num_rounds=meeting.config.num_rounds,
+        room_id="lab",
+        project_id=None,
+        parent_meeting_id=PARENT,
+        output_path=None,
+        created_at=START,
+        ended_at=None,
+    )
+    assert read_models(None, meeting) == ReadModels(row)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "is_live"),
+    [
+        ([convened(), RoundOpened(1)], "round_1", True),
+        ([convened(), RoundOpened(1), Paused()], "paused", True),
+        ([convened(), Cancelled()], "cancelled", False),
+        (whole_meeting(), "complete", False),
+    ],
+)
+def test_the_state_is_spelt_as_clients_know_it(facts: list[Fact], state: str, is_live: bool):
+    row = summary_of(meeting_after(*facts))
+    assert (row.state, row.is_live, row.ended_at is None) == (state, is_live, is_live)
+
+
+def test_an_ended_turn_has_a_row_with_what_all_its_attempts_took():
+    meeting = meeting_after(
+        convened(),
+        RoundOpened(1),
+        Later(1, attempt_started()),
+        Later(2, attempt_failed()),
+        Later(3, attempt_started(number=2)),
+        Later(5, turn_completed(number=2)),
+    )
+    (turn,) = meeting.turns
+    assert turn_rows(meeting) == (
+        TurnRow(
+            meeting_id=MEETING_ID,
+            round_num=1,
+            turn_index=0,
+            agent_id="ann",
+            skipped_reason=None,
+            prompt_tokens=turn.prompt_tokens,
+            response_tokens=turn.response_tokens,
+            usage_source=turn.usage_source,
+            attempts=2,
+            started_at=START + timedelta(seconds=1),
+            ended_at=START + timedelta(seconds=5),
+        ),
+    )
+
+
+def test_a_skipped_turn_has_a_row_with_the_reason():
+    meeting = meeting_after(convened(), RoundOpened(1), *spoken("ann"), *skipped("bob"))
+    first, second = turn_rows(meeting)
+    assert (first.turn_index, first.skipped_reason) == (0, None)
+    assert (second.turn_index, second.agent_id) == (1, "bob")
+    assert second.skipped_reason == meeting.turns[1].skipped_reason
+
+
+def test_only_rows_that_changed_are_written():
+    before = meeting_after(convened(), RoundOpened(1), *spoken("ann"))
+    begun = meeting_after(convened(), RoundOpened(1), *spoken("ann"), attempt_started("bob"))
+    ended = meeting_after(convened(), RoundOpened(1), *spoken("ann"), *spoken("bob"))
+    assert read_models(before, begun) == NO_READ_MODELS
+    assert read_models(begun, ended) == ReadModels(None, turn_rows(ended, 1))
+
+
+def test_rows_written_step_by_step_are_the_rows_of_the_whole():
+    events = history(*whole_meeting())
+    summary, turns, before = None, (), None
+    for version in range(1, len(events) + 1):
+        after = fold(events[:version])
+        rows = read_models(before, after)
+        summary, turns = rows.summary or summary, turns + rows.turns
+        before = after
+    assert ReadModels(summary, turns) == read_models(None, fold(events))
