@@ -51,7 +51,9 @@ async def upgrade(dsn: str) -> None:
             return
         await run_in_transaction(dsn, _upgrade)
     except Exception as error:
-        raise MigrationError(f"the database schema could not be upgraded: {error}") from error
+        # SQLAlchemy's own text goes on with the whole statement.
+        reason = getattr(error, "orig", None) or error
+        raise MigrationError(f"the database schema could not be upgraded: {reason}") from error
 
 
 async def run_in_transaction(dsn: str, migrate: "Callable[[Connection], None]") -> None:
