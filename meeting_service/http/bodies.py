@@ -1,11 +1,14 @@
 """Bodies of requests: strict JSON, by schema, with every error naming the field it is about."""
 
 import json
+from hashlib import sha256
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
+import msgspec
 from litestar import Request
 from msgspec import Meta, Struct
+from msgspec.structs import fields
 
 from meeting_core.configuration import (
     DEFAULT_TITLE,
@@ -33,7 +36,7 @@ def _about(text: str, **bounds: int) -> Meta:
     return Meta(description=text, extra_json_schema=dict(bounds))
 
 
-class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A participant that is not, or not as such, in the directory."""
 
     id: Annotated[str, _about("Letters, digits, `_`, `.` and `-`, 64 at most.")]
@@ -44,7 +47,7 @@ class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     gateway: Annotated[str, _about("Configured gateway; the default one if left out.")] = ""
 
 
-class StartBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `POST /api/meetings/start` takes; null is the same as leaving a field out.
 
     Units: tokens.
@@ -85,8 +88,21 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         UUID | None, _about("A complete meeting whose minutes this one builds on.")
     ] = None
 
+    @property
+    def digest(self) -> str:
+        """Name what is asked for, however it was written, by a SHA-256.
 
-class CancelBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+        What equals its default is left out, so that a field added later changes no digest.
+        """
+        asked = {
+            known.name: getattr(self, known.name)
+            for known in fields(type(self))
+            if getattr(self, known.name) != known.default
+        }
+        return sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+
+
+class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
     """What `POST /api/meetings/{id}/cancel` takes; no body at all is fine too."""
 
     reason: Annotated[str, _about("Why, for the history and the feed.")] = ""

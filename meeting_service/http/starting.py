@@ -1,11 +1,9 @@
 """`POST /api/meetings/start`: from a body to a meeting that runs, once for each key."""
 
 import re
-from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID, uuid5
 
-import msgspec
 from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody
@@ -56,17 +54,16 @@ async def start_meeting(
         return started_view(await _convene(surface, data, surface.meetings.new_id(), ""))
     _check_key(request, idempotency_key)
     meeting_id = uuid5(KEY_NAMESPACE, idempotency_key)
-    digest = sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
     convened = await _as_convened(surface, meeting_id)
     if convened is None:
         try:
-            convened = await _convene(surface, data, meeting_id, digest)
+            convened = await _convene(surface, data, meeting_id, data.digest)
         except VersionConflict:
             # The same request, or another with its key, was a moment faster.
             convened = await _as_convened(surface, meeting_id)
             if convened is None:
                 raise
-    if convened.request_digest != digest:
+    if convened.request_digest != data.digest:
         detail = f"this {KEY_HEADER} was used for another request; use a new one"
         raise HttpProblem(KEY_REUSED, detail, meeting_id=meeting_id)
     return started_view(convened)
