@@ -55,6 +55,7 @@ class PostgresRecorder:
                 min_size=1,
                 max_size=most_readers,
                 connection_class=_PooledConnection,
+                timeout=timeout_seconds,
                 command_timeout=timeout_seconds,
                 server_settings={"application_name": "meetings: reads", "jit": "off"},
             )

@@ -231,10 +231,9 @@ CREATE VIEW meetings_unowned AS
 SELECT s.meeting_id, s.created_at, l.owner
 FROM meetings_summaries s
 LEFT JOIN meetings_leases l ON l.meeting_id = s.meeting_id
-WHERE s.is_live AND NOT EXISTS (
-    SELECT FROM meetings_owners o
-    WHERE o.owner = l.owner AND o.expires_at > clock_timestamp()
-);
+WHERE s.is_live AND (l.owner IS NULL OR l.owner NOT IN (
+    SELECT o.owner FROM meetings_owners o WHERE o.expires_at > clock_timestamp()
+));
 ----
 CREATE FUNCTION meetings_renew(holder text, lease_seconds double precision)
 RETURNS void LANGUAGE sql AS $body$
@@ -248,7 +247,8 @@ RETURNS TABLE (meeting_id uuid, owner text, epoch bigint, claims integer, previo
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
-    IF NOT EXISTS (SELECT FROM meetings_unowned u WHERE u.owner IS DISTINCT FROM claimant) THEN
+    -- Counted, because the plan for the first row of many is slow at finding that there is none.
+    IF (SELECT count(*) FROM meetings_unowned u WHERE u.owner IS DISTINCT FROM claimant) = 0 THEN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(7882818273441376115);
