@@ -98,14 +98,19 @@ class EventStreamResponse(ASGIResponse):
             tasks.cancel_scope.cancel()
 
     async def _flow(self, stream: Stream, send: Send) -> None:
-        chunk: bytes | None = b": feed\nretry: %d\n\n" % self._policy.retry_milliseconds
-        while chunk is not None:
-            self._sending_since = monotonic()
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            self._sending_since = None
+        await self._send(send, b": feed\nretry: %d\n\n" % self._policy.retry_milliseconds)
+        while await self._send(send, await stream.take()):
             # To a client that is gone, sending returns at once; who notices must get a turn.
             await checkpoint()
-            chunk = await stream.take()
+
+    async def _send(self, send: Send, chunk: bytes | None) -> bool:
+        """Send a chunk; say whether there was one."""
+        if chunk is None:
+            return False
+        self._sending_since = monotonic()
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self._sending_since = None
+        return True
 
     async def _look_after(self, send: Send, flowing: anyio.CancelScope) -> None:
         """Ping now and then; end the flow when the service stops or the client does not read.

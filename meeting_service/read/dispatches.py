@@ -13,7 +13,7 @@ from meeting_service.handling import Meetings
 from meeting_service.read.frames import Frame, frames_of
 
 
-class Dispatch(Struct, frozen=True, eq=False):
+class Dispatch(Struct, frozen=True, eq=False, gc=False):
     """What one stored event tells, ready to send; empty when it tells nothing.
 
     `open_attempt` is the call that was under way after it. Shape: `by_version` is for a meeting's
@@ -29,7 +29,7 @@ class Dispatch(Struct, frozen=True, eq=False):
     by_position: bytes
 
 
-class Delta(Struct, frozen=True, eq=False):
+class Delta(Struct, frozen=True, eq=False, gc=False):
     """By how much a text grew in one attempt, ready to send."""
 
     meeting_id: MeetingId

@@ -117,7 +117,7 @@ class Feed:
             try:
                 position = await self.newest_position()
             except PersistenceError as error:
-                log.debug("the feed waits for the database: %s", error)
+                log.warning("the feed waits for the database: %s", error)
                 await anyio.sleep(self._poll_seconds)
                 continue
             # What was stored up to here is nobody's but the store's to tell.
@@ -139,7 +139,7 @@ class Feed:
                     position = notification.id
                 is_full = len(news) == PAGE
             except PersistenceError as error:
-                log.debug("the feed waits for the database: %s", error)
+                log.warning("the feed waits for the database: %s", error)
             if not is_full:
                 await anyio.sleep(SHORTEST_LOOK_SECONDS)
                 with anyio.move_on_after(self._poll_seconds):
