@@ -71,8 +71,9 @@ class Slot(Value, frozen=True):
     """The task in hand: its attempts so far, and the open one.
 
     Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
-    fault, and `repeats` how many of the last of them had the same; `given_up` are the speakers that may not try again. `clock_from` is when the time for
-    the task began to run; an adoption starts it anew.
+    fault, and `repeats` how many of the last of them had the same; `given_up` are the speakers that
+    may not try again. `clock_from` is when the time for the task began to run; an adoption starts
+    it anew.
     """
 
     task: Task

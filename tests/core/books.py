@@ -6,6 +6,7 @@ They share no rule with the core: paths, waits, charges and caps are written out
 import re
 from collections import Counter
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from meeting_core import Configuration, Fact, Meeting, MeetingEvent, Phase, Usage, build_brief
 from meeting_core.commands import (
@@ -38,7 +39,7 @@ from meeting_core.vocabulary import AgentId, FaultClass, SynthesisTask, Task, Tu
 from tests.core.paths import FINAL, LEGAL
 
 FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
-MOST_TRIES = {
+MOST_IN_A_ROW = {
     FaultClass.CONTEXT_TOO_LONG: 1,
     FaultClass.REFUSED: 1,
     FaultClass.REJECTED: 1,
@@ -73,7 +74,7 @@ class Books:
         self.open: AttemptStarted | None = None
         self.settled: AttemptStarted
         self.numbers: Counter[Task] = Counter()
-        self.tries: Counter[tuple[Task, AgentId]] = Counter()
+        self.tries: dict[tuple[Task, AgentId], list[FaultClass]] = {}
         self.faults: dict[Task, FaultClass] = {}
         self.clocks: dict[Task, datetime] = {}
         self.given_up: list[AgentId] = []
@@ -249,13 +250,14 @@ class Books:
 
     def _retry_at(self, fact: AttemptFailed) -> datetime | None:
         wish = self.command.retry_after_seconds if isinstance(self.command, ReportFault) else None
-        self.tries[fact.task, fact.agent_id] += 1
-        tries = self.tries[fact.task, fact.agent_id]
-        if tries >= min(self.config.max_attempts, MOST_TRIES.get(fact.fault, 10)):
+        tries = self.tries.setdefault((fact.task, fact.agent_id), [])
+        tries.append(fact.fault)
+        row = sum(1 for _ in takewhile(lambda fault: fault is fact.fault, reversed(tries)))
+        if len(tries) >= self.config.max_attempts or row >= MOST_IN_A_ROW.get(fact.fault, 10):
             return None
         if wish is not None and wish > LONGEST_WAIT:
             return None
-        wait = max(FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (tries - 1), wish or 0.0)
+        wait = max(FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1), wish or 0.0)
         at = self.now + timedelta(seconds=min(wait, LONGEST_WAIT))
         return at if at < self.deadline(fact.task) else None
 

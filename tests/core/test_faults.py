@@ -159,7 +159,9 @@ def test_a_wish_longer_than_anyone_waits_means_skipping():
 
 
 def test_our_own_wait_has_an_end():
-    at = retry_at(FaultClass.UNAVAILABLE, 9, 9, max_attempts=10, retry_after_seconds=None, now=START)
+    at = retry_at(
+        FaultClass.UNAVAILABLE, 9, 9, max_attempts=10, retry_after_seconds=None, now=START
+    )
     assert at == after(LONGEST_WAIT_SECONDS)
 
 
@@ -214,8 +216,18 @@ def test_a_faults_detail_is_cut_and_cleaned():
     )
 
 
+def after_one(fault_class: FaultClass) -> tuple[Fact, ...]:
+    """Ann's second attempt, open after a first that failed so."""
+    failed = attempt_failed(fault=fault_class, retry_at=START)
+    return (*ASKED, failed, attempt_started(number=2))
+
+
 def test_a_fault_counts_only_with_its_like():
     """Cut off once after a rate limit, a speaker still gets its second chance."""
-    options = {"max_attempts": 10, "retry_after_seconds": None, "now": START}
-    assert retry_at(FaultClass.TRUNCATED, 2, 1, **options) == START
-    assert retry_at(FaultClass.TRUNCATED, 3, 2, **options) is None
+    cut_off = fault(FaultClass.TRUNCATED, number=2)
+    given(*after_one(FaultClass.RATE_LIMITED)).when(cut_off).then(
+        attempt_failed(number=2, fault=FaultClass.TRUNCATED, retry_at=START)
+    )
+    given(*after_one(FaultClass.TRUNCATED)).when(cut_off).then(
+        attempt_failed(number=2, fault=FaultClass.TRUNCATED), turn_skipped(reason="truncated")
+    )

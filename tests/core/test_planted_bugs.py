@@ -188,8 +188,16 @@ def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_fault_is_tried_again_once_more(patch: pytest.MonkeyPatch) -> None:
-    def bug(fault: Any, tries: int, *, max_attempts: int, **more: Any) -> Any:
-        return fault_rules.retry_at(fault, tries, max_attempts=max_attempts + 1, **more)
+    def bug(*arguments: Any, max_attempts: int, **more: Any) -> Any:
+        return fault_rules.retry_at(*arguments, max_attempts=max_attempts + 1, **more)
+
+    patch.setattr(attempts, "retry_at", bug)
+
+
+@planted
+def a_fault_counts_with_every_other(patch: pytest.MonkeyPatch) -> None:
+    def bug(fault: Any, tries: int, _: int, **more: Any) -> Any:
+        return fault_rules.retry_at(fault, tries, tries, **more)
 
     patch.setattr(attempts, "retry_at", bug)
 
