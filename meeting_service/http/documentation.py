@@ -44,7 +44,7 @@ async def read_openapi(documentation: NamedDependency[Documentation]) -> Respons
 async def read_page(documentation: NamedDependency[Documentation]) -> Response[bytes]:
     """Give the page."""
     page = await to_thread.run_sync(lambda: documentation.page)
-    return Response(page, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
 
 documentation_routes: list[ControllerRouterHandler] = [

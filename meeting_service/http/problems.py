@@ -105,6 +105,18 @@ class ProblemDocument(Struct, frozen=True, kw_only=True):
     meeting_id: str | UnsetType = UNSET
 
 
+UNREADABLE = msgspec.json.encode(
+    ProblemDocument(
+        type=BAD_REQUEST.uri,
+        title=BAD_REQUEST.title,
+        status=BAD_REQUEST.status.value,
+        detail="this is no request of HTTP, or its method is unknown",
+        instance="/",
+    )
+)
+"""The answer to what cannot even be read as a request."""
+
+
 class HttpProblem(Exception):
     """An answer other than success.
 

@@ -12,6 +12,9 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 import anyio
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from meeting_service.http.problems import MEDIA_TYPE, UNREADABLE
 
 TICK_SECONDS = 1.0
 """How often the date in the answers' headers moves on."""
@@ -22,6 +25,18 @@ KEEP_ALIVE_SECONDS = 75
 
 class CannotListen(Exception):
     """The service cannot listen where it was told to; the text says why and what to do."""
+
+
+class _Protocol(HttpToolsProtocol):
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what no route ever sees, as a problem like any other."""
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(UNREADABLE)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + UNREADABLE)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -75,7 +90,7 @@ async def serving(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
