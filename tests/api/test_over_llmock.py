@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from httpx_sse import aconnect_sse
 from llmock.pytest_plugin import LLMock
@@ -118,12 +119,12 @@ async def test_a_meeting_is_started_watched_read_and_listed(
         *end,
     ]
     status = await client.status(meeting_id)
-    assert contract.STATUS <= status.keys()
+    assert status.keys() >= contract.STATUS
     assert status["state"] == "complete"
-    assert all(contract.TURN <= turn.keys() for r in status["rounds"] for turn in r["turns"])
+    assert all(turn.keys() >= contract.TURN for r in status["rounds"] for turn in r["turns"])
     assert {turn["usage_source"] for r in status["rounds"] for turn in r["turns"]} == {"reported"}
     output = (await client.get(f"/api/meetings/{meeting_id}/output")).json()
-    assert Path(output["output_path"]).read_text(encoding="utf-8") == output["output_md"]
+    assert await anyio.Path(output["output_path"]).read_text("utf-8") == output["output_md"]
     assert Path(output["output_path"]).parent == tmp_path / "minutes"
     page = (await client.get("/api/meetings")).json()
     assert [row["id"] for row in page["meetings"]] == [meeting_id]
