@@ -1,6 +1,10 @@
 """One profile for every generated test of the core: repeatable, and without a clock."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# So that a failing specification shows both sides.
+pytest.register_assert_rewrite("tests.spec", "tests.core.audit", "tests.core.books")
 
 settings.register_profile(
     "core",
