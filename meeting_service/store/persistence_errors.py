@@ -16,31 +16,19 @@ from eventsourcing.persistence import (
     ProgrammingError,
 )
 
-# By the first two characters of the SQLSTATE; the classes are those psycopg puts them in, which
-# is what the stock recorder raises.
-_BY_CLASS: dict[str, type[DatabaseError]] = {
-    "08": OperationalError,
-    "0A": NotSupportedError,
-    "20": ProgrammingError,
-    "21": ProgrammingError,
-    "22": DataError,
-    "23": IntegrityError,
-    "24": InternalError,
-    "25": InternalError,
-    "26": ProgrammingError,
-    "28": OperationalError,
-    "3D": ProgrammingError,
-    "3F": ProgrammingError,
-    "40": OperationalError,
-    "42": ProgrammingError,
-    "53": OperationalError,
-    "54": OperationalError,
-    "55": OperationalError,
-    "57": OperationalError,
-    "58": OperationalError,
-    "P0": ProgrammingError,
-    "XX": InternalError,
+# The classes of SQLSTATE, as psycopg has them, which is how the stock recorder comes to its errors.
+_STATES: dict[type[DatabaseError], str] = {
+    DataError: "22",
+    IntegrityError: "23",
+    InternalError: "24 25 2B 2D XX",
+    NotSupportedError: "0A",
+    OperationalError: "08 27 28 2F 38 39 3B 40 53 54 55 57 58 F0 HV",
+    ProgrammingError: "10 20 21 26 34 3D 3F 42 44 P0",
 }
+_BY_CLASS = {state: error for error, states in _STATES.items() for state in states.split()}
+
+_READ_ONLY = "25006"
+"""What a standby answers to a writer; the server that writes may be back any moment."""
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -60,9 +48,13 @@ def translated(error: BaseException) -> PersistenceError:
             return error
         case asyncpg.PostgresError():
             state = str(getattr(error, "sqlstate", None) or "")
+            if state == _READ_ONLY:
+                return OperationalError(f"the database only reads: {text}")
             return _BY_CLASS.get(state[:2], DatabaseError)(text)
         case asyncpg.InterfaceError() if not isinstance(error, ValueError):
             return InterfaceError(text)
+        case asyncpg.InternalClientError():
+            return InterfaceError(text)  # a connection that broke in the middle of something
         case ValueError():
             return DataError(text)  # a value the driver cannot send
         case OSError():

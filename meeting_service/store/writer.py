@@ -11,7 +11,7 @@ from meeting_service.store import append_statement
 from meeting_service.store.append import Append
 from meeting_service.store.doorbell import Doorbell
 from meeting_service.store.group_commit import Commit, GroupCommit
-from meeting_service.store.persistence_errors import DRIVER_ERRORS, library_errors
+from meeting_service.store.persistence_errors import library_errors
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,9 @@ class Writer:
 
     async def _connect_again(self) -> Commit:
         self._connection = None
+        # Whatever the reason: a process that stopped trying would never append again.
         async for attempt in stamina.retry_context(
-            on=DRIVER_ERRORS, attempts=None, timeout=None, wait_initial=0.05, wait_max=1.0
+            on=Exception, attempts=None, timeout=None, wait_initial=0.05, wait_max=1.0
         ):
             with attempt:
                 return await self._connect()

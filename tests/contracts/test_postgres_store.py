@@ -207,6 +207,21 @@ async def test_a_lost_connection_fails_what_is_under_way_and_comes_back(
     assert await versions(recorder, meeting_id) == [1]
 
 
+async def test_an_append_that_takes_too_long_fails_and_the_next_one_gets_through(
+    store: PostgresStore,
+):
+    async with await PostgresRecorder.open(store.dsn, timeout_seconds=0.3) as hasty:
+        async with store.transaction() as connection:
+            await connection.execute("LOCK TABLE meetings_events IN EXCLUSIVE MODE")
+            with pytest.raises(OperationalError):
+                await hasty.insert_events(events(uuid4(), 1))
+
+        async def gets_through() -> bool:
+            return isinstance(await outcome(hasty.insert_events(events(uuid4(), 1))), list)
+
+        await until(gets_through)
+
+
 async def test_an_append_fails_at_once_while_the_database_is_away(
     admin_dsn: str, store: PostgresStore
 ):
