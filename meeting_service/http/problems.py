@@ -202,7 +202,8 @@ def _own_problem(request: Request[Any, Any, Any], error: Exception) -> HttpProbl
             detail = "others change this meeting too fast; try again"
             return HttpProblem(STORE_AWAY, detail, retry_seconds=RETRY_SECONDS)
         case OperationalError() | InterfaceError():
-            log.warning("%s %s: %s", request.method, request.url.path, error)
+            reason = " ".join(str(error).split())
+            log.warning("%s %s: %s", request.method, request.url.path, reason)
             return HttpProblem(STORE_AWAY, _away(request), retry_seconds=RETRY_SECONDS)
         case _:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
