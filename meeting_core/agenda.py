@@ -108,9 +108,9 @@ def next_author(meeting: Meeting) -> AgentId | None:
 
 def turn_deadline(meeting: Meeting, clock_from: datetime) -> datetime:
     """Say when a task whose clock runs from `clock_from` must be over."""
+    if meeting.synthesis_clock_from is not None:
+        return meeting.deadline_at
     at = clock_from + timedelta(seconds=meeting.config.turn_timeout_seconds)
-    if meeting.synthesis_clock_from is not None or meeting.deadline_at is None:
-        return meeting.deadline_at or at
     return min(at, meeting.deadline_at)
 
 

@@ -59,7 +59,7 @@ def start_attempt(meeting: Meeting, command: StartAttempt, now: datetime) -> tup
     match command.task:
         case TurnTask():
             _check_turn(meeting, command.task)
-            if meeting.deadline_at is not None and now >= meeting.deadline_at:
+            if now >= meeting.deadline_at:
                 return _end_rounds(meeting, "deadline")
             if slot is not None and slot.fault and now >= turn_deadline(meeting, slot.clock_from):
                 return (_skipped(command.task, slot.fault, slot.detail),)
@@ -67,7 +67,7 @@ def start_attempt(meeting: Meeting, command: StartAttempt, now: datetime) -> tup
         case SynthesisTask():
             if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is not None:
                 raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
-            if meeting.deadline_at is not None and now >= meeting.deadline_at:
+            if now >= meeting.deadline_at:
                 return (unwritten("the time for it ran out"),)
             return _start_writing(meeting, command.task)
 

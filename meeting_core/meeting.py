@@ -183,8 +183,8 @@ class Meeting(Value, frozen=True, kw_only=True):
         return (self.rounds[-1].cause if self.rounds else None) or "agenda"
 
     @property
-    def deadline_at(self) -> datetime | None:
-        """When the rounds, or the synthesis, must be over; none while paused or at the end."""
+    def deadline_at(self) -> datetime:
+        """When the rounds, or the synthesis once it has started, must be over; a pause counts."""
         config = self.config
         if self.synthesis_clock_from is not None:
             return self.synthesis_clock_from + timedelta(seconds=config.synthesis_timeout_seconds)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import (
+from meeting_core import (, slots
     Fact,
     Meeting,
     MeetingError,
@@ -148,7 +148,7 @@ def a_skip_is_recorded_twice(patch: pytest.MonkeyPatch) -> None:
         return (*facts, facts[-1]) if isinstance(facts[-1], TurnSkipped) else facts
 
     patch.setattr(decider, "report_fault", bug)
-    patch.setattr(fold_facts, "_check_turn", lambda *_: None)
+    patch.setattr(slots, "_check_turn", lambda *_: None)
 
 
 @planted
@@ -183,7 +183,7 @@ def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
         return true(meeting, command)
 
     patch.setattr(attempts, "_open_attempt", bug)
-    patch.setattr(fold_facts, "_open_slot", lambda meeting, *_: meeting.slot)
+    patch.setattr(slots, "_open_slot", lambda meeting, *_: meeting.slot)
 
 
 @planted
@@ -212,13 +212,13 @@ def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
-    true = fold_facts._attempt_failed
+    true = fold_facts.attempt_failed
 
     def bug(*arguments: Any) -> dict[str, Any]:
         changes = true(*arguments)
         return {**changes, "slot": replace(changes["slot"], given_up=())}
 
-    patch.setattr(fold_facts, "_attempt_failed", bug)
+    patch.setattr(fold_facts, "attempt_failed", bug)
 
 
 @planted
