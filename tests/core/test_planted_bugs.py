@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import (, slots
+from meeting_core import (
     Fact,
     Meeting,
     MeetingError,
@@ -19,6 +19,7 @@ from meeting_core import (, slots
     brief,
     budget,
     decider,
+    slots,
 )
 from meeting_core import faults as fault_rules
 from meeting_core import meeting as meetings
