@@ -1,7 +1,4 @@
-"""The fold: facts in, meeting out. It decides nothing; it refuses what cannot have happened.
-
-Longer than most modules: one function for each fact, in one place.
-"""
+"""The fold: facts in, meeting out. It decides nothing; it refuses what cannot have happened."""
 
 from collections.abc import Iterable
 from datetime import datetime
