@@ -140,8 +140,8 @@ def _open_attempt(meeting: Meeting, command: AcceptReply | ReportFault) -> tuple
 
 def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple[Fact, ...]:
     _, attempt = _open_attempt(meeting, command)
-    cleaned, taken_out = clean_text(command.text)
-    text = cleaned.strip()
+    text, cleaned = clean_text(command.text)
+    text = text.strip()
     if not text:
         fault = ReportFault(
             command.task,
@@ -166,7 +166,7 @@ def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple
                     usage,
                     kept_reason(command.finish_reason),
                     kept_reason(command.model),
-                    command.cleaned + taken_out,
+                    cleaned,
                 ),
             )
         case SynthesisTask():
@@ -180,7 +180,7 @@ def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple
                     usage,
                     kept_reason(command.finish_reason),
                     kept_reason(command.model),
-                    command.cleaned + taken_out,
+                    cleaned,
                     f"sections missing from the synthesis: {', '.join(missing)}" if missing else "",
                 ),
             )

@@ -45,7 +45,6 @@ class AcceptReply(Value, frozen=True):
     finish_reason: str
     usage: Usage | None = None
     model: str = ""
-    cleaned: int = 0
 
 
 class ReportFault(Value, frozen=True):

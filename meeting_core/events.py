@@ -52,8 +52,8 @@ class RoundOpened(Value, frozen=True):
 class AttemptStarted(Value, frozen=True, omit_defaults=True):
     """One call to a gateway is about to be made; committed before the call.
 
-    Units: `output_cap` inside `reserved`, in tokens. `digest` is the SHA-256 of the exact
-    messages, which `brief.rebuild` gives back from the history.
+    Shape: `digest` is the SHA-256 of the exact messages, which `rebuild_brief` gives back from
+    the history and the `manifest`.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_started.v1"

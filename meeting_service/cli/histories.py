@@ -46,4 +46,4 @@ async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
 
 def _in_words(event: Mapping[str, Any]) -> str:
     told = (event.get("version"), event.get("at"), event.get("name"), event.get("actor"))
-    return one_line("  ".join([*map(str, told), json_line(event.get("fact"))]))
+    return one_line("  ".join([*map(str, told), json_line(event.get("data"))]))

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 from uuid import UUID
 
 import anyio
-from eventsourcing.persistence import InterfaceError, OperationalError
 from msgspec import Struct
 
 from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, Step, WaitUntil, next_step
@@ -22,7 +22,7 @@ from meeting_core.errors import Refusal
 from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass, MeetingId, clean_text
+from meeting_core.vocabulary import FaultClass, MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
     Fenced,
@@ -33,12 +33,11 @@ from meeting_service.ports import (
     TellDelta,
     VersionConflict,
 )
+from meeting_service.runtime.patience import patiently
 
 log = logging.getLogger(__name__)
 
 ACTOR = "runner"
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
 
 
 class Surroundings(Struct, frozen=True):
@@ -128,27 +127,23 @@ class Runner:
         """Append what the command leads to and all that follows from it, up to the next step
         that needs the world outside, in one commit.
         """
-        command_id = self._around.meetings.new_id()
-        pause = FIRST_PAUSE_SECONDS
+        meetings = self._around.meetings
+        command_id = meetings.new_id()
         has_rival = False
         while True:
             try:
                 events, after, step = self._stage(command, command_id)
-                self._meeting = await self._around.meetings.append(
-                    self._meeting, events, after, epoch=self._epoch
-                )
-            except VersionConflict:
-                has_rival = True
-                if await self._catch_up(command_id):
-                    return next_step(self._meeting)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("meeting %s waits for the database: %s", self._meeting.id, error)
-                await anyio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             except Refusal:
                 if not has_rival:
                     raise
                 return next_step(self._meeting)
+            append = partial(meetings.append, self._meeting, events, after, epoch=self._epoch)
+            try:
+                self._meeting = await patiently(append)
+            except VersionConflict:
+                has_rival = True
+                if await self._catch_up(command_id):
+                    return next_step(self._meeting)
             else:
                 return step
 
@@ -162,10 +157,10 @@ class Runner:
         more, meeting, step = meetings.follow(meeting, ACTOR, command_id)
         return events + more, meeting, step
 
-    async def _catch_up(self, command_id: UUID) -> bool:
-        """Read what others appended; say whether it was our own command after all."""
-        meetings = self._around.meetings
-        later = await meetings.events(self._meeting.id, after=self._meeting.version)
+    async def _catch_up(self, command_id: UUID | None = None) -> bool:
+        """Read what was appended since; say whether it was this command after all."""
+        read = partial(self._around.meetings.events, self._meeting.id, after=self._meeting.version)
+        later = await patiently(read)
         self._meeting = project(self._meeting, later) or self._meeting
         return any(event.command_id == command_id for event in later)
 
@@ -184,22 +179,15 @@ class Runner:
                 reply = await self._around.gateways[participant.gateway].complete(
                     request, lambda text: tell(meeting, participant.agent_id, text)
                 )
-                text, cleaned = clean_text(reply.text)
-                return AcceptReply(
-                    ask.task,
-                    ask.number,
-                    text,
-                    reply.finish_reason,
-                    reply.usage,
-                    reply.model,
-                    cleaned,
-                )
+            return AcceptReply(
+                ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model
+            )
         except GatewayFault as fault:
             return ReportFault(
                 ask.task,
                 ask.number,
                 fault.fault_class,
-                clean_text(fault.detail)[0],
+                fault.detail,
                 fault.retry_after_seconds,
                 fault.usage,
                 fault.reached,
@@ -226,7 +214,7 @@ class Runner:
             return Complete(await self._around.save_output(self._meeting, step.markdown))
         except OSError as error:
             log.warning("the minutes of meeting %s are not saved: %s", self._meeting.id, error)
-            return Complete(None, clean_text(error.strerror or str(error))[0])
+            return Complete(None, error.strerror or str(error))
 
     async def _wait(self, step: WaitUntil | Rest) -> Step:
         """Wait for the time, or for news from outside, whichever comes first."""
@@ -240,5 +228,5 @@ class Runner:
         else:
             await news.wait()
         self._news = anyio.Event()
-        await self._catch_up(UUID(int=0))
+        await self._catch_up()
         return next_step(self._meeting)

@@ -5,12 +5,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
-from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
+from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
 
 from meeting_core.commands import Adopt, Convene, Fail
@@ -20,6 +21,7 @@ from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import AdoptCause, FailReason, MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import Fenced, Lease, VersionConflict
+from meeting_service.runtime.patience import AWAY, patiently
 from meeting_service.runtime.runner import ACTOR, Runner, Surroundings
 
 log = logging.getLogger(__name__)
@@ -92,9 +94,21 @@ class Supervisor:
         command_id = self.meetings.new_id()
         events, convened = self.meetings.stage(None, command, actor, command_id)
         more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id)
-        await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
+        # What is stored under our lease must be run here, even if the caller is gone by then.
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
+            except AWAY:
+                if self._tasks is not None:
+                    self._tasks.start_soon(self._run_if_stored, meeting)
+                raise
         self._start(Runner(self._around, meeting, epoch=meeting.epoch))
         return convened
+
+    async def _run_if_stored(self, meeting: Meeting) -> None:
+        """Find out what became of an append whose outcome is unknown, once the database says."""
+        if await patiently(partial(self.meetings.find, meeting.id)) == meeting:
+            self._start(Runner(self._around, meeting, epoch=meeting.epoch))
 
     def notice(self, meeting: Meeting) -> None:
         """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
@@ -141,7 +155,7 @@ class Supervisor:
     async def _run(self, runner: Runner, adoption: Adopt | None) -> None:
         try:
             await runner.run(adoption)
-        except (MeetingError, PersistenceError) as error:
+        except Exception as error:  # one meeting's misfortune must not end the others
             log.exception("meeting %s cannot go on", runner.meeting_id)
             await self._give_up(runner, f"{type(error).__name__}: {error}")
         finally:
@@ -151,7 +165,8 @@ class Supervisor:
 
     async def _give_up(self, runner: Runner, detail: str) -> None:
         try:
-            await self.meetings.handle(runner.meeting_id, Fail("internal_error", detail), ACTOR)
+            fail = Fail("internal_error", detail)
+            await patiently(partial(self.meetings.handle, runner.meeting_id, fail, ACTOR))
         except (MeetingError, PersistenceError):
             log.exception("meeting %s cannot even fail", runner.meeting_id)
 
@@ -160,8 +175,8 @@ class Supervisor:
         while True:
             try:
                 await work()
-            except (OperationalError, InterfaceError) as error:
-                log.warning("the database is away: %s", error)
+            except PersistenceError as error:
+                log.warning("the database does not do it now: %s", error)
             await anyio.sleep(seconds)
 
     async def _renew(self) -> None:
@@ -183,7 +198,7 @@ class Supervisor:
     async def _adopt(self, lease: Lease) -> None:
         """Take a claimed meeting over: it goes on, or ends if it has no chance."""
         try:
-            meeting = await self.meetings.load(lease.meeting_id)
+            meeting = await patiently(partial(self.meetings.load, lease.meeting_id))
             adoption = Adopt(self.owner, lease.epoch, _cause(lease, self.owner))
             if lease.claims > MOST_CLAIMS_WITHOUT_PROGRESS:
                 await self._end(meeting, adoption, "crash_loop")
@@ -204,7 +219,8 @@ class Supervisor:
         adopted, after = self.meetings.stage(meeting, adoption, ACTOR, command_id)
         failed, end = self.meetings.stage(after, Fail(reason, detail), ACTOR, command_id)
         try:
-            await self.meetings.append(meeting, adopted + failed, end, epoch=adoption.epoch)
+            append = partial(self.meetings.append, meeting, adopted + failed, end)
+            await patiently(partial(append, epoch=adoption.epoch))
         except (Fenced, VersionConflict):
             log.info("meeting %s was taken by somebody else", meeting.id)
 
@@ -217,8 +233,8 @@ class Supervisor:
             await anyio.sleep(self._policy.poll_seconds)
             try:
                 seen = await self._look_after(seen)
-            except (OperationalError, InterfaceError) as error:
-                log.debug("the database is away: %s", error)
+            except PersistenceError as error:
+                log.debug("the database does not do it now: %s", error)
 
     async def _look_after(self, seen: int) -> int:
         recorder = self.meetings.recorder

@@ -103,10 +103,10 @@ def test_the_shell_is_told_everything_a_call_needs():
 
 def test_a_reply_with_its_reported_usage_completes_the_turn():
     usage = Usage(95, 7, "reported")
-    reply = AcceptReply(turn(), 1, "  I am done.\n", "stop", usage, "model-9", cleaned=2)
+    reply = AcceptReply(turn(), 1, "  I am done.\n", "stop", usage, "model-9")
     tokens = estimate_tokens("I am done.")
     given(*ASKED).when(reply).then(
-        TurnCompleted(1, "ann", 1, "I am done.", tokens, usage, "stop", "model-9", 2)
+        TurnCompleted(1, "ann", 1, "I am done.", tokens, usage, "stop", "model-9")
     )
 
 
@@ -119,11 +119,11 @@ def test_a_reply_without_usage_is_estimated_and_says_so():
 
 
 def test_what_no_store_takes_is_taken_out_of_a_reply_and_counted():
-    reply = AcceptReply(turn(), 1, "no\x00thing\ud800 lost", "stop\x00", cleaned=1)
+    reply = AcceptReply(turn(), 1, "no\x00thing\ud800 lost", "stop\x00")
     tokens = estimate_tokens("nothing lost")
     usage = Usage(100, tokens, "estimated")
     given(*ASKED).when(reply).then(
-        TurnCompleted(1, "ann", 1, "nothing lost", tokens, usage, "stop", "", 3)
+        TurnCompleted(1, "ann", 1, "nothing lost", tokens, usage, "stop", "", 2)
     )
 
 

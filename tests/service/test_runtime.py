@@ -1,0 +1,193 @@
+"""The supervisor and its runners, over a store in memory that misbehaves."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import pytest
+from eventsourcing.persistence import OperationalError, StoredEvent
+
+from meeting_core import Meeting
+from meeting_core.commands import Cancel, Convene
+from meeting_core.vocabulary import MeetingId
+from meeting_service.handling import Meetings
+from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Rejected
+from meeting_service.runtime.runner import Surroundings
+from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
+from meeting_service.store.memory import InMemoryRecorder
+from tests.builders import SYNTHESIS, configuration
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 10
+POLICY = RunningPolicy(lease_seconds=0.2, poll_seconds=0.02, drain_seconds=1.0)
+
+
+class FlakyRecorder(InMemoryRecorder):
+    """Loses the connection right after a commit, as often as it is told to."""
+
+    losses = 0
+
+    async def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        positions = await super().insert_events(stored_events, **kwargs)
+        if self.losses:
+            self.losses -= 1
+            raise OperationalError("the connection was lost")
+        return positions
+
+
+class Speaker:
+    """A gateway that answers at once, unless it is told to wait for ever."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.asked = anyio.Event()
+        self.left = anyio.Event()
+        self.waits = False
+
+    async def complete(
+        self, request: GatewayRequest, on_delta: Callable[[str], None]
+    ) -> GatewayReply:
+        self.seen.append(request.call_key)
+        self.asked.set()
+        if self.waits:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.left.set()
+        text = SYNTHESIS if "/synthesis/" in request.call_key else f"Said {request.call_key}."
+        return GatewayReply(text, "stop")
+
+    async def aclose(self) -> None: ...
+
+
+class Gateways:
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    def __getitem__(self, name: str) -> Gateway:
+        if name:
+            raise Rejected(f"there is no gateway {name}", reached=False)
+        return self.gateway
+
+    def __contains__(self, name: object) -> bool:
+        return not name
+
+
+class Office:
+    """A supervisor at work."""
+
+    def __init__(self, save: Callable[[Meeting, str], Any] | None = None) -> None:
+        self.recorder = FlakyRecorder(lambda: datetime.now(UTC))
+        self.speaker = Speaker()
+        self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
+        around = Surroundings(
+            self.meetings, Gateways(self.speaker), save or _saved, lambda *_: None
+        )
+        self.supervisor = Supervisor(around, POLICY)
+
+    async def convene(self, **fields: Any) -> MeetingId:
+        meeting_id = uuid4()
+        await self.supervisor.convene(Convene(meeting_id, configuration(**fields)), "test")
+        return meeting_id
+
+    async def ended(self, meeting_id: MeetingId) -> Meeting:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while not (meeting := await self.meetings.load(meeting_id)).has_ended:
+                await self.supervisor.stopped(meeting_id)
+                await anyio.lowlevel.checkpoint()
+        return meeting
+
+
+async def _saved(meeting: Meeting, markdown: str) -> str:
+    return f"{meeting.id}.md"
+
+
+@asynccontextmanager
+async def office(save: Callable[[Meeting, str], Any] | None = None) -> AsyncIterator[Office]:
+    made = Office(save)
+    async with made.supervisor.supervising():
+        yield made
+
+
+async def test_a_meeting_stored_behind_a_lost_connection_is_run_all_the_same() -> None:
+    async with office() as made:
+        made.recorder.losses = 1
+        meeting_id = uuid4()
+        with pytest.raises(OperationalError):
+            await made.supervisor.convene(Convene(meeting_id, configuration()), "test")
+        assert (await made.ended(meeting_id)).state == "complete"
+
+
+async def test_an_append_of_unknown_outcome_is_recognised_and_not_repeated() -> None:
+    async with office() as made:
+        made.speaker.waits = False
+        meeting_id = uuid4()
+        made.recorder.losses = 0
+        await made.supervisor.convene(Convene(meeting_id, configuration()), "test")
+        made.recorder.losses = 5
+        meeting = await made.ended(meeting_id)
+    assert meeting.state == "complete"
+    assert len(made.speaker.seen) == len(set(made.speaker.seen))
+    assert len(made.speaker.seen) == len(meeting.turns) + 1
+
+
+async def test_a_cancel_leaves_no_call_under_way() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        made.supervisor.notice(await made.meetings.handle(meeting_id, Cancel(), "test"))
+        with anyio.fail_after(1):
+            await made.speaker.left.wait()
+        assert (await made.ended(meeting_id)).state == "cancelled"
+
+
+async def test_a_cancel_by_another_process_leaves_no_call_under_way() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        await made.meetings.handle(meeting_id, Cancel(), "another process")
+        with anyio.fail_after(1):
+            await made.speaker.left.wait()
+        assert (await made.ended(meeting_id)).state == "cancelled"
+
+
+async def test_minutes_that_cannot_be_saved_are_told_in_the_outcome() -> None:
+    async def full(meeting: Meeting, markdown: str) -> str:
+        raise OSError(28, "No space left on device")
+
+    async with office(full) as made:
+        meeting = await made.ended(await made.convene())
+    assert (meeting.state, meeting.output_path) == ("complete", None)
+    assert meeting.outcome is not None
+    assert "No space left on device" in meeting.outcome.degraded[0]
+
+
+async def test_one_meetings_misfortune_does_not_end_the_others() -> None:
+    async def broken(meeting: Meeting, markdown: str) -> str:
+        if meeting.config.title == "Unlucky":
+            raise RuntimeError("a bug")
+        return "saved.md"
+
+    async with office(broken) as made:
+        unlucky = await made.convene(title="Unlucky")
+        lucky = await made.convene()
+        assert (await made.ended(lucky)).state == "complete"
+        failed = await made.ended(unlucky)
+    assert (failed.state, failed.failure) == ("error", "internal_error")
+
+
+async def test_a_gateway_that_is_gone_from_the_settings_skips_the_speaker() -> None:
+    async with office() as made:
+        team = configuration().participants
+        gone = type(team[0])("gone", "Gone", gateway="old")
+        meeting = await made.ended(await made.convene(participants=(team[0], gone)))
+    assert meeting.state == "complete"
+    assert {turn.skipped_reason for turn in meeting.turns} == {None, "rejected"}
