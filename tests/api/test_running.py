@@ -14,7 +14,7 @@ import pytest
 
 from meeting_service import app
 from meeting_service.app.gateways import open_gateways
-from meeting_service.http.server import CannotListen
+from meeting_service.http.server import CannotListen, listening_socket
 from meeting_service.ports import Rejected
 from meeting_service.settings import (
     AgentSettings,
@@ -217,3 +217,23 @@ async def test_a_signal_stops_the_process_by_itself(
                 pass
         with anyio.fail_after(5):
             assert await process.ended() == code
+
+
+async def test_a_signal_during_the_start_calls_it_off(short_folder: Path) -> None:
+    data = short_folder / "data"
+    command = [sys.executable, "-m", "meeting_service", "serve", "--port", "0"]
+    async with await anyio.open_process([*command, "--data-dir", str(data)]) as process:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while not data.exists():  # noqa: ASYNC110 - another process makes it
+                await anyio.sleep(0.01)
+            process.terminate()
+            assert await process.wait() == 0
+        assert process.stdout is not None
+        with pytest.raises(anyio.EndOfStream):
+            await process.stdout.receive()
+    assert not (data / "cluster" / "postmaster.pid").exists()
+
+
+def test_the_socket_names_its_protocol_so_that_no_answer_waits_to_be_sent() -> None:
+    with listening_socket("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
