@@ -123,6 +123,16 @@ async def until(is_so: Callable[[], bool]) -> None:
             await anyio.sleep(0.002)
 
 
+async def until_still(count: Callable[[], int]) -> None:
+    """Wait until something that is counted has not grown for a while."""
+    seen, looks = count(), 0
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while looks < 50:
+            await anyio.sleep(0.002)
+            looks = looks + 1 if count() == seen else 0
+            seen = count()
+
+
 def read_events(text: bytes) -> list[Told]:
     """Read whole events by the rules of the standard, comments left out."""
     found = []

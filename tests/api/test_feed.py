@@ -21,7 +21,16 @@ from tests.builders import (
     turn_completed,
     whole_meeting,
 )
-from tests.feed_world import OTHER_ID, Told, long_history, of_another, read_events, settle, until
+from tests.feed_world import (
+    OTHER_ID,
+    Told,
+    long_history,
+    of_another,
+    read_events,
+    settle,
+    until,
+    until_still,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -313,14 +322,14 @@ async def test_a_stream_to_a_client_that_does_not_read_ends_too_when_the_service
     events = long_history(attempts=400, text="x" * 20_000)
     async with feed_server() as server:
         await server.world.store(*events)
-        stuck = await server.ask(events_of(MEETING_ID))
-        async with stuck:
+        tasks = len(asyncio.all_tasks())
+        async with await server.ask(events_of(MEETING_ID)):
             await until(lambda: server.world.feed.watching == 1)
-            reads = server.world.recorder.history_reads
-            await until(lambda: server.world.recorder.history_reads > reads)
+            await until_still(lambda: server.world.recorder.history_reads)
             server.world.feed.drain()
             with anyio.fail_after(5):
-                await until(lambda: server.world.feed.watching == 0)
+                await until(lambda: len(asyncio.all_tasks()) <= tasks)
+        assert server.world.feed.watching == 0
 
 
 async def test_a_stream_asked_for_while_the_service_stops_ends_and_is_asked_for_again():

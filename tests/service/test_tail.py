@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from meeting_core import fold
 from meeting_core.events import Cancelled, RoundOpened
-from meeting_core.vocabulary import SynthesisTask
+from meeting_core.vocabulary import SynthesisTask, Version
 from meeting_service.handling import Meetings
 from meeting_service.read import subscriptions, tail
-from meeting_service.read.dispatches import Folds
+from meeting_service.read.dispatches import Delta, Folds
 from tests.builders import (
     MEETING_ID,
     START,
@@ -249,6 +249,7 @@ async def test_a_history_that_cannot_be_read_keeps_nobody_else_waiting(caplog):
             await world.tailed()
             await world.store(replace(SPEAKING[2], originator_version=5))
             await world.store(*of_another(SPOKEN))
+            await world.tailed()
             told = await take(stored, 1 + 4)
             assert named(told)[0] == (1, "meeting-started")
             assert [each.event for each in told[1:]] == [event for _, event in EVENTS[:4]]
@@ -436,3 +437,55 @@ async def test_text_of_the_synthesis_is_not_told_as_a_turn():
         with world.feed.meeting_stream(meeting, meeting.version):
             world.feed.tell_delta(meeting, "ann", "## Discussion Summary")
             assert world.feed._deltas._gathered == {}
+
+
+async def test_a_stream_that_missed_a_dispatch_reads_the_store():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        folds = Folds(world.meetings, limit=1)
+        with world.feed.meeting_stream(await world.load(), 3) as stream:
+            await go_live(world, stream)
+            stored = world.meetings.mapper.to_stored_event(WHOLE[4])
+            await world.recorder.insert_events([world.meetings.mapper.to_stored_event(WHOLE[3])])
+            world.feed._subscriptions.tell(await folds.dispatch(stored))
+            assert named(await take(stream, 1)) == EVENTS[3:4]
+
+
+async def test_a_stream_takes_no_text_of_an_attempt_it_does_not_know_as_open():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 3) as stream:
+            await go_live(world, stream)
+            for attempt in (2, 3, 4):
+                delta = Delta(MEETING_ID, Version(attempt), b"event: %d\ndata: {}\n\n" % attempt)
+                world.feed._subscriptions.tell(delta)
+            assert [each.event for each in await take(stream, 1)] == ["3"]
+
+
+async def test_meetings_nobody_watches_are_not_read():
+    async with feed_world() as world:
+        await world.store(*of_another(WHOLE[:4]))
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(await world.load(), 3) as stream:
+            await go_live(world, stream)
+            reads = world.recorder.history_reads
+            await world.store(*of_another(WHOLE[4:]))
+            await world.tailed()
+            assert world.recorder.history_reads == reads
+
+
+async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
+    async with feed_world() as world:
+        await world.store(*of_another(SPEAKING))
+        await world.store(*WHOLE[:3])
+        with world.feed.meeting_stream(await world.load(OTHER_ID), 0):
+            with world.feed.meeting_stream(await world.load(), 0) as stream:
+                await take(stream, 3)
+                await world.tailed()
+            await world.store(*WHOLE[3:6])
+            await world.tailed()
+            with world.feed.meeting_stream(await world.load(), 6) as stream:
+                await go_live(world, stream)
+                await world.store(*WHOLE[6:])
+                assert named(await take_all(stream)) == EVENTS[6:]
+                await world.tailed()
