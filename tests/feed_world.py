@@ -36,10 +36,8 @@ OTHER_ID = UUID("00000000-0000-4000-8000-000000000002")
 PATIENCE_SECONDS = 20
 
 
-class TestRecorder(InMemoryRecorder):
+class ShakyRecorder(InMemoryRecorder):
     """A recorder whose bell can be taken away, and its database too; it counts what is read."""
-
-    __test__ = False
 
     def __init__(self, *, has_bell: bool = True) -> None:
         super().__init__(lambda: START)
@@ -87,7 +85,7 @@ class Told(Struct, frozen=True):
 class World:
     """Histories that can be stored bit by bit while a feed follows."""
 
-    def __init__(self, feed: Feed, recorder: TestRecorder) -> None:
+    def __init__(self, feed: Feed, recorder: ShakyRecorder) -> None:
         self.feed = feed
         self.recorder = recorder
         self.meetings = feed.meetings
@@ -109,7 +107,7 @@ class World:
 @asynccontextmanager
 async def feed_world(*, has_bell: bool = True, poll_seconds: float = 0.02) -> AsyncIterator[World]:
     """Hold a feed open over an empty recorder."""
-    recorder = TestRecorder(has_bell=has_bell)
+    recorder = ShakyRecorder(has_bell=has_bell)
     feed = Feed(Meetings(recorder, lambda: START), poll_seconds=poll_seconds)
     with anyio.fail_after(PATIENCE_SECONDS):
         async with feed.tailing():

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from meeting_core import fold
 from meeting_core.events import Cancelled, RoundOpened
-from meeting_core.vocabulary import SynthesisTask, Version
+from meeting_core.vocabulary import EntryRange, SynthesisTask, Version
 from meeting_service.handling import Meetings
 from meeting_service.read import subscriptions, tail
 from meeting_service.read.dispatches import Delta, Folds
@@ -18,13 +18,15 @@ from tests.builders import (
     attempt_started,
     convened,
     history,
+    turn,
     turn_completed,
     up_to_synthesis,
     whole_meeting,
+    whole_round,
 )
 from tests.feed_world import (
     OTHER_ID,
-    TestRecorder,
+    ShakyRecorder,
     Told,
     feed_world,
     go_live,
@@ -280,7 +282,7 @@ async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
 
 
 async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
-    recorder = TestRecorder()
+    recorder = ShakyRecorder()
     meetings = Meetings(recorder, lambda: START)
     folds = Folds(meetings, limit=1)
     mapper = meetings.mapper
@@ -489,3 +491,19 @@ async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
                 await world.store(*WHOLE[6:])
                 assert named(await take_all(stream)) == EVENTS[6:]
                 await world.tailed()
+
+
+async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_together():
+    facts = [convened(), *whole_round(1), RoundOpened(2)]
+    full = attempt_started(turn("ann", 2))
+    cut = replace(full, manifest=replace(full.manifest, shortened=EntryRange(6, 6)))
+    events = history(*facts, cut)
+    async with feed_world() as world:
+        await world.store(*events[:-1])
+        with world.feed.meeting_stream(await world.load(), len(facts)) as stream:
+            await go_live(world, stream)
+            await world.store(events[-1])
+            chunk = await stream.take()
+        assert chunk is not None
+        told = read_events(chunk)
+        assert named(told) == [(None, "meeting-warning"), (9, "meeting-turn-start")]
