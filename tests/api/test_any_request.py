@@ -29,16 +29,7 @@ async def test_made_up_requests_are_answered_as_the_document_says(
         *("--phases", "coverage,fuzzing", "--max-examples", "3", "--generation-deterministic"),
         # Streams do not end by themselves; what a start takes depends on the directory.
         *("--exclude-path-regex", "events$", "--exclude-checks", "positive_data_acceptance"),
-        *(
-            "--request-timeout",
-            "20",
-            "--no-color",
-            "--workers",
-            "2",
-            "--continue-on-failure",
-            "--warnings",
-            "off",
-        ),
+        *("--request-timeout", "20", "--no-color", "--continue-on-failure", "--warnings", "off"),
     ]
     ended = await anyio.run_process(command, check=False, cwd=tmp_path)
     report = ended.stdout.decode() + ended.stderr.decode()
