@@ -11,6 +11,8 @@ from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres import PostgresRecorder
 from meeting_service.store.schema import upgrade
 
+CLOSE_SECONDS = 2.0
+
 
 @asynccontextmanager
 async def open_recorder(settings: Settings) -> AsyncIterator[PostgresRecorder]:
@@ -21,7 +23,8 @@ async def open_recorder(settings: Settings) -> AsyncIterator[PostgresRecorder]:
         try:
             yield recorder
         finally:
-            with anyio.CancelScope(shield=True):
+            # A database that hangs must not keep the process from ending.
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await recorder.aclose()
 
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from meeting_service.http.problems import invalid
 
 UNSTORABLE = "contains a NUL character or a lone surrogate; remove it"
 LONGEST_NAME = 80
+MOST_UNKNOWN = 20
+MOST_ITEMS = 1_000
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<where>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
@@ -31,10 +34,11 @@ def read_fields(given: Mapping[str, Any], shape: type[Shape]) -> Shape:
     Raises: `HttpProblem` 400.
     """
     known = {each.encode_name: each for each in fields(shape)}
+    unknown = (name for name in given if name not in known)
     problems = [
         Problem(_shown(name), f"is not known here{_suggestion(name, known)}")
-        for name in given
-        if name not in known
+        # Looking for what was meant takes time, and a body may hold a million names.
+        for name in islice(unknown, MOST_UNKNOWN)
     ]
     values: dict[str, Any] = {}
     for name, each in known.items():
@@ -48,14 +52,18 @@ def read_fields(given: Mapping[str, Any], shape: type[Shape]) -> Shape:
 
 
 def _read_field(known: FieldInfo, value: Any, values: dict[str, Any]) -> Iterator[Problem]:
-    places = tuple(_unstorable(value, known.encode_name))
-    yield from (Problem(place, UNSTORABLE) for place in places)
-    if places:
+    if isinstance(value, list) and len(value) > MOST_ITEMS:
+        yield Problem(known.encode_name, f"has {len(value)} items, more than anything takes here")
         return
     try:
         values[known.name] = msgspec.convert(value, known.type, strict=True)
     except msgspec.ValidationError as error:
         yield _problem_of(str(error), known.encode_name)
+        return
+    except UnicodeEncodeError:
+        pass  # a name in an object has a lone surrogate; the walk finds it
+    for place in islice(_unstorable(value, known.encode_name), MOST_UNKNOWN):
+        yield Problem(place, UNSTORABLE)
 
 
 def _unstorable(value: Any, place: str) -> Iterator[str]:
@@ -68,9 +76,9 @@ def _unstorable(value: Any, place: str) -> Iterator[str]:
                 yield from _unstorable(each, f"{place}[{n}]")
         case dict():
             for name, each in value.items():
-                yield from _unstorable(each, f"{place}.{_shown(name)}")
                 if not is_storable(name):
                     yield f"{place}.{_shown(name)}"
+                yield from _unstorable(each, f"{place}.{_shown(name)}")
         case _:
             return
 

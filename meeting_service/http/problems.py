@@ -141,11 +141,12 @@ class HttpProblem(Exception):
 
 
 def invalid(*problems: Problem, kind: ProblemType = INVALID) -> HttpProblem:
-    """Refuse fields; the detail names each of them."""
-    told = [f"{problem.field}: {problem.detail}" for problem in problems[:MOST_ERRORS_TOLD]]
+    """Refuse fields; the detail names each of them, or the first of very many."""
+    told = problems[:MOST_ERRORS_TOLD]
+    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in told)
     if len(problems) > len(told):
-        told.append(f"and {len(problems) - len(told)} more")
-    return HttpProblem(kind, "; ".join(told), errors=problems)
+        detail += f"; and {len(problems) - len(told)} more"
+    return HttpProblem(kind, detail, errors=told)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.api.service import BODY, assert_problem, count_events
@@ -144,6 +145,23 @@ async def test_everything_wrong_is_told_at_once(client):
     core = {**BODY, "num_rounds": 9, "max_tokens_per_turn": 1}
     problem = assert_problem(await post(client, json.dumps(core).encode()), 400)
     assert {each["field"] for each in problem["errors"]} == {"num_rounds", "max_tokens_per_turn"}
+
+
+async def test_a_million_wrong_things_are_refused_at_once_in_a_few_words(client, subtests):
+    for field, body in (
+        ("x0", {f"x{n}": n for n in range(200_000)}),
+        ("participants", {**BODY, "participants": ["a"] * 1_000_000}),
+        ("round_topics", {**BODY, "round_topics": [""] * 1_000_000}),
+        ("participants[0]", {**BODY, "participants": ["a"] * 1_000}),
+        ("participants[0]", {**BODY, "participants": [["x"] * 1_000_000]}),
+    ):
+        with subtests.test(field=field):
+            content = json.dumps(body).encode()
+            with anyio.fail_after(2):
+                answer = await post(client, content)
+            assert answer.status_code in (400, 404)
+            assert field in [each["field"] for each in answer.json()["errors"]]
+            assert len(answer.content) < 20_000
 
 
 async def test_an_unknown_field_is_told_with_the_one_that_was_meant(client):

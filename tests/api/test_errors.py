@@ -3,14 +3,15 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 import asyncpg
 import pytest
 
 from tests.api import contract
-from tests.api.service import BODY, PATIENCE_SECONDS, assert_problem
+from tests.api.service import BODY, PATIENCE_SECONDS, STALLED, assert_problem, served, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +88,23 @@ async def test_a_bug_of_ours_is_500_logged_and_kept_from_the_client(client, monk
     assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
     monkeypatch.undo()
     assert (await client.status(meeting_id))["id"] == meeting_id
+
+
+async def test_without_its_database_the_service_still_stops_in_time(
+    database_url: str, admin_dsn: str, tmp_path: Path
+) -> None:
+    settings = settings_for(
+        database_url, tmp_path, gateways=STALLED, drain_seconds=1.0, lease_seconds=1.0
+    )
+    async with AsyncExitStack() as stack:
+        async with served(settings) as client:
+            await client.start()
+            await stack.enter_async_context(database_away(database_url, admin_dsn))
+            before = anyio.current_time()
+        assert anyio.current_time() - before < settings.drain_seconds + 0.5
+    async with served(settings_for(database_url, tmp_path)) as client:
+        meetings = (await client.get("/api/meetings")).json()["meetings"]
+        assert (await client.ended(meetings[0]["id"]))["state"] == "complete"
 
 
 @asynccontextmanager
