@@ -67,6 +67,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("num_rounds", {"num_rounds": 6}),
     ("num_rounds", {"num_rounds": 10**30}),
     ("round_topics", {"num_rounds": 2, "round_topics": ["One"]}),
+    ("round_topics", {"round_topics": []}),
     ("round_topics", {"round_topics": "One"}),
     ("round_topics[0]", {"round_topics": [""]}),
     ("round_topics[0]", {"round_topics": [" \t"]}),
