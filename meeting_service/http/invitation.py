@@ -33,6 +33,9 @@ async def configuration(surface: Surface, body: StartBody) -> Configuration:
     Raises: `HttpProblem` for an agent, a gateway or a parent that will not do.
     """
     settings = surface.settings
+    if body.round_topics == ():
+        problem = "has no topics; leave it out for the usual ones"
+        raise invalid(Problem("round_topics", problem))
     seats = _seats(surface, body.participants)
     parent_id, parent_minutes = await _parent(surface, body.parent_meeting_id)
     return Configuration(
