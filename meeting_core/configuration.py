@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from meeting_core.errors import InvalidConfiguration, Problem
-from meeting_core.vocabulary import MeetingId, Participant, Value, is_storable
+from meeting_core.vocabulary import MeetingId, Participant, Value, clean_text, is_storable
 
 DEFAULT_TITLE = "Team Meeting"
 DEFAULT_TOPICS = (
@@ -96,12 +96,16 @@ def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
     yield from _timeout_problems(config, limits)
 
 
-def _text(field: str, text: str, longest: int, *, one_line: bool = False) -> Iterator[Problem]:
+def _text(
+    field: str, text: str, longest: int, *, one_line: bool = False, is_shown: bool = True
+) -> Iterator[Problem]:
     if not is_storable(text):
         yield Problem(field, "contains a NUL character or a lone surrogate; remove it")
+    elif is_shown and clean_text(text)[1]:
+        yield Problem(field, "contains a control character; remove it")
     if len(text) > longest:
         yield Problem(field, f"is {len(text)} characters long; at most {longest} are allowed")
-    if one_line and any(mark in text for mark in "\r\n"):
+    if one_line and len(text.splitlines()) > 1:
         yield Problem(field, "must be a single line")
 
 
@@ -119,7 +123,7 @@ def _text_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
         ("document_context", config.document_context),
         ("parent_minutes", config.parent_minutes),
     ):
-        yield from _text(field, text, limits.max_document_characters)
+        yield from _text(field, text, limits.max_document_characters, is_shown=False)
 
 
 def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:

@@ -52,9 +52,7 @@ class FaultClass(StrEnum):
 UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
 RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
 EndCause: TypeAlias = Literal["agenda", "budget", "deadline"]
-AbandonCause: TypeAlias = Literal[
-    "restart", "takeover", "cancel", "deadline", "failure", "shutdown"
-]
+AbandonCause: TypeAlias = Literal["restart", "takeover", "cancel", "failure", "shutdown"]
 AdoptCause: TypeAlias = Literal["restart", "takeover"]
 FailReason: TypeAlias = Literal[
     "nobody_spoke", "crash_loop", "orchestrator_restart", "internal_error"

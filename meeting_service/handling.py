@@ -69,8 +69,12 @@ class Meetings:
         stored = await self.recorder.select_events(meeting_id, gt=after, limit=limit)
         return self.mapper.to_meeting_events(stored)
 
-    async def handle(self, meeting_id: MeetingId, command: Command, actor: str) -> Meeting:
+    async def handle(
+        self, meeting_id: MeetingId, command: Command, actor: str, *, epoch: int | None = None
+    ) -> Meeting:
         """Decide a command on the meeting as it is and append the outcome.
+
+        With `epoch`, only while the meeting's lease still has that epoch.
 
         Raises: `MeetingNotFound`, a `Refusal`, or the store's error; `VersionConflict` only
         when others were faster many times in a row.
@@ -80,7 +84,7 @@ class Meetings:
         for _ in range(MOST_REDECISIONS):
             events, after = self.stage(meeting, command, actor, command_id)
             try:
-                return await self.append(meeting, events, after)
+                return await self.append(meeting, events, after, epoch=epoch)
             except VersionConflict:
                 later = await self.events(meeting_id, after=meeting.version)
                 meeting = project(meeting, later) or meeting

@@ -11,7 +11,7 @@ GatewayFault                the family of ways a call to a model fails
 └── Empty
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeAlias
 from uuid import UUID
@@ -198,11 +198,16 @@ class Recorder(Protocol):
         """Count the meetings that have not ended."""
 
     async def claim_leases(
-        self, owner: str, *, lease_seconds: float, limit: int
+        self,
+        owner: str,
+        *,
+        lease_seconds: float,
+        limit: int,
+        running: Collection[MeetingId] | None = None,
     ) -> Sequence[Lease]:
         """Claim live meetings whose owner is gone, by the database's clock.
 
-        Never claims a meeting this owner holds already.
+        An owner that says which it is `running` is given back those it holds and does not run.
         """
 
     async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
@@ -336,5 +341,3 @@ class Gateways(Protocol):
     """Finds a gateway by its configured name."""
 
     def __getitem__(self, name: str) -> Gateway: ...
-
-    def __contains__(self, name: object) -> bool: ...

@@ -32,9 +32,6 @@ class GatewayDirectory:
             detail = f"there is no gateway {name!r} any more; add [gateways.{name}] again"
             raise Rejected(detail, reached=False) from None
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._gateways
-
 
 @asynccontextmanager
 async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterator[GatewayDirectory]:

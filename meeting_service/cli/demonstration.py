@@ -16,8 +16,9 @@ from meeting_service.cli.tables import print_minutes
 from meeting_service.settings import FOUR_AGENTS, ScriptedGateway, Settings
 from meeting_service.store.embedded import default_data_dir
 
-# At reading speed on a terminal; as fast as it goes where nobody reads along.
-READING_CHUNK_SECONDS = 0.02
+# Slow enough on a terminal to see the text come; as fast as it goes where nobody looks.
+READING_CHUNK_SECONDS = 0.005
+WORDS_A_CHUNK = 4
 GOODBYE_SECONDS = 2.0
 GOAL = "Agree on what ships in the first release, who does what, and what could stop us."
 MEETING = {
@@ -50,7 +51,11 @@ def run_demo(settings: Settings, *, as_json: bool) -> Exit:
         host="127.0.0.1",
         port=0,
         default_gateway="scripted",
-        gateways={"scripted": ScriptedGateway(chunk_delay_seconds=chunk_delay_seconds)},
+        gateways={
+            "scripted": ScriptedGateway(
+                chunk_delay_seconds=chunk_delay_seconds, words_per_delta=WORDS_A_CHUNK
+            )
+        },
         agents=FOUR_AGENTS,
         log_level="error",
     )

@@ -154,14 +154,6 @@ def load_script(path: Path) -> Script:
     return _read(raw, Script, str(path))
 
 
-def read_faults(raw: object, source: str) -> tuple[PlannedFault, ...]:
-    """Read planned faults out of plain data; `source` is named in the error.
-
-    Raises: `ScriptError`.
-    """
-    return _read(raw, tuple[PlannedFault, ...], source)
-
-
 def faults_by_task(faults: Mapping[str, FaultClass]) -> tuple[PlannedFault, ...]:
     """Plan faults by task: `round-1-dev`, `synthesis`, or `round-1-dev/1` for one attempt of it.
 

@@ -29,7 +29,6 @@ _ABANDONED: dict[AbandonCause, str] = {
     "restart": "its process ended",
     "takeover": "its owner is gone",
     "cancel": "the meeting is cancelled",
-    "deadline": "the time is up",
     "failure": "the meeting failed",
     "shutdown": "the service is stopping",
 }

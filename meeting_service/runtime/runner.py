@@ -70,8 +70,14 @@ class Runner:
     def meeting_id(self) -> MeetingId:
         return self._meeting.id
 
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
     def notice(self, meeting: Meeting) -> None:
         """Take note that somebody else changed the meeting: a call nobody waits for is aborted."""
+        if meeting.version <= self._meeting.version:
+            return
         ours, theirs = self._meeting.slot, meeting.slot
         if ours is not None and ours.open is not None:
             still_open = theirs.open if theirs is not None else None
@@ -158,10 +164,15 @@ class Runner:
         return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID | None = None) -> bool:
-        """Read what was appended since; say whether it was this command after all."""
+        """Read what was appended since; say whether it was this command after all.
+
+        Raises: `Fenced` when another owner has adopted the meeting meanwhile.
+        """
         read = partial(self._around.meetings.events, self._meeting.id, after=self._meeting.version)
         later = await patiently(read)
         self._meeting = project(self._meeting, later) or self._meeting
+        if self._meeting.epoch > self._epoch:
+            raise Fenced(f"meeting {self._meeting.id} has epoch {self._meeting.epoch} now")
         return any(event.command_id == command_id for event in later)
 
     async def _ask(self, ask: Ask) -> Command:
@@ -197,7 +208,7 @@ class Runner:
                 return AbandonAttempt("shutdown")
             detail = f"no complete answer within {request.timeout_seconds:g} s"
             return ReportFault(ask.task, ask.number, FaultClass.TIMED_OUT, detail)
-        except Exception as error:
+        except Exception as error:  # whatever an adapter breaks, the meeting goes on
             log.exception("the gateway of %s broke its contract", participant.agent_id)
             detail = f"the gateway failed with {type(error).__name__}"
             return ReportFault(ask.task, ask.number, FaultClass.UNAVAILABLE, detail)

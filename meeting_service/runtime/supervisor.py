@@ -21,7 +21,7 @@ from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import AdoptCause, FailReason, MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import Fenced, Lease, VersionConflict
-from meeting_service.runtime.patience import AWAY, patiently
+from meeting_service.runtime.patience import patiently
 from meeting_service.runtime.runner import ACTOR, Runner, Surroundings
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class Supervisor:
         self._around = around
         self._policy = policy
         self._runners: dict[MeetingId, Runner] = {}
+        self._taken: set[MeetingId] = set()
         self._tasks: TaskGroup | None = None
         self._idle = anyio.Event()
         self._is_draining = False
@@ -94,21 +95,14 @@ class Supervisor:
         command_id = self.meetings.new_id()
         events, convened = self.meetings.stage(None, command, actor, command_id)
         more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id)
-        # What is stored under our lease must be run here, even if the caller is gone by then.
-        with anyio.CancelScope(shield=True):
-            try:
-                await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
-            except AWAY:
-                if self._tasks is not None:
-                    self._tasks.start_soon(self._run_if_stored, meeting)
-                raise
-        self._start(Runner(self._around, meeting, epoch=meeting.epoch))
-        return convened
-
-    async def _run_if_stored(self, meeting: Meeting) -> None:
-        """Find out what became of an append whose outcome is unknown, once the database says."""
-        if await patiently(partial(self.meetings.find, meeting.id)) == meeting:
+        self._taken.add(meeting.id)
+        try:
+            await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
             self._start(Runner(self._around, meeting, epoch=meeting.epoch))
+        finally:
+            # Where it was stored and nobody could tell, the next claim finds that nobody runs it.
+            self._taken.discard(meeting.id)
+        return convened
 
     def notice(self, meeting: Meeting) -> None:
         """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
@@ -149,24 +143,36 @@ class Supervisor:
     def _start(self, runner: Runner, adoption: Adopt | None = None) -> None:
         # Once draining, a meeting that was just convened or claimed is left to the next process.
         if self._tasks is not None and not self._is_draining:
+            former = self._runners.get(runner.meeting_id)
             self._runners[runner.meeting_id] = runner
-            self._tasks.start_soon(self._run, runner, adoption)
+            self._tasks.start_soon(self._run, runner, adoption, former)
 
-    async def _run(self, runner: Runner, adoption: Adopt | None) -> None:
+    async def _run(self, runner: Runner, adoption: Adopt | None, former: Runner | None) -> None:
         try:
+            if former is not None:
+                # Our lease ran out and came back while its runner was in a call.
+                former.abort()
+                await former.stopped.wait()
             await runner.run(adoption)
         except Exception as error:  # one meeting's misfortune must not end the others
             log.exception("meeting %s cannot go on", runner.meeting_id)
             await self._give_up(runner, f"{type(error).__name__}: {error}")
         finally:
-            del self._runners[runner.meeting_id]
+            if self._runners.get(runner.meeting_id) is runner:
+                del self._runners[runner.meeting_id]
             if not self._runners:
                 self._idle.set()
 
     async def _give_up(self, runner: Runner, detail: str) -> None:
+        fail = partial(
+            self.meetings.handle,
+            runner.meeting_id,
+            Fail("internal_error", detail),
+            ACTOR,
+            epoch=runner.epoch,
+        )
         try:
-            fail = Fail("internal_error", detail)
-            await patiently(partial(self.meetings.handle, runner.meeting_id, fail, ACTOR))
+            await patiently(fail)
         except (MeetingError, PersistenceError):
             log.exception("meeting %s cannot even fail", runner.meeting_id)
 
@@ -187,7 +193,10 @@ class Supervisor:
     async def _claim(self) -> None:
         while not self._is_draining:
             leases = await self.meetings.recorder.claim_leases(
-                self.owner, lease_seconds=self._policy.lease_seconds, limit=CLAIM_BATCH
+                self.owner,
+                lease_seconds=self._policy.lease_seconds,
+                limit=CLAIM_BATCH,
+                running=self._runners.keys() | self._taken,
             )
             async with anyio.create_task_group() as tasks:
                 for lease in leases:

@@ -1,6 +1,6 @@
 """The recorder in memory: the same rules without a database, for tests and for embedding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Self
@@ -141,14 +141,24 @@ class InMemoryRecorder(Doorbell):
         return sum(row.is_live for row in self._summaries.values())
 
     async def claim_leases(
-        self, owner: str, *, lease_seconds: float, limit: int
+        self,
+        owner: str,
+        *,
+        lease_seconds: float,
+        limit: int,
+        running: Collection[MeetingId] | None = None,
     ) -> Sequence[Lease]:
-        """Claim live meetings whose owner is gone; this renews the owner's own life too."""
+        """Claim live meetings that nobody runs; this renews the owner's own life too."""
         live = sorted(
             (row for row in self._summaries.values() if row.is_live),
             key=attrgetter("created_at", "meeting_id"),
         )
-        free = [row.meeting_id for row in live if self._is_free(row.meeting_id, owner)][:limit]
+        # A meeting of this owner that was called just now may not have been started yet.
+        settled = self._clock() - timedelta(seconds=lease_seconds)
+        fresh = {row.meeting_id for row in live if row.created_at >= settled}
+        ids = [row.meeting_id for row in live]
+        busy = {*ids} if running is None else fresh | {*running}
+        free = [each for each in ids if self._is_free(each, owner, busy)][:limit]
         if free:
             await self.renew_leases(owner, lease_seconds=lease_seconds)
         return [self._claim(meeting_id, owner) for meeting_id in free]
@@ -237,19 +247,24 @@ class InMemoryRecorder(Doorbell):
             if not summary.is_live:
                 self._leases.pop(summary.meeting_id, None)
 
-    def _is_free(self, meeting_id: MeetingId, claimant: str) -> bool:
+    def _is_free(
+        self, meeting_id: MeetingId, claimant: str, running: Collection[MeetingId]
+    ) -> bool:
         held = self._leases.get(meeting_id)
         if held is None:
             return True
+        if held.lease.owner == claimant:
+            return meeting_id not in running
         expires_at = self._owners.get(held.lease.owner)
         is_alive = expires_at is not None and expires_at > self._clock()
-        return held.lease.owner != claimant and not is_alive
+        return not is_alive
 
     def _claim(self, meeting_id: MeetingId, owner: str) -> Lease:
         progress = sum(place[0] == meeting_id for place in self._turns)
         held = self._leases.get(meeting_id)
         if held is None:
-            lease = Lease(meeting_id, owner, 1, 1)
+            # Above any epoch the meeting may have had under a lease that was lost.
+            lease = Lease(meeting_id, owner, int(self._clock().timestamp()), 1)
         else:
             claims = 1 if progress > held.progress else held.lease.claims + 1
             lease = Lease(meeting_id, owner, held.lease.epoch + 1, claims, held.lease.owner)

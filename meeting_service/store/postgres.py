@@ -1,6 +1,6 @@
 """The recorder on PostgreSQL: appends through the group commit, reads through a pool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -152,10 +152,17 @@ class PostgresRecorder:
         return count
 
     async def claim_leases(
-        self, owner: str, *, lease_seconds: float, limit: int
+        self,
+        owner: str,
+        *,
+        lease_seconds: float,
+        limit: int,
+        running: Collection[MeetingId] | None = None,
     ) -> Sequence[Lease]:
-        """Claim live meetings whose owner is gone; this renews the owner's own life too."""
-        records = await self._fetch("claim_leases", owner, lease_seconds, limit)
+        """Claim live meetings that nobody runs; this renews the owner's own life too."""
+        records = await self._fetch(
+            "claim_leases", owner, lease_seconds, limit, None if running is None else list(running)
+        )
         return [Lease(**record) for record in records]
 
     async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:

@@ -103,8 +103,9 @@ ORDER BY page.created_at DESC, page.meeting_id DESC;
 SELECT count(*) FROM meetings_summaries WHERE is_live;
 
 -- claim_leases:
--- Give the owner $1 at most $3 leases of live meetings whose owner is gone, for $2 seconds.
-SELECT meeting_id, owner, epoch, claims, previous_owner FROM meetings_claim($1, $2, $3);
+-- Give the owner $1 at most $3 leases of live meetings that nobody runs, for $2 seconds; $4 are
+-- those it runs itself.
+SELECT meeting_id, owner, epoch, claims, previous_owner FROM meetings_claim($1, $2, $3, $4);
 
 -- renew_leases:
 -- Let the owner $1 live for another $2 seconds.

@@ -10,11 +10,11 @@ import anyio
 import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
 
-from meeting_core import Meeting
-from meeting_core.commands import Cancel, Convene
+from meeting_core import Meeting, fold
+from meeting_core.commands import Adopt, Cancel, Convene
 from meeting_core.vocabulary import MeetingId
 from meeting_service.handling import Meetings
-from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Rejected
+from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.memory import InMemoryRecorder
@@ -30,6 +30,22 @@ class FlakyRecorder(InMemoryRecorder):
     """Loses the connection right after a commit, as often as it is told to."""
 
     losses = 0
+    lost_claims = 0
+
+    async def claim_leases(self, owner: str, **kwargs: Any) -> Sequence[Lease]:
+        leases = await super().claim_leases(owner, **kwargs)
+        if leases and self.lost_claims:
+            self.lost_claims -= 1
+            raise OperationalError("the connection was lost")
+        return leases
+
+    async def lose_lease_to(self, owner: str, meeting_id: MeetingId) -> None:
+        """Let another owner claim a meeting and die at once."""
+        (holder,) = {held.lease.owner for held in self._leases.values()}
+        held_until = self._owners.pop(holder)
+        leases = await super().claim_leases(owner, lease_seconds=0.001, limit=1)
+        assert [lease.meeting_id for lease in leases] == [meeting_id]
+        self._owners[holder] = held_until
 
     async def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
@@ -74,9 +90,6 @@ class Gateways:
         if name:
             raise Rejected(f"there is no gateway {name}", reached=False)
         return self.gateway
-
-    def __contains__(self, name: object) -> bool:
-        return not name
 
 
 class Office:
@@ -191,3 +204,67 @@ async def test_a_gateway_that_is_gone_from_the_settings_skips_the_speaker() -> N
         meeting = await made.ended(await made.convene(participants=(team[0], gone)))
     assert meeting.state == "complete"
     assert {turn.skipped_reason for turn in meeting.turns} == {None, "rejected"}
+
+
+async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        before = await made.meetings.load(meeting_id)
+        adopt = Adopt("other", 2, "takeover")
+        command_id = uuid4()
+        events, after = made.meetings.stage(before, adopt, "other", command_id)
+        more, after, _ = made.meetings.follow(after, "other", command_id)
+        await made.meetings.append(before, events + more, after)
+        made.supervisor.notice(after)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await made.supervisor.stopped(meeting_id)
+        assert made.speaker.seen == [f"{meeting_id}/round-1-ann/1"]
+        assert await made.meetings.load(meeting_id) == after
+
+
+async def test_old_news_of_a_meeting_aborts_nothing() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        history = await made.meetings.events(meeting_id)
+        made.supervisor.notice(fold(history[:-1]))
+        await anyio.wait_all_tasks_blocked()
+        assert not made.speaker.left.is_set()
+        assert await made.meetings.events(meeting_id) == history
+
+
+async def test_a_meeting_whose_claim_was_never_heard_of_is_claimed_again() -> None:
+    made = Office()
+    events, after = made.meetings.stage(None, Convene(uuid4(), configuration()), "x", uuid4())
+    await made.recorder.renew_leases("gone", lease_seconds=0.01)
+    await made.meetings.append(None, events, after, lease_owner="gone")
+    made.recorder.lost_claims = 1
+    async with made.supervisor.supervising():
+        assert (await made.ended(after.id)).state == "complete"
+    assert made.recorder.lost_claims == 0
+
+
+async def test_a_lease_that_left_and_came_back_leaves_one_runner() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        made.speaker.waits = False
+        await made.recorder.lose_lease_to("other", meeting_id)
+        meeting = await made.ended(meeting_id)
+        assert (meeting.state, meeting.adoptions) == ("complete", 1)
+        assert (await made.ended(await made.convene())).state == "complete"
+
+
+async def test_a_meeting_without_a_lease_is_resumed() -> None:
+    """Its events were restored alone, after it had been adopted before."""
+    made = Office()
+    command_id = uuid4()
+    events, after = made.meetings.stage(None, Convene(uuid4(), configuration()), "x", command_id)
+    more, after = made.meetings.stage(after, Adopt("a", 7, "restart"), "x", command_id)
+    await made.meetings.append(None, events + more, after)
+    async with made.supervisor.supervising():
+        assert (await made.ended(after.id)).state == "complete"

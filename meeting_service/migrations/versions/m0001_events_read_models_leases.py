@@ -242,13 +242,28 @@ RETURNS void LANGUAGE sql AS $body$
     ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at;
 $body$;
 ----
-CREATE FUNCTION meetings_claim(claimant text, lease_seconds double precision, most integer)
+-- Held by the claimant and not run by it: the answer to a claim or a start was lost. A meeting that
+-- was called just now may not have been started yet.
+CREATE FUNCTION meetings_forgotten(
+    claimant text, lease_seconds double precision, running uuid[]
+) RETURNS TABLE (meeting_id uuid) LANGUAGE sql STABLE AS $body$
+    SELECT l.meeting_id FROM meetings_leases l
+    JOIN meetings_summaries s ON s.meeting_id = l.meeting_id
+    WHERE l.owner = claimant AND l.meeting_id <> ALL (running)
+        AND s.is_live AND s.created_at < clock_timestamp() - make_interval(secs => lease_seconds);
+$body$;
+----
+CREATE FUNCTION meetings_claim(
+    claimant text, lease_seconds double precision, most integer, running uuid[]
+)
 RETURNS TABLE (meeting_id uuid, owner text, epoch bigint, claims integer, previous_owner text)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
     -- Counted, because the plan for the first row of many is slow at finding that there is none.
-    IF (SELECT count(*) FROM meetings_unowned u WHERE u.owner IS DISTINCT FROM claimant) = 0 THEN
+    IF (SELECT count(*) FROM meetings_unowned u WHERE u.owner IS DISTINCT FROM claimant) = 0
+        AND NOT EXISTS (SELECT FROM meetings_forgotten(claimant, lease_seconds, running))
+    THEN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(7882818273441376115);
@@ -258,18 +273,25 @@ BEGIN
         AND NOT EXISTS (SELECT FROM meetings_leases l WHERE l.owner = o.owner);
 
     RETURN QUERY
-    WITH chosen AS (
-        SELECT s.meeting_id, u.owner,
-            (SELECT count(*) FROM meetings_turns t WHERE t.meeting_id = s.meeting_id) AS turns
-        FROM meetings_unowned u
-        JOIN meetings_summaries s ON s.meeting_id = u.meeting_id
+    WITH free AS (
+        SELECT u.meeting_id, u.owner FROM meetings_unowned u
         WHERE u.owner IS DISTINCT FROM claimant
-        ORDER BY u.created_at, u.meeting_id
+        UNION ALL
+        SELECT g.meeting_id, claimant FROM meetings_forgotten(claimant, lease_seconds, running) g
+    ), chosen AS (
+        SELECT s.meeting_id, f.owner,
+            (SELECT count(*) FROM meetings_turns t WHERE t.meeting_id = s.meeting_id) AS turns
+        FROM free f
+        JOIN meetings_summaries s ON s.meeting_id = f.meeting_id
+        WHERE s.is_live
+        ORDER BY s.created_at, s.meeting_id
         LIMIT most
         FOR UPDATE OF s SKIP LOCKED
     ), claimed AS (
         INSERT INTO meetings_leases AS l (meeting_id, owner, epoch, claims, progress)
-        SELECT c.meeting_id, claimant, 1, 1, c.turns FROM chosen c
+        -- A lease without a row was lost; it starts above any epoch the meeting may have had.
+        SELECT c.meeting_id, claimant, extract(epoch FROM clock_timestamp())::bigint, 1, c.turns
+        FROM chosen c
         ON CONFLICT (meeting_id) DO UPDATE SET
             owner = excluded.owner,
             epoch = l.epoch + 1,
@@ -294,7 +316,7 @@ $body$;
 """
 
 DROPS = """
-DROP FUNCTION meetings_release, meetings_claim, meetings_renew, meetings_append,
+DROP FUNCTION meetings_release, meetings_claim, meetings_forgotten, meetings_renew, meetings_append,
     meetings_lock;
 ----
 DROP VIEW meetings_unowned;
