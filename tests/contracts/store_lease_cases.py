@@ -112,8 +112,14 @@ class LeaseContract:
 
     async def test_who_claims_lives(self, store: Store):
         meeting_id = await convene(store.recorder)
-        assert await claim(store.recorder, "a") == [Lease(meeting_id, "a", 1, 1, None)]
+        (lease,) = await claim(store.recorder, "a")
+        assert lease == Lease(meeting_id, "a", lease.epoch, 1, None)
         assert await claim(store.recorder, "b") == []
+
+    async def test_a_lost_lease_starts_above_any_epoch_there_was(self, recorder: Recorder):
+        await convene(recorder)
+        (lease,) = await claim(recorder, "a")
+        assert lease.epoch > 1_000_000_000
 
     async def test_nobody_claims_its_own_meetings(self, store: Store):
         recorder = store.recorder
