@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import InterfaceError, OperationalError
 from generator.markdown import code, table
+from litestar import Litestar
 from litestar.testing import RequestFactory
 
 from meeting_core import errors
@@ -18,6 +19,8 @@ from meeting_service.http.problems import PROBLEM_TYPES, answer_exception
 from meeting_service.ports import RoomTaken, VersionConflict
 
 SOME_ID = UUID(int=0)
+_APP = Litestar(logging_config=None, openapi_config=None)
+"""For a request to answer; the factory's own would set up logging for the whole process."""
 
 
 def openapi() -> str:
@@ -42,7 +45,7 @@ def _problem_type(error: Exception) -> str:
     # Answering writes the cause of some to the log, which here is no news.
     logging.disable()
     try:
-        answer = answer_exception(RequestFactory().get("/"), error)
+        answer = answer_exception(RequestFactory(_APP).get("/"), error)
     finally:
         logging.disable(logging.NOTSET)
     return str(json.loads(answer.content)["type"])
