@@ -6,14 +6,12 @@ from functools import lru_cache
 SAFETY_PERCENT = 15
 CUT_MARK = "\n[... cut here ...]"
 
-# The shape of a text: letters become `a`, digits `0`, line ends a newline, other white space a
-# space, everything else `.`. Counting in the shape takes a fixed number of passes in C, so that a
-# word of 50,000 letters costs no more than the same letters in many words.
+# The shape of a text: letters become `a`, line ends a newline, other white space a space, digits
+# and marks `.`. Counting in the shape takes a fixed number of passes in C, so that a word of
+# 50,000 letters costs no more than the same letters in many words.
 _SHAPES = bytes(
     ord("a")
     if chr(code).isalpha()
-    else ord("0")
-    if chr(code).isdigit()
     else ord("\n")
     if chr(code) in "\r\n"
     else ord(" ")
@@ -21,7 +19,8 @@ _SHAPES = bytes(
     else ord(".")
     for code in range(128)
 ).ljust(256, b".")
-_LETTERS, _DIGITS = b"a" * 7, b"0" * 3
+_ONLY_LETTERS = bytes.maketrans(b".\n", b"  ")
+_LETTERS = b"a" * 7
 _BEYOND_ASCII = re.compile("[\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]{1,2}|[^\x00-\x7f]")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
@@ -43,18 +42,15 @@ def estimate_tokens(text: str) -> int:
 
 
 def _ascii_pieces(text: bytes) -> tuple[int, int]:
-    """Count what a byte-pair vocabulary makes about one token of: up to seven letters, up to
-    three digits, a mark, a line's end, two spaces. Give those of one byte, and the longer ones.
+    """Count what a byte-pair vocabulary makes about one token of: up to seven letters, a digit, a
+    mark, a line's end, two spaces. Give those of one byte, and the longer ones.
     """
     shape = text.translate(_SHAPES)
     single, longer = shape.count(b".") + shape.count(b"\n"), shape.count(b"  ")
-    shape = shape.replace(b".", b" ").replace(b"\n", b" ")
-    shape = shape.replace(b"a0", b"a 0").replace(b"0a", b"0 a")
-    shape = shape.replace(_LETTERS, _LETTERS + b" ").replace(_DIGITS, _DIGITS + b" ")
-    # Two spaces between runs, so that neighbours of one letter are both found.
-    shape = b" " + shape.replace(b" ", b"  ") + b" "
-    ones = shape.count(b" a ") + shape.count(b" 0 ")
-    return single + ones, longer + shape.count(b" a") + shape.count(b" 0") - ones
+    # A title's capitals are the first letters of its runs.
+    runs = (shape.translate(_ONLY_LETTERS).replace(_LETTERS, _LETTERS + b" ") + b" ").title()
+    ones = runs.count(b"A ")
+    return single + ones, longer + runs.count(b"A") - ones
 
 
 def cut_to_tokens(text: str, limit: int) -> str:
