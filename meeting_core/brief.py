@@ -9,11 +9,10 @@ import re
 from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from hashlib import sha256
-from operator import attrgetter
 
 from meeting_core.configuration import Configuration
 from meeting_core.errors import CorruptHistory
-from meeting_core.meeting import Meeting, Remark, Turn
+from meeting_core.meeting import Meeting
 from meeting_core.tokens import estimate_tokens
 from meeting_core.vocabulary import (
     AgentId,
@@ -25,6 +24,7 @@ from meeting_core.vocabulary import (
     Task,
     TurnTask,
     Value,
+    Version,
 )
 
 TEMPLATE = 1
@@ -74,12 +74,28 @@ class Brief(Value, frozen=True):
         return digest_of(self.messages)
 
 
-class _Frame(Value, frozen=True):
-    """The marks around an entry of the transcript, and what they cost."""
+class _Block(Value, frozen=True):
+    """An entry of the transcript as it is quoted, whole and shortened, and what it costs.
 
-    start: str
-    end: str
-    tokens: int
+    Units: tokens; those of `short_text`, without its marks, are counted where they are needed.
+    """
+
+    whole: str
+    whole_tokens: int
+    short: str
+    short_text: str
+    mark_tokens: int
+
+    @property
+    def short_tokens(self) -> int:
+        return estimate_tokens(self.short_text) + self.mark_tokens
+
+
+class _Transcript(Value, frozen=True):
+    """Every entry in order: its version, and its block."""
+
+    versions: list[Version]
+    blocks: list[_Block]
 
 
 class _Wording(Value, frozen=True):
@@ -94,8 +110,9 @@ class _Wording(Value, frozen=True):
 def build_brief(meeting: Meeting, task: Task, agent_id: AgentId) -> Brief:
     """Build the brief for an attempt that starts now."""
     wording = _wording(meeting.config, task, meeting.participant(agent_id))
-    manifest = _planned(_entries(meeting), wording, meeting.config)
-    return Brief(_messages(meeting, wording, manifest), manifest)
+    transcript = _transcript(meeting)
+    manifest = _planned(transcript, wording.tokens, meeting.config.context_tokens)
+    return Brief(_messages(transcript, wording, manifest), manifest)
 
 
 def rebuild_brief(meeting: Meeting, task: Task, agent_id: AgentId, manifest: Manifest) -> Brief:
@@ -107,7 +124,7 @@ def rebuild_brief(meeting: Meeting, task: Task, agent_id: AgentId, manifest: Man
     if manifest.template != TEMPLATE:
         raise CorruptHistory(f"nobody knows template {manifest.template} any more")
     wording = _wording(meeting.config, task, meeting.participant(agent_id))
-    return Brief(_messages(meeting, wording, manifest), manifest)
+    return Brief(_messages(_transcript(meeting), wording, manifest), manifest)
 
 
 def digest_of(messages: tuple[Message, ...]) -> str:
@@ -132,7 +149,6 @@ def fixed_tokens(config: Configuration) -> int:
     )
 
 
-@lru_cache(maxsize=2048)
 def shortened(text: str) -> str:
     """Keep the head and the tail of a long text, with a visible mark between them."""
     if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS + 20:
@@ -150,92 +166,93 @@ def quoted(text: str) -> str:
     return _MARKS.sub("[", text) if "<" in text else text
 
 
-def _entries(meeting: Meeting) -> list[Turn | Remark]:
-    entries: list[Turn | Remark] = [turn for turn in meeting.turns if turn.text is not None]
-    if meeting.remarks:
-        entries.extend(meeting.remarks)
-        entries.sort(key=lambda entry: entry.version)
-    return entries
+def _transcript(meeting: Meeting) -> _Transcript:
+    names = {seat.agent_id: seat.name for seat in meeting.config.participants}
+    versions = [turn.version for turn in meeting.turns if turn.text is not None]
+    blocks = [
+        _turn_block(
+            turn.round_num, turn.agent_id, names[turn.agent_id], turn.text, turn.text_tokens
+        )
+        for turn in meeting.turns
+        if turn.text is not None
+    ]
+    for remark in meeting.remarks:
+        place = bisect_left(versions, remark.version)
+        versions.insert(place, remark.version)
+        blocks.insert(place, _remark_block(remark.author, remark.text, remark.text_tokens))
+    return _Transcript(versions, blocks)
 
 
-def _planned(entries: list[Turn | Remark], wording: _Wording, config: Configuration) -> Manifest:
-    """Fill the room from the newest entry back: whole, then shortened, then not at all."""
-    room = config.context_tokens - wording.tokens
-    names = _names(config)
-    frames = [_frame(entry, names).tokens for entry in entries]
-    costs = [entry.text_tokens + frame for entry, frame in zip(entries, frames, strict=True)]
-    used, whole = sum(costs), 0
-    if used > room:
-        used, whole = 0, len(entries)
-        while whole > 0 and used + costs[whole - 1] <= room * WHOLE_SHARE:
-            whole -= 1
-            used += costs[whole]
-    short = whole
-    while short > 0:
-        cost = estimate_tokens(shortened(entries[short - 1].text or "")) + frames[short - 1]
-        if used + cost > room:
-            break
-        short -= 1
-        used += cost
-    return Manifest(
-        TEMPLATE,
-        wording.tokens + used,
-        _range(entries[whole:]),
-        _range(entries[short:whole]),
-        _range(entries[:short]),
+@lru_cache(maxsize=4096)
+def _turn_block(round_num: int, agent_id: AgentId, name: str, text: str, tokens: int) -> _Block:
+    start = f'<turn round="{round_num}" by="{agent_id}" name="{_attribute(name)}">\n'
+    return _block(start, text, tokens, "\n</turn>")
+
+
+@lru_cache(maxsize=4096)
+def _remark_block(author: str, text: str, tokens: int) -> _Block:
+    return _block(f'<remark by="{_attribute(author)}">\n', text, tokens, "\n</remark>")
+
+
+def _block(start: str, text: str, tokens: int, end: str) -> _Block:
+    """Quote an entry; an entry is quoted and counted once, however many briefs it is shown in."""
+    short = shortened(text)
+    mark_tokens = estimate_tokens(start) + estimate_tokens(f"{end}\n\n")
+    return _Block(
+        f"{start}{quoted(text)}{end}",
+        tokens + mark_tokens,
+        f"{start}{quoted(short)}{end}",
+        short,
+        mark_tokens,
     )
 
 
-def _range(entries: list[Turn | Remark]) -> EntryRange | None:
-    return EntryRange(entries[0].version, entries[-1].version) if entries else None
+def _planned(transcript: _Transcript, taken: int, context_tokens: int) -> Manifest:
+    """Fill the room from the newest entry back: whole, then shortened, then not at all."""
+    versions, blocks = transcript.versions, transcript.blocks
+    room = context_tokens - taken
+    used, whole = sum([block.whole_tokens for block in blocks]), 0
+    if used > room:
+        used, whole = 0, len(blocks)
+        while whole > 0 and used + blocks[whole - 1].whole_tokens <= room * WHOLE_SHARE:
+            whole -= 1
+            used += blocks[whole].whole_tokens
+    short = whole
+    while short > 0 and used + blocks[short - 1].short_tokens <= room:
+        short -= 1
+        used += blocks[short].short_tokens
+    return Manifest(
+        TEMPLATE,
+        taken + used,
+        _range(versions[whole:]),
+        _range(versions[short:whole]),
+        _range(versions[:short]),
+    )
 
 
-def _messages(meeting: Meeting, wording: _Wording, manifest: Manifest) -> tuple[Message, ...]:
+def _range(versions: list[Version]) -> EntryRange | None:
+    return EntryRange(versions[0], versions[-1]) if versions else None
+
+
+def _messages(
+    transcript: _Transcript, wording: _Wording, manifest: Manifest
+) -> tuple[Message, ...]:
     """Put the entries that the manifest names between the opening and the closing."""
-    entries = _entries(meeting)
-    names = _names(meeting.config)
     parts = [wording.opening]
-    if dropped := _within(entries, manifest.dropped):
+    if dropped := _within(transcript, manifest.dropped):
         parts.append(f"[{len(dropped)} earlier contributions are left out.]")
-    for entry in _within(entries, manifest.shortened):
-        frame = _frame(entry, names)
-        parts.append(f"{frame.start}{quoted(shortened(entry.text or ''))}{frame.end}")
-    for entry in _within(entries, manifest.whole):
-        frame = _frame(entry, names)
-        parts.append(f"{frame.start}{quoted(entry.text or '')}{frame.end}")
+    parts += [block.short for block in _within(transcript, manifest.shortened)]
+    parts += [block.whole for block in _within(transcript, manifest.whole)]
     parts.append(wording.closing)
     return Message("system", wording.system), Message("user", "\n\n".join(parts))
 
 
-def _within(entries: list[Turn | Remark], shown: EntryRange | None) -> list[Turn | Remark]:
-    """Pick the entries, which are in the order of their versions, that lie in the range."""
+def _within(transcript: _Transcript, shown: EntryRange | None) -> list[_Block]:
+    """Pick the entries whose versions lie in the range."""
     if shown is None:
         return []
-    version = attrgetter("version")
-    first = bisect_left(entries, shown.first, key=version)
-    return entries[first : bisect_right(entries, shown.last, key=version)]
-
-
-def _names(config: Configuration) -> dict[AgentId, str]:
-    return {seat.agent_id: seat.name for seat in config.participants}
-
-
-def _frame(entry: Turn | Remark, names: dict[AgentId, str]) -> _Frame:
-    if isinstance(entry, Remark):
-        return _remark_frame(entry.author)
-    return _turn_frame(entry.round_num, entry.agent_id, names[entry.agent_id])
-
-
-@lru_cache(maxsize=2048)
-def _turn_frame(round_num: int, agent_id: AgentId, name: str) -> _Frame:
-    start = f'<turn round="{round_num}" by="{agent_id}" name="{_attribute(name)}">\n'
-    return _Frame(start, "\n</turn>", estimate_tokens(start) + estimate_tokens("\n</turn>\n\n"))
-
-
-@lru_cache(maxsize=2048)
-def _remark_frame(author: str) -> _Frame:
-    start = f'<remark by="{_attribute(author)}">\n'
-    return _Frame(start, "\n</remark>", estimate_tokens(start) + estimate_tokens("\n</remark>\n\n"))
+    first = bisect_left(transcript.versions, shown.first)
+    return transcript.blocks[first : bisect_right(transcript.versions, shown.last)]
 
 
 def _attribute(text: str) -> str:

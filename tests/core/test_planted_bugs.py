@@ -229,18 +229,24 @@ def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
-    true = brief._entries
-    patch.setattr(brief, "_entries", lambda meeting: true(meeting)[:-1])
+    true = brief._transcript
+
+    def bug(meeting: Meeting) -> Any:
+        known = true(meeting)
+        return replace(known, versions=known.versions[:-1], blocks=known.blocks[:-1])
+
+    patch.setattr(brief, "_transcript", bug)
 
 
 @planted
 def a_brief_forgets_the_earlier_rounds(patch: pytest.MonkeyPatch) -> None:
-    true = brief._entries
+    true = brief._transcript
 
-    def bug(meeting: Meeting) -> list[Any]:
-        return [entry for entry in true(meeting) if entry.round_num == meeting.round_num]
+    def bug(meeting: Meeting) -> Any:
+        this_round = [turn for turn in meeting.turns if turn.round_num == meeting.round_num]
+        return true(replace(meeting, turns=tuple(this_round)))
 
-    patch.setattr(brief, "_entries", bug)
+    patch.setattr(brief, "_transcript", bug)
 
 
 @planted
