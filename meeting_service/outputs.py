@@ -1,9 +1,9 @@
 """Saving minutes: one markdown file a meeting, in the output folder and nowhere else."""
 
-import os
 import re
 import unicodedata
-from contextlib import suppress
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 from anyio import to_thread
@@ -13,7 +13,7 @@ from meeting_core.meeting import Meeting
 
 LONGEST_SLUG = 60
 MOST_COLLISIONS = 10_000
-MOST_HINTS = 1_000
+MOST_COUNTERS = 1_000
 
 
 class OutputFolder:
@@ -21,8 +21,8 @@ class OutputFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Where the search for a free name begins; only a hint, so it may be forgotten.
-        self._next_free: dict[str, int] = {}
+        # Where the search for a free name goes on; only a hint, so it may be forgotten.
+        self._numbers: dict[str, Iterator[int]] = {}
 
     async def save(self, meeting: Meeting, markdown: str) -> str:
         """Write a meeting's minutes without blocking the event loop; return the path.
@@ -38,30 +38,25 @@ class OutputFolder:
         if named_for == DEFAULT_TITLE and meeting.config.goal.strip():
             named_for = meeting.config.goal
         stem = f"{meeting.convened_at:%Y-%m-%d}-{slug(named_for)}"
-        partial = self._folder / f".{meeting.id}.partial"
-        try:
-            partial.write_text(markdown, encoding="utf-8")
-            return str(self._claim_name(partial, stem, meeting))
-        finally:
-            with suppress(FileNotFoundError):
-                partial.unlink()
-
-    def _claim_name(self, partial: Path, stem: str, meeting: Meeting) -> Path:
-        """Give the whole file the first free name, or the one it had before its process died."""
-        first = 1 if meeting.adoptions else self._next_free.get(stem, 1)
-        for n in range(first, first + MOST_COLLISIONS):
+        content = markdown.encode()
+        for n in islice(self._numbers_for(stem, meeting), MOST_COLLISIONS):
             path = self._folder / (f"{stem}.md" if n == 1 else f"{stem}-{n}.md")
             try:
-                os.link(partial, path)
+                _create(path, content)
             except FileExistsError:
-                if not (meeting.adoptions and _is_minutes_of(path, meeting)):
+                if not (meeting.adoptions and _is_left_by(path, meeting)):
                     continue
-                partial.replace(path)
-            if len(self._next_free) >= MOST_HINTS:
-                self._next_free.clear()
-            self._next_free[stem] = n + 1
-            return path
+                path.write_bytes(content)
+            return str(path)
         raise FileExistsError(f"{MOST_COLLISIONS} files are named {stem} already")
+
+    def _numbers_for(self, stem: str, meeting: Meeting) -> Iterator[int]:
+        """Count on where the last meeting of this name left off, so that no two try the same."""
+        if meeting.adoptions:
+            return count(1)
+        if len(self._numbers) >= MOST_COUNTERS:
+            self._numbers.clear()
+        return self._numbers.setdefault(stem, count(1))
 
 
 def slug(text: str) -> str:
@@ -70,6 +65,25 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-") or "meeting"
 
 
-def _is_minutes_of(path: Path, meeting: Meeting) -> bool:
-    """Recognise what this meeting saved before; the last line of minutes names the meeting."""
-    return f"(Meeting {meeting.id})".encode() in path.read_bytes()[-200:]
+def _create(path: Path, content: bytes) -> None:
+    """Write a new file at one go: who dies before leaves it empty, who fails leaves none.
+
+    Raises: `FileExistsError`, and `OSError` when it cannot be written.
+    """
+    with path.open("xb", buffering=0) as file:
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            path.unlink()
+            raise
+
+
+def _is_left_by(path: Path, meeting: Meeting) -> bool:
+    """Recognise what this meeting's former process saved, or had begun to.
+
+    The last line of minutes names the meeting.
+    """
+    ending = path.read_bytes()[-200:]
+    return not ending or f"(Meeting {meeting.id})".encode() in ending
