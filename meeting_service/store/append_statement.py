@@ -5,14 +5,35 @@ from itertools import islice
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from eventsourcing.persistence import IntegrityError
 from msgspec.structs import astuple
 
+from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import Fenced, RoomTaken, TurnRow, VersionConflict
 from meeting_service.store.append import Append
 from meeting_service.store.group_commit import Commit
 from meeting_service.store.persistence_errors import library_errors
 from meeting_service.store.queries import QUERIES
+from meeting_service.store.rows import rows_json
+
+
+class _Head(msgspec.Struct):
+    meeting_id: MeetingId
+    version: int
+    epoch: int | None
+
+
+class _Event(msgspec.Struct):
+    meeting_id: MeetingId
+    version: int
+    topic: str
+
+
+class _Lease(msgspec.Struct):
+    meeting_id: MeetingId
+    owner: str
+
 
 # The plans must not depend on how small the tables were when they were made: a connection that
 # first appended to an empty table would go on reading all of it for ever.
@@ -31,13 +52,13 @@ _NO_TURN = (None,) * (len(TurnRow.__struct_fields__) - 1)
 async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Commit:
     """Prepare the statements; the result commits batches, one round trip each."""
     append_all = await connection.prepare(QUERIES["append"])
-    append_turn = await connection.prepare(QUERIES["append_turn"])
+    append_one = await connection.prepare(QUERIES["append_one"])
 
-    async def accepts_turn(append: Append) -> bool:
+    async def is_accepted_alone(append: Append) -> bool:
         # Under little load most batches are of this kind, and time is latency there. It only ever
         # accepts: why something is refused is for the other statement to say.
         try:
-            rows = await append_turn.fetch(*turn_arguments(append), timeout=timeout_seconds)
+            rows = await append_one.fetch(*arguments_alone(append), timeout=timeout_seconds)
         except asyncpg.UniqueViolationError:
             return False
         if rows:
@@ -47,7 +68,7 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
     async def commit(batch: Sequence[Append]) -> None:
         with library_errors():
             try:
-                if len(batch) == 1 and batch[0].is_one_turn and await accepts_turn(batch[0]):
+                if len(batch) == 1 and batch[0].is_short and await is_accepted_alone(batch[0]):
                     return
                 answer = await append_all.fetchrow(*arguments(batch), timeout=timeout_seconds)
             except TimeoutError:
@@ -64,28 +85,42 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
     return commit
 
 
-def turn_arguments(append: Append) -> tuple[object, ...]:
-    """Lay one append out as the short statement takes it: events and turn as plain values."""
-    first = append.events[0]
-    head = (append.meeting_id, append.epoch, first.originator_version, first.topic, first.state)
-    if len(append.events) == 1:
-        second: tuple[object, ...] = (None, None, None)
-    else:
-        event = append.events[1]
-        second = (event.originator_version, event.topic, event.state)
-    return (*head, *second, *(astuple(append.turns[0])[1:] if append.turns else _NO_TURN))
+def arguments_alone(append: Append) -> tuple[object, ...]:
+    """Lay one append out as the short statement takes it, without JSON."""
+    events = append.events
+    return (
+        append.meeting_id,
+        append.epoch,
+        [event.originator_version for event in events],
+        [event.topic for event in events],
+        [event.state for event in events],
+        *(astuple(append.turns[0])[1:] if append.turns else _NO_TURN),
+        None if append.summary is None else append.summary.state,
+    )
 
 
 def arguments(batch: Sequence[Append]) -> tuple[str | list[bytes] | None, ...]:
     """Lay a batch out as the statement takes it: JSON arrays, and the events' states."""
     return (
-        _array([append.head_json for append in batch]),
-        _array([append.events_json for append in batch]),
-        [state for append in batch for state in append.states],
-        _array([append.lease_json for append in batch if append.lease_json]),
-        _array([append.summary_json for append in batch if append.summary_json]),
-        _array([append.turns_json for append in batch if append.turns_json]),
+        _json_or_none([_Head(append.meeting_id, append.version, append.epoch) for append in batch]),
+        _json_or_none(
+            [
+                _Event(append.meeting_id, event.originator_version, event.topic)
+                for append in batch
+                for event in append.events
+            ]
+        ),
+        [event.state for append in batch for event in append.events],
+        _json_or_none(
+            [_Lease(each.meeting_id, each.lease_owner) for each in batch if each.lease_owner]
+        ),
+        _json_or_none([append.summary for append in batch if append.summary is not None]),
+        _json_or_none([turn for append in batch for turn in append.turns]),
     )
+
+
+def _json_or_none(rows: Sequence[msgspec.Struct]) -> str | None:
+    return rows_json(rows) if rows else None
 
 
 def settle(
@@ -102,7 +137,7 @@ def settle(
         if refusals and append.meeting_id in refusals:
             append.refuse(_refusal(append, *refusals[append.meeting_id]))
         else:
-            append.accept(list(islice(given, len(append.states))))
+            append.accept(list(islice(given, len(append.events))))
 
 
 def _refusal(append: Append, reason: str, holder: UUID | None) -> IntegrityError:
@@ -117,7 +152,3 @@ def _refusal(append: Append, reason: str, holder: UUID | None) -> IntegrityError
             return RoomTaken(append.room_id, holder)
         case _:
             raise AssertionError(f"the database refused an append for {reason!r}")
-
-
-def _array(rows: Sequence[str]) -> str | None:
-    return f"[{','.join(rows)}]" if rows else None

@@ -18,6 +18,7 @@ from meeting_core.vocabulary import MeetingId
 from meeting_service.store.append import Append
 
 MOST_APPENDS = 256
+SMALL_BATCH = 24
 MOST_BYTES = 4_000_000
 
 NOT_OPEN = "the store is not open"
@@ -126,7 +127,9 @@ def _take(queue: deque[Append]) -> list[Append]:
     meetings: set[MeetingId] = set()
     rooms: set[str] = set()
     size = 0
-    while queue and len(batch) < MOST_APPENDS and size < MOST_BYTES:
+    # Of many only half: else all meetings wait for one commit, and then the database for them all.
+    most = min(MOST_APPENDS, max(SMALL_BATCH, len(queue) // 2))
+    while queue and len(batch) < most and size < MOST_BYTES:
         append = queue.popleft()
         if append.meeting_id in meetings or append.room_id in rooms:
             kept_back.append(append)

@@ -7,19 +7,20 @@
 SELECT refused, reasons, holders, positions
 FROM meetings_append($1, $2, $3, $4, $5, $6);
 
--- append_turn:
--- Append one or two events of the meeting $1, and at most one ended turn, if its lease has the epoch
--- $2 (none: whatever it has). No row comes back if not; a taken version is a unique violation.
+-- append_one:
+-- Append the events $3 to $5 (versions, topics, states) of the live meeting $1, at most one ended turn,
+-- and the state of its summary, $16, if its lease has the epoch $2 (none: whatever it has). No row
+-- comes back if not; a taken version is a unique violation.
 WITH locked AS MATERIALIZED (
     SELECT meetings_lock($1) AS epoch
 ), allowed AS MATERIALIZED (
     SELECT FROM locked WHERE $2::bigint IS NULL OR epoch = $2::bigint
 ), turn AS (
     INSERT INTO meetings_turns
-    SELECT $1, $9::int, $10::int, $11::text, $12::text, $13::bigint, $14::bigint, $15::text,
-        $16::int, $17::timestamptz, $18::timestamptz
+    SELECT $1, $6::int, $7::int, $8::text, $9::text, $10::bigint, $11::bigint, $12::text,
+        $13::int, $14::timestamptz, $15::timestamptz
     FROM allowed
-    WHERE $9 IS NOT NULL
+    WHERE $6::int IS NOT NULL
     ON CONFLICT (meeting_id, round_num, turn_index) DO UPDATE SET
         agent_id = excluded.agent_id,
         skipped_reason = excluded.skipped_reason,
@@ -29,13 +30,14 @@ WITH locked AS MATERIALIZED (
         attempts = excluded.attempts,
         started_at = excluded.started_at,
         ended_at = excluded.ended_at
+), summary AS (
+    UPDATE meetings_summaries SET state = $16::text
+    FROM allowed
+    WHERE meeting_id = $1::uuid AND $16::text IS NOT NULL
 ), inserted AS (
     INSERT INTO meetings_events (originator_id, originator_version, topic, state)
     SELECT $1, event.version, event.topic, event.state
-    FROM allowed, (
-        VALUES ($3::bigint, $4::text, $5::bytea), ($6::bigint, $7::text, $8::bytea)
-    ) AS event (version, topic, state)
-    WHERE event.version IS NOT NULL
+    FROM allowed, unnest($3::bigint[], $4::text[], $5::bytea[]) AS event (version, topic, state)
     RETURNING notification_id
 )
 SELECT notification_id, pg_notify('meetings_events', '') FROM inserted;

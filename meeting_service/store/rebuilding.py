@@ -9,7 +9,6 @@ from eventsourcing.persistence import StoredEvent
 from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import ReadModels
 from meeting_service.store import rows
-from meeting_service.store.append import rows_json
 from meeting_service.store.queries import QUERIES
 
 Project: TypeAlias = Callable[[Sequence[StoredEvent]], ReadModels]
@@ -42,6 +41,6 @@ async def correct_read_models(
             await connection.execute(QUERIES["delete_summary"], meeting_id)
             await connection.execute(QUERIES["delete_turns"], meeting_id)
             summaries = [] if right.summary is None else [right.summary]
-            await connection.execute(QUERIES["insert_summary"], f"[{rows_json(summaries)}]")
-            await connection.execute(QUERIES["insert_turns"], f"[{rows_json(right.turns)}]")
+            await connection.execute(QUERIES["insert_summary"], rows.rows_json(summaries))
+            await connection.execute(QUERIES["insert_turns"], rows.rows_json(right.turns))
     return stored, right

@@ -1,7 +1,8 @@
-"""Rows of the read models and events, on their way out of the database."""
+"""Rows of the read models and events, on their way into the database and out of it."""
 
 from collections.abc import Sequence
 
+import msgspec
 from asyncpg import Record
 from eventsourcing.persistence import Notification, StoredEvent
 
@@ -10,6 +11,16 @@ from meeting_service.ports import SummaryPage, SummaryRow, TurnRow
 
 _SUMMARY_COLUMNS = SummaryRow.__struct_fields__
 _TURN_COLUMNS = TurnRow.__struct_fields__
+
+_encoder = msgspec.json.Encoder()
+
+
+def rows_json(rows: Sequence[msgspec.Struct]) -> str:
+    """Write rows, columns named as the fields, as a JSON array.
+
+    Raises: `UnicodeError` for text with lone surrogates.
+    """
+    return _encoder.encode(rows).decode()
 
 
 def summary_row(record: Record) -> SummaryRow:
