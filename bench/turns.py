@@ -31,7 +31,7 @@ from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import Participant, Usage
 from meeting_service.handling import Meetings
 from meeting_service.outputs import OutputFolder
-from meeting_service.ports import GatewayReply, GatewayRequest
+from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.embedded import EmbeddedServer
@@ -63,11 +63,9 @@ class InstantGateway:
 class Ours:
     """Meetings held by the real runner on the real store."""
 
-    def __init__(self, recorder: PostgresRecorder, folder: Path) -> None:
+    def __init__(self, recorder: PostgresRecorder, save: SaveOutput) -> None:
         meetings = Meetings(recorder, lambda: datetime.now(UTC))
-        around = Surroundings(
-            meetings, {"": InstantGateway()}, OutputFolder(folder).save, _tell_nobody
-        )
+        around = Surroundings(meetings, {"": InstantGateway()}, save, _tell_nobody)
         self.supervisor = Supervisor(around, RunningPolicy())
 
     async def hold(self, rounds: int) -> UUID:
@@ -80,6 +78,10 @@ class Ours:
         await self.supervisor.convene(command, "bench")
         await self.supervisor.stopped(meeting_id)
         return meeting_id
+
+
+async def _save_nowhere(meeting: Meeting, markdown: str) -> str:
+    return "nowhere"
 
 
 def _tell_nobody(meeting: Meeting, agent_id: str, text: str) -> None:
@@ -171,10 +173,15 @@ async def measure(dsn: str, folder: Path, *, quick: bool) -> None:
     await upgrade(dsn)
     runs = 2 if quick else 5
     async with await PostgresRecorder.open(dsn) as recorder:
-        ours = Ours(recorder, folder)
-        async with ours.supervisor.supervising():
+        ours = Ours(recorder, _save_nowhere)
+        with_files = Ours(recorder, OutputFolder(folder).save)
+        async with ours.supervisor.supervising(), with_files.supervisor.supervising():
+            print("minutes written, but to no file, since the floor writes none:")
             await compare(dsn, ours, 1, 4 if quick else 20, runs)
             await compare(dsn, ours, 64, 64 if quick else 256, runs)
+            print("minutes saved to files:")
+            await compare(dsn, with_files, 1, 4 if quick else 20, runs)
+            await compare(dsn, with_files, 64, 64 if quick else 256, runs)
             for rounds in (3, 10, 30):
                 size, events = await stored_bytes(dsn, await ours.hold(rounds))
                 turns = rounds * len(TEAM) + 1
