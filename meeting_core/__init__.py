@@ -2,11 +2,13 @@
 
 from meeting_core.agenda import (
     Ask,
+    BeginAttempt,
     Ended,
     Record,
     Rest,
     SaveMinutes,
     Step,
+    WaitForGateway,
     WaitUntil,
     next_step,
 )
@@ -26,11 +28,13 @@ from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.mapper import MeetingMapper
 from meeting_core.meeting import Meeting
 from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
-from meeting_core.tokens import estimate_tokens
+from meeting_core.prices import ModelPrice, PriceTable
+from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import Message, Outcome, Participant, Phase, Usage
 
 __all__ = [
     "Ask",
+    "BeginAttempt",
     "Brief",
     "Configuration",
     "CorruptHistory",
@@ -44,16 +48,20 @@ __all__ = [
     "MeetingEvent",
     "MeetingMapper",
     "Message",
+    "ModelPrice",
     "Outcome",
     "Participant",
     "Phase",
+    "PriceTable",
     "Problem",
     "Record",
     "Refusal",
     "Rest",
     "SaveMinutes",
     "Step",
+    "TokenCounter",
     "Usage",
+    "WaitForGateway",
     "WaitUntil",
     "build_brief",
     "decide",

@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from meeting_core.brief import rebuild_brief
+from msgspec.structs import replace
+
+from meeting_core.brief import shown_brief
 from meeting_core.commands import (
     CloseRound,
     Command,
@@ -17,6 +19,7 @@ from meeting_core.meeting import Meeting, OpenAttempt, Slot
 from meeting_core.minutes import outcome_of, render_minutes
 from meeting_core.vocabulary import (
     AgentId,
+    DigestTask,
     Message,
     Participant,
     Phase,
@@ -56,6 +59,28 @@ class WaitUntil(Value, frozen=True):
     command: Command
 
 
+class WaitForGateway(Value, frozen=True):
+    """Wait until the gateway can be reached, then give this command; from `until` on, the other.
+
+    Shape: `gateway` is the participant's, by its configured name.
+    """
+
+    gateway: str
+    until: datetime
+    command: Command
+    otherwise: Command
+
+
+class BeginAttempt(Value, frozen=True):
+    """Give this command as soon as the gateway takes another call.
+
+    Shape: `gateway` is the participant's, by its configured name.
+    """
+
+    gateway: str
+    command: StartAttempt
+
+
 class SaveMinutes(Value, frozen=True):
     """Save the minutes wherever they belong, then give `Complete`."""
 
@@ -70,7 +95,9 @@ class Ended(Value, frozen=True):
     """There is nothing left to do."""
 
 
-Step: TypeAlias = Record | Ask | WaitUntil | SaveMinutes | Rest | Ended
+Step: TypeAlias = (
+    Record | BeginAttempt | Ask | WaitUntil | WaitForGateway | SaveMinutes | Rest | Ended
+)
 
 
 def next_step(meeting: Meeting) -> Step:
@@ -100,10 +127,24 @@ def next_speaker(meeting: Meeting) -> AgentId | None:
 
 
 def next_author(meeting: Meeting) -> AgentId | None:
-    """Say who writes the minutes: the first participant who has not given up on it."""
+    """Say who writes the minutes: the first who has not given up on it, or the draft's author."""
+    if meeting.draft is not None:
+        return meeting.draft.agent_id
     given_up = meeting.slot.given_up if meeting.slot is not None else ()
-    seats = meeting.config.participants
-    return next((seat.agent_id for seat in seats if seat.agent_id not in given_up), None)
+    return next((agent for agent in _authors(meeting) if agent not in given_up), None)
+
+
+def next_writer(meeting: Meeting) -> AgentId:
+    """Say who digests the closed round: whoever would write the minutes."""
+    return _authors(meeting)[0]
+
+
+def _authors(meeting: Meeting) -> list[AgentId]:
+    config = meeting.config
+    seats = [seat.agent_id for seat in config.participants]
+    if config.synthesizer is None:
+        return seats
+    return [config.synthesizer, *(seat for seat in seats if seat != config.synthesizer)]
 
 
 def turn_deadline(meeting: Meeting, clock_from: datetime) -> datetime:
@@ -120,8 +161,10 @@ def _in_round(meeting: Meeting) -> Step:
         speaker = next_speaker(meeting)
         if speaker is None:
             return Record(CloseRound(current.round_num))
-        return _attempt(meeting, TurnTask(current.round_num, speaker))
+        return _attempt(meeting, TurnTask(current.round_num, speaker), speaker)
     if current.cause == "agenda" and current.round_num < meeting.config.num_rounds:
+        if meeting.config.digest_rounds and current.digest is None and current.ending != "silent":
+            return _attempt(meeting, DigestTask(current.round_num), next_writer(meeting))
         return Record(OpenRound(current.round_num + 1))
     if all(turn.text is None for turn in meeting.turns):
         return Record(Fail("nobody_spoke", _first_cause(meeting)))
@@ -131,27 +174,52 @@ def _in_round(meeting: Meeting) -> Step:
 def _synthesizing(meeting: Meeting) -> Step:
     if meeting.synthesis is not None:
         return SaveMinutes(render_minutes(meeting, outcome_of(meeting)))
-    if next_author(meeting) is None:
+    author = next_author(meeting)
+    if author is None:
         return Record(GiveUpSynthesis())
-    return _attempt(meeting, SynthesisTask())
+    return _attempt(meeting, SynthesisTask(), author)
 
 
-def _attempt(meeting: Meeting, task: Task) -> Step:
-    slot = meeting.slot
-    if slot is not None and slot.task == task and slot.retry_at is not None:
-        return WaitUntil(slot.retry_at, StartAttempt(task))
-    return Record(StartAttempt(task))
+def _attempt(meeting: Meeting, task: Task, agent_id: AgentId) -> Step:
+    slot, start = meeting.slot, StartAttempt(task)
+    gateway = meeting.participant(agent_id).gateway
+    if slot is not None and slot.task == task:
+        if slot.retry_at is not None:
+            return WaitUntil(slot.retry_at, start)
+        if slot.give_up_at is not None:
+            return _wait_for_gateway(meeting, slot, slot.give_up_at, gateway, start)
+    return BeginAttempt(gateway, start)
+
+
+def _wait_for_gateway(
+    meeting: Meeting, slot: Slot, give_up_at: datetime, gateway: str, start: StartAttempt
+) -> Step:
+    seconds = meeting.config.gateway_reconnect_timeout_seconds
+    gone = Fail(
+        "gateway_unreachable", f"gateway {gateway!r} was away for {seconds:g} s: {slot.detail}"
+    )
+    # The time for the rounds may run out first: the minutes are tried then.
+    if meeting.synthesis_clock_from is None and meeting.deadline_at < give_up_at:
+        return WaitForGateway(gateway, meeting.deadline_at, start, start)
+    return WaitForGateway(gateway, give_up_at, start, gone)
 
 
 def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
-    brief = rebuild_brief(meeting, slot.task, attempt.agent_id, attempt.manifest)
+    brief = shown_brief(meeting, slot.task, attempt.agent_id, attempt.manifest)
+    participant = meeting.participant(attempt.agent_id)
+    if attempt.model != participant.model:
+        participant = replace(participant, model=attempt.model)
+    attempt_ends = attempt.started_at + timedelta(seconds=meeting.config.attempt_timeout_seconds)
+    deadline_at = turn_deadline(meeting, slot.clock_from)
+    if not isinstance(slot.task, SynthesisTask):
+        deadline_at = min(deadline_at, attempt_ends)
     return Ask(
         slot.task,
         attempt.number,
-        meeting.participant(attempt.agent_id),
+        participant,
         brief.messages,
         attempt.reserved.output_tokens,
-        turn_deadline(meeting, slot.clock_from),
+        deadline_at,
         call_key(meeting.id, slot.task, attempt.number),
     )
 

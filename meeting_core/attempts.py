@@ -1,75 +1,85 @@
-"""Deciding about attempts: when one may start, and what its reply or its fault leads to."""
+"""Deciding whether an attempt may start, what it shows, and what it may cost."""
 
 from datetime import datetime
 from typing import Literal
 
-from meeting_core import budget
-from meeting_core.agenda import next_author, next_speaker, turn_deadline
-from meeting_core.brief import build_brief
-from meeting_core.commands import (
-    AcceptReply,
-    ReportFault,
-    StartAttempt,
-)
-from meeting_core.errors import (
-    AttemptStillOpen,
-    NoSuchAttempt,
-    OutOfTurn,
-    WrongPhase,
-)
+from meeting_core.agenda import next_author, next_speaker, next_writer, turn_deadline
+from meeting_core.brief import Brief, build_brief, least_tokens
+from meeting_core.budget import Allowance, synthesis_allowance, turn_allowance
+from meeting_core.calibration import ModelKnowledge, knowledge_of, scaled, unscaled
+from meeting_core.commands import StartAttempt
+from meeting_core.errors import AttemptStillOpen, OutOfTurn, WrongPhase
 from meeting_core.events import (
-    AttemptAbandoned,
-    AttemptFailed,
     AttemptStarted,
     Fact,
+    Failed,
+    Paused,
     RoundClosed,
+    RoundDigested,
     SynthesisCompleted,
-    TurnCompleted,
     TurnSkipped,
 )
-from meeting_core.faults import retry_at
-from meeting_core.meeting import Meeting, OpenAttempt, Slot, repeats_with
-from meeting_core.minutes import parse_synthesis
-from meeting_core.tokens import estimate_tokens
+from meeting_core.meeting import Meeting
+from meeting_core.tokens import TokenCounter
 from meeting_core.vocabulary import (
-    AbandonCause,
-    FaultClass,
+    AgentId,
+    DigestTask,
+    Economy,
     Phase,
     Reservation,
     RoundEnding,
     SkipReason,
     SynthesisTask,
+    Task,
     TurnTask,
-    Usage,
-    clean_text,
+    Value,
 )
 
-LONGEST_REASON = 500
+OUT_OF_BUDGET = "the token budget is spent"
 
 
-def kept_reason(text: str) -> str:
-    """Keep of somebody else's words what a store takes, and not more than a reader needs."""
-    return clean_text(text[:LONGEST_REASON])[0]
+class _Plan(Value, frozen=True):
+    """An attempt that can be paid for: what it shows, what it may say, what was spared."""
+
+    brief: Brief
+    prompt_tokens: int
+    cap: int
+    economies: tuple[Economy, ...]
 
 
-def start_attempt(meeting: Meeting, command: StartAttempt, now: datetime) -> tuple[Fact, ...]:
+def start_attempt(
+    meeting: Meeting, command: StartAttempt, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
     slot = meeting.slot
     if slot is not None and slot.open is not None:
         raise AttemptStillOpen(f"attempt {slot.open.number} for {slot.task.key} is open")
     match command.task:
         case TurnTask():
-            _check_turn(meeting, command.task)
-            if now >= meeting.deadline_at:
-                return _end_rounds(meeting, "deadline")
-            if slot is not None and slot.fault and now >= turn_deadline(meeting, slot.clock_from):
-                return (_skipped(command.task, slot.fault, slot.detail),)
-            return _start_turn(meeting, command.task)
+            return _start_turn(meeting, command.task, now, count)
+        case DigestTask():
+            return _start_digest(meeting, command.task, now, count)
         case SynthesisTask():
-            if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is not None:
-                raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
-            if now >= meeting.deadline_at:
-                return (unwritten("the time for it ran out"),)
-            return _start_writing(meeting, command.task)
+            return _start_writing(meeting, command.task, now, count)
+
+
+def _start_turn(
+    meeting: Meeting, task: TurnTask, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
+    _check_turn(meeting, task)
+    if now >= meeting.deadline_at:
+        return end_rounds(meeting, "deadline")
+    slot = meeting.slot
+    if slot is not None and slot.fault and _is_too_late(meeting, now):
+        reason: SkipReason = slot.fault.value
+        return (TurnSkipped(task.round_num, task.agent_id, reason, slot.detail),)
+    # What is left goes to all turns to come; where that is too little, to this round's.
+    in_round = len(meeting.config.participants) - meeting.round_turns
+    for calls in (meeting.turns_to_come, in_round):
+        allowance = _turn_allowance(meeting, task.agent_id, calls)
+        plan = _planned(meeting, task, task.agent_id, allowance, count)
+        if plan is not None:
+            return (_started(meeting, task, task.agent_id, plan),)
+    return _out_of_budget(meeting)
 
 
 def _check_turn(meeting: Meeting, task: TurnTask) -> None:
@@ -80,41 +90,133 @@ def _check_turn(meeting: Meeting, task: TurnTask) -> None:
         raise OutOfTurn(f"it is not the turn of {task.agent_id} in round {task.round_num}")
 
 
-def _start_turn(meeting: Meeting, task: TurnTask) -> tuple[Fact, ...]:
-    brief = build_brief(meeting, task, task.agent_id)
-    prompt = brief.manifest.tokens
-    cap = budget.turn_cap(meeting.config, meeting.ledger, prompt)
-    if cap is None:
-        return _end_rounds(meeting, "budget")
-    number = meeting.slot.number + 1 if meeting.slot is not None else 1
-    model = meeting.participant(task.agent_id).model
-    reserved = Reservation(prompt, cap)
-    return (
-        AttemptStarted(task, number, task.agent_id, reserved, brief.manifest, brief.digest, model),
-    )
+def _out_of_budget(meeting: Meeting) -> tuple[Fact, ...]:
+    match meeting.config.on_budget:
+        case "wrap_up":
+            return end_rounds(meeting, "budget")
+        case "pause":
+            return (Paused("raise the budget, or end the rounds", "budget"),)
+        case "fail":
+            return (Failed("budget", "what is left pays for no useful turn"),)
 
 
-def _start_writing(meeting: Meeting, task: SynthesisTask) -> tuple[Fact, ...]:
+def _start_digest(
+    meeting: Meeting, task: DigestTask, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
+    last = meeting.rounds[-1] if meeting.rounds else None
+    if meeting.phase is not Phase.IN_ROUND or last is None:
+        raise WrongPhase(f"no round can be digested while the meeting is {meeting.state}")
+    if last.ending is None or last.digest is not None or task.round_num != last.round_num:
+        raise OutOfTurn(f"round {task.round_num} is not the one to digest")
+    writer = next_writer(meeting)
+    if now >= meeting.deadline_at:
+        return (undigested(task, "the time for it ran out"),)
+    slot = meeting.slot
+    if slot is not None and slot.fault and _is_too_late(meeting, now):
+        return (undigested(task, f"{slot.fault}: {slot.detail}"),)
+    # One of the calls still to come: it must not cost the turns theirs.
+    allowance = _turn_allowance(meeting, writer, meeting.turns_to_come + 1)
+    plan = _planned(meeting, task, writer, allowance, count)
+    if plan is None:
+        return (undigested(task, OUT_OF_BUDGET),)
+    return (_started(meeting, task, writer, plan),)
+
+
+def _start_writing(
+    meeting: Meeting, task: SynthesisTask, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
+    if meeting.phase is not Phase.SYNTHESIZING or meeting.synthesis is not None:
+        raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
+    if _is_too_late(meeting, now):
+        return (draft_or_nothing(meeting, "the time for it ran out"),)
     author = next_author(meeting)
     if author is None:
         raise OutOfTurn("nobody is left who could write the minutes")
-    brief = build_brief(meeting, task, author)
-    prompt = brief.manifest.tokens
-    cap = budget.synthesis_cap(meeting.config, meeting.ledger, prompt)
-    if cap is None:
-        return (unwritten("the token budget is spent"),)
-    number = meeting.slot.number + 1 if meeting.slot is not None else 1
-    model = meeting.participant(author).model
-    reserved = Reservation(prompt, cap)
-    return (AttemptStarted(task, number, author, reserved, brief.manifest, brief.digest, model),)
+    model = meeting.speaking(author).model
+    allowance = synthesis_allowance(meeting.config, meeting.ledger, model)
+    plan = _planned(meeting, task, author, allowance, count)
+    if plan is None:
+        return (draft_or_nothing(meeting, OUT_OF_BUDGET),)
+    return (_started(meeting, task, author, plan),)
 
 
-def _end_rounds(meeting: Meeting, cause: Literal["budget", "deadline"]) -> tuple[Fact, ...]:
+def _is_too_late(meeting: Meeting, now: datetime) -> bool:
+    """Say whether the time for the task in hand is over; waiting for a gateway does not count."""
+    slot = meeting.slot
+    if slot is None:
+        return now >= meeting.deadline_at
+    return slot.give_up_at is None and now >= turn_deadline(meeting, slot.clock_from)
+
+
+def _turn_allowance(meeting: Meeting, agent_id: AgentId, calls: int) -> Allowance:
+    config = meeting.config
+    if config.meeting_tokens is None and config.meeting_cost is None:
+        return Allowance(None, None, None)
+    author = config.synthesizer or config.participants[0].agent_id
+    models = meeting.speaking(agent_id).model, meeting.speaking(author).model
+    return turn_allowance(config, meeting.ledger, *models, calls)
+
+
+def _planned(
+    meeting: Meeting, task: Task, agent_id: AgentId, allowance: Allowance, count: TokenCounter
+) -> _Plan | None:
+    """Fit a call into its allowance: shorten the brief first, then lower the cap.
+
+    None when not even a useful cap beside the shortest brief can be paid for.
+    """
+    config = meeting.config
+    wanted = config.max_tokens_per_turn
+    if isinstance(task, SynthesisTask):
+        wanted = config.synthesis_max_tokens
+    known = knowledge_of(meeting.knowledge, meeting.speaking(agent_id).model)
+    limit = _longest_brief(meeting, known)
+    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    prompt = scaled(brief.manifest.tokens, known.factor)
+    if allowance.is_boundless or allowance.covers(prompt, wanted):
+        return _Plan(brief, prompt, wanted, ())
+    economies: tuple[Economy, ...] = ()
+    beside = allowance.prompt_beside(wanted)
+    shorter = limit if beside is None else min(limit, max(0, unscaled(beside, known.factor)))
+    if least_tokens(meeting, task, agent_id, count) < brief.manifest.tokens:
+        brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
+        prompt = scaled(brief.manifest.tokens, known.factor)
+        economies = ("brief",)
+    cap = allowance.output_beside(prompt, wanted)
+    if cap < wanted:
+        economies = (*economies, "cap")
+    if cap < min(config.min_tokens_per_turn, wanted):
+        return None
+    return _Plan(brief, prompt, cap, economies)
+
+
+def _longest_brief(meeting: Meeting, known: ModelKnowledge) -> int:
+    """Say how long a brief for a model may be, by our estimate: what it was seen to take in."""
+    longest = unscaled(meeting.config.context_tokens, max(known.factor, 1_000))
+    return longest if known.context_tokens is None else min(longest, known.context_tokens)
+
+
+def _started(meeting: Meeting, task: Task, agent_id: AgentId, plan: _Plan) -> AttemptStarted:
+    slot = meeting.slot
+    return AttemptStarted(
+        task,
+        slot.number + 1 if slot is not None and slot.task == task else 1,
+        agent_id,
+        Reservation(plan.prompt_tokens, plan.cap),
+        plan.brief.manifest,
+        plan.brief.digest,
+        meeting.speaking(agent_id).model,
+        plan.economies,
+    )
+
+
+def end_rounds(
+    meeting: Meeting, cause: Literal["budget", "deadline", "operator"]
+) -> tuple[Fact, ...]:
+    """Close the open round, and all that would follow; a turn that has begun has an ending too."""
     closed = RoundClosed(meeting.round_num, round_ending(meeting), cause)
     slot = meeting.slot
     if slot is None or not isinstance(slot.task, TurnTask):
         return (closed,)
-    # A turn that has begun has an ending too.
     reason: SkipReason = slot.fault.value if slot.fault is not None else cause
     return (TurnSkipped(slot.task.round_num, slot.task.agent_id, reason, slot.detail), closed)
 
@@ -127,111 +229,23 @@ def round_ending(meeting: Meeting) -> RoundEnding:
     return "complete" if spoken == len(meeting.config.participants) else "partial"
 
 
-def _open_attempt(meeting: Meeting, command: AcceptReply | ReportFault) -> tuple[Slot, OpenAttempt]:
-    slot = meeting.slot
-    if (
-        slot is None
-        or slot.open is None
-        or (slot.task, slot.open.number) != (command.task, command.number)
-    ):
-        raise NoSuchAttempt(f"attempt {command.number} for {command.task.key} is not open")
-    return slot, slot.open
+def undigested(task: DigestTask, cause: str) -> RoundDigested:
+    return RoundDigested(task.round_num, degraded=cause)
 
 
-def accept_reply(meeting: Meeting, command: AcceptReply, now: datetime) -> tuple[Fact, ...]:
-    _, attempt = _open_attempt(meeting, command)
-    text, cleaned = clean_text(command.text)
-    text = text.strip()
-    if not text:
-        fault = ReportFault(
-            command.task,
-            command.number,
-            FaultClass.EMPTY,
-            "the reply has no text",
-            usage=command.usage,
-        )
-        return report_fault(meeting, fault, now)
-    text_tokens = estimate_tokens(text)
-    prompt = attempt.reserved.prompt_tokens
-    usage = command.usage or Usage(prompt, text_tokens, "estimated")
-    match command.task:
-        case TurnTask():
-            return (
-                TurnCompleted(
-                    command.task.round_num,
-                    attempt.agent_id,
-                    command.number,
-                    text,
-                    text_tokens,
-                    usage,
-                    kept_reason(command.finish_reason),
-                    kept_reason(command.model),
-                    cleaned,
-                ),
-            )
-        case SynthesisTask():
-            missing = parse_synthesis(text).missing
-            return (
-                SynthesisCompleted(
-                    text,
-                    text_tokens,
-                    attempt.agent_id,
-                    command.number,
-                    usage,
-                    kept_reason(command.finish_reason),
-                    kept_reason(command.model),
-                    cleaned,
-                    f"sections missing from the synthesis: {', '.join(missing)}" if missing else "",
-                ),
-            )
-
-
-def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple[Fact, ...]:
-    slot, attempt = _open_attempt(meeting, command)
-    again = retry_at(
-        command.fault,
-        slot.tries + 1,
-        repeats_with(slot, command.fault),
-        max_attempts=meeting.config.max_attempts,
-        retry_after_seconds=command.retry_after_seconds,
-        now=now,
-    )
-    if again is not None and again >= turn_deadline(meeting, slot.clock_from):
-        again = None
-    detail = kept_reason(command.detail)
-    failed = AttemptFailed(
-        command.task,
-        command.number,
-        attempt.agent_id,
-        command.fault,
-        detail,
-        budget.fault_charge(
-            command.fault, attempt.reserved, command.usage, reached=command.reached
-        ),
-        command.usage,
-        again,
-    )
-    if again is None and isinstance(command.task, TurnTask):
-        return (failed, _skipped(command.task, command.fault, detail))
-    return (failed,)
-
-
-def _skipped(task: TurnTask, fault: FaultClass, detail: str) -> TurnSkipped:
-    reason: SkipReason = fault.value
-    return TurnSkipped(task.round_num, task.agent_id, reason, detail)
-
-
-def abandoned(meeting: Meeting, cause: AbandonCause) -> tuple[Fact, ...]:
-    slot = meeting.slot
-    if slot is None or slot.open is None:
-        return ()
-    attempt = slot.open
-    return (
-        AttemptAbandoned(
-            slot.task, attempt.number, attempt.agent_id, cause, attempt.reserved.total
-        ),
+def draft_or_nothing(meeting: Meeting, cause: str) -> SynthesisCompleted:
+    """End the synthesis with the draft, if there is one, or without a text."""
+    draft = meeting.draft
+    if draft is None:
+        return SynthesisCompleted(degraded=f"no summary was written ({cause})")
+    return SynthesisCompleted(
+        draft.text,
+        draft.text_tokens,
+        draft.agent_id,
+        draft.number,
+        degraded=sections_missing(draft.missing),
     )
 
 
-def unwritten(cause: str) -> SynthesisCompleted:
-    return SynthesisCompleted(degraded=f"no summary was written ({cause})")
+def sections_missing(missing: tuple[str, ...]) -> str:
+    return f"sections missing from the synthesis: {', '.join(missing)}" if missing else ""

@@ -1,35 +1,122 @@
-"""The budget: reserve before a call, settle after it, and never pass the meeting's ceiling.
+"""The budget: reserve before a call, settle after it, and never pass the meeting's ceilings.
 
 Counters are folded from events, so a restart cannot reset them. A call whose outcome is unknown
-keeps its whole reservation.
+keeps its whole reservation. Source: docs/explanation/budget.md.
 """
 
-from meeting_core.configuration import SMALLEST_USEFUL_CAP, Configuration
+from meeting_core.configuration import Configuration
 from meeting_core.faults import FAULT_RULES
+from meeting_core.prices import ModelPrice
 from meeting_core.vocabulary import FaultClass, Reservation, Usage, Value
+
+
+class Amount(Value, frozen=True):
+    """What something costs.
+
+    Units: tokens, and millionths of the currency; 0 where nothing has a price.
+    """
+
+    tokens: int = 0
+    micros: int = 0
 
 
 class Ledger(Value, frozen=True):
     """What a meeting has spent and set aside.
 
-    Units: tokens. Invariant: `spent` never falls.
+    Units: tokens, and millionths of the currency. Invariant: what is spent never falls.
     """
 
     spent: int = 0
     reserved: int = 0
+    spent_micros: int = 0
+    reserved_micros: int = 0
 
-    def reserve(self, reservation: Reservation) -> "Ledger":
-        """Set tokens aside for a call."""
-        return Ledger(self.spent, self.reserved + reservation.total)
+    def reserve(self, amount: Amount) -> "Ledger":
+        """Set something aside for a call."""
+        return Ledger(
+            self.spent,
+            self.reserved + amount.tokens,
+            self.spent_micros,
+            self.reserved_micros + amount.micros,
+        )
 
-    def settle(self, reservation: Reservation, charged: int) -> "Ledger":
-        """Replace a reservation by what the call took."""
-        return Ledger(self.spent + charged, self.reserved - reservation.total)
+    def settle(self, reserved: Amount, charged: Amount) -> "Ledger":
+        """Replace what was set aside by what the call took."""
+        return Ledger(
+            self.spent + charged.tokens,
+            self.reserved - reserved.tokens,
+            self.spent_micros + charged.micros,
+            self.reserved_micros - reserved.micros,
+        )
+
+
+class Allowance(Value, frozen=True):
+    """What one call may cost at most.
+
+    Units: tokens, and millionths of the currency; none where there is no ceiling.
+    """
+
+    tokens: int | None
+    micros: int | None
+    price: ModelPrice | None
+
+    @property
+    def is_boundless(self) -> bool:
+        return self.tokens is None and self.micros is None
+
+    def prompt_beside(self, output_tokens: int) -> int | None:
+        """Say how long a prompt may be beside so much output; none where any may."""
+        by_tokens = None if self.tokens is None else self.tokens - output_tokens
+        if self.micros is None or self.price is None or not self.price.prompt:
+            return by_tokens
+        left = self.micros - self.price.micros(0, output_tokens)
+        by_money = int(left // self.price.prompt)
+        return by_money if by_tokens is None else min(by_tokens, by_money)
+
+    def output_beside(self, prompt_tokens: int, wanted: int) -> int:
+        """Say how much of the wanted output can be paid for beside such a prompt."""
+        most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
+        if self.micros is not None and self.price is not None and self.price.completion:
+            left = self.micros - self.price.micros(prompt_tokens, 0)
+            most = min(most, int(left // self.price.completion))
+        return most
+
+    def covers(self, prompt_tokens: int, output_tokens: int) -> bool:
+        """Say whether a call can be paid for."""
+        by_tokens = self.tokens is None or prompt_tokens + output_tokens <= self.tokens
+        return by_tokens and (
+            self.micros is None
+            or self.price is None
+            or self.price.micros(prompt_tokens, output_tokens) <= self.micros
+        )
+
+
+def price_of(config: Configuration, model: str) -> ModelPrice | None:
+    """Find what a model costs in this meeting; none when nobody says."""
+    return None if config.prices is None else config.prices.of(model)
+
+
+def amount_of(config: Configuration, model: str, usage: Usage | Reservation) -> Amount:
+    """Price what a call took, or may take."""
+    if config.prices is None:
+        return Amount(usage.total)
+    price = price_of(config, model)
+    output = usage.completion_tokens if isinstance(usage, Usage) else usage.output_tokens
+    return Amount(usage.total, 0 if price is None else price.micros(usage.prompt_tokens, output))
 
 
 def synthesis_share(config: Configuration) -> int:
     """Tokens the turns may not touch: the synthesis's prompt and its output."""
     return config.context_tokens + config.synthesis_max_tokens
+
+
+def synthesis_share_micros(config: Configuration, model: str) -> int:
+    """The same in money, for the model of whoever writes the minutes.
+
+    Units: millionths of the currency.
+    """
+    price = price_of(config, model)
+    return 0 if price is None else price.micros(config.context_tokens, config.synthesis_max_tokens)
 
 
 def tokens_left(config: Configuration, ledger: Ledger) -> int | None:
@@ -39,26 +126,43 @@ def tokens_left(config: Configuration, ledger: Ledger) -> int | None:
     return config.meeting_tokens - ledger.spent - ledger.reserved
 
 
-def turn_cap(config: Configuration, ledger: Ledger, prompt_tokens: int) -> int | None:
-    """The output cap a turn may have, or none when no useful turn can be paid for.
+def micros_left(config: Configuration, ledger: Ledger) -> int | None:
+    """Money neither spent nor reserved; none when the meeting has no ceiling for it.
 
-    Units: tokens.
+    Units: millionths of the currency.
     """
-    left = tokens_left(config, ledger)
-    if left is None:
-        return config.max_tokens_per_turn
-    return _useful(config.max_tokens_per_turn, left - synthesis_share(config) - prompt_tokens)
+    if config.meeting_cost is None:
+        return None
+    return int(config.meeting_cost * 1_000_000) - ledger.spent_micros - ledger.reserved_micros
 
 
-def synthesis_cap(config: Configuration, ledger: Ledger, prompt_tokens: int) -> int | None:
-    """The output cap the synthesis may have, or none when it cannot be paid for.
+def turn_allowance(
+    config: Configuration, ledger: Ledger, model: str, author_model: str, calls: int
+) -> Allowance:
+    """Give one of so many calls its fair share of what is left beside the synthesis's share."""
+    tokens = tokens_left(config, ledger)
+    micros = micros_left(config, ledger)
+    return Allowance(
+        None if tokens is None else (tokens - synthesis_share(config)) // calls,
+        None
+        if micros is None
+        else (micros - synthesis_share_micros(config, author_model)) // calls,
+        price_of(config, model),
+    )
 
-    Units: tokens.
-    """
-    left = tokens_left(config, ledger)
-    if left is None:
-        return config.synthesis_max_tokens
-    return _useful(config.synthesis_max_tokens, left - prompt_tokens)
+
+def synthesis_allowance(config: Configuration, ledger: Ledger, model: str) -> Allowance:
+    """Give the synthesis all that is left."""
+    tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
+    return Allowance(tokens, micros, price_of(config, model))
+
+
+def charged_usage(reserved: Reservation, charged: int) -> Usage:
+    """Tell prompt and output of a charge apart where nobody reported them."""
+    if charged == 0:
+        return Usage(0, 0, "reported")
+    prompt = min(reserved.prompt_tokens, charged)
+    return Usage(prompt, charged - prompt, "unknown")
 
 
 def fault_charge(
@@ -70,8 +174,3 @@ def fault_charge(
     if not reached or not FAULT_RULES[fault].is_charged:
         return 0
     return reservation.total
-
-
-def _useful(wanted: int, affordable: int) -> int | None:
-    cap = min(wanted, affordable)
-    return cap if cap >= SMALLEST_USEFUL_CAP else None

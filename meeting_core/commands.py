@@ -10,6 +10,7 @@ from meeting_core.vocabulary import (
     FaultClass,
     MeetingId,
     Task,
+    Timing,
     Usage,
     Value,
 )
@@ -45,13 +46,14 @@ class AcceptReply(Value, frozen=True):
     finish_reason: str
     usage: Usage | None = None
     model: str = ""
+    timing: Timing | None = None
 
 
 class ReportFault(Value, frozen=True):
     """Report that the open attempt failed.
 
     Units: `retry_after_seconds` is what the provider asked for. `reached` is false when the
-    request certainly never got to the provider.
+    request certainly never got to the provider, `is_away` true when nobody can reach it now.
     """
 
     task: Task
@@ -61,6 +63,8 @@ class ReportFault(Value, frozen=True):
     retry_after_seconds: float | None = None
     usage: Usage | None = None
     reached: bool = True
+    is_away: bool = False
+    timing: Timing | None = None
 
 
 class AbandonAttempt(Value, frozen=True):
@@ -73,6 +77,10 @@ class CloseRound(Value, frozen=True):
     """End the round in which every participant has had a turn."""
 
     round_num: int
+
+
+class EndRounds(Value, frozen=True):
+    """Have the minutes written of what was said so far, on an operator's wish."""
 
 
 class StartSynthesis(Value, frozen=True):
@@ -113,6 +121,16 @@ class Resume(Value, frozen=True):
     """Go on after a pause."""
 
 
+class RaiseBudget(Value, frozen=True):
+    """Give the meeting more to spend; if it was paused for that, it goes on.
+
+    Units: the whole new ceilings, in tokens and in the currency of the price table.
+    """
+
+    meeting_tokens: int | None = None
+    meeting_cost: float | None = None
+
+
 class Adopt(Value, frozen=True):
     """Take the meeting over from an owner that is gone."""
 
@@ -136,6 +154,7 @@ Command: TypeAlias = (
     | ReportFault
     | AbandonAttempt
     | CloseRound
+    | EndRounds
     | StartSynthesis
     | GiveUpSynthesis
     | Complete
@@ -143,6 +162,7 @@ Command: TypeAlias = (
     | Fail
     | Pause
     | Resume
+    | RaiseBudget
     | Adopt
     | MakeRemark
 )

@@ -5,7 +5,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from meeting_core.errors import InvalidConfiguration, Problem
-from meeting_core.vocabulary import MeetingId, Participant, Value, clean_text, is_storable
+from meeting_core.prices import PriceTable
+from meeting_core.vocabulary import (
+    AgentId,
+    MeetingId,
+    OnBudget,
+    Participant,
+    Value,
+    clean_text,
+    is_storable,
+)
 
 DEFAULT_TITLE = "Team Meeting"
 DEFAULT_TOPICS = (
@@ -15,6 +24,8 @@ DEFAULT_TOPICS = (
 )
 SMALLEST_USEFUL_CAP = 32
 SMALLEST_CONTEXT = 256
+MOST_FALLBACK_MODELS = 8
+MOST_COST = 1_000_000.0
 
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -42,8 +53,10 @@ class Limits(Value, frozen=True):
 class Configuration(Value, frozen=True, kw_only=True):
     """Everything a meeting is held by; fixed from the moment it is convened.
 
-    Units: tokens and seconds, as the names say. `turn_timeout_seconds` covers every attempt of
-    one turn and the waits between them.
+    Units: tokens and seconds, as the names say; `meeting_cost` is in the currency of `prices`.
+    `turn_timeout_seconds` covers every attempt of one turn and the waits between them,
+    `attempt_timeout_seconds` one of them. Shape: the first participant writes the minutes unless
+    a `synthesizer` is named; the others follow in their order when that fails.
     """
 
     participants: tuple[Participant, ...]
@@ -60,7 +73,15 @@ class Configuration(Value, frozen=True, kw_only=True):
     synthesis_max_tokens: int = 500
     context_tokens: int = 3_500
     meeting_tokens: int | None = None
+    meeting_cost: float | None = None
+    prices: PriceTable | None = None
+    min_tokens_per_turn: int = SMALLEST_USEFUL_CAP
+    on_budget: OnBudget = "wrap_up"
+    digest_rounds: bool = False
+    synthesizer: AgentId | None = None
     max_attempts: int = 3
+    attempt_timeout_seconds: float = 60.0
+    gateway_reconnect_timeout_seconds: float = 60.0
     turn_timeout_seconds: float = 60.0
     synthesis_timeout_seconds: float = 120.0
     meeting_timeout_seconds: float = 3_600.0
@@ -92,6 +113,7 @@ def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
     yield from _text_problems(config, limits)
     yield from _participant_problems(config, limits)
     yield from _number_problems(config, limits)
+    yield from _price_problems(config)
     yield from _topic_problems(config, limits)
     yield from _timeout_problems(config, limits)
 
@@ -152,6 +174,20 @@ def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Pro
         yield from _text(f"{at}.instructions", participant.instructions, longest)
         yield from _text(f"{at}.model", participant.model, short, one_line=True)
         yield from _text(f"{at}.gateway", participant.gateway, short, one_line=True)
+        yield from _fallback_problems(at, participant, limits)
+    if config.synthesizer is not None and config.synthesizer not in seen:
+        yield Problem("synthesizer", f"is {config.synthesizer!r}, who is no participant")
+
+
+def _fallback_problems(at: str, participant: Participant, limits: Limits) -> Iterator[Problem]:
+    for n, model in enumerate(participant.fallback_models):
+        field = f"{at}.fallback_models[{n}]"
+        yield from _text(field, model, limits.max_title_characters, one_line=True)
+        if not model.strip():
+            yield Problem(field, "must not be empty")
+    if len(participant.fallback_models) > MOST_FALLBACK_MODELS:
+        problem = f"names more than {MOST_FALLBACK_MODELS} models"
+        yield Problem(f"{at}.fallback_models", problem)
 
 
 def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
@@ -161,6 +197,7 @@ def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]
         ("max_tokens_per_turn", SMALLEST_USEFUL_CAP, cap),
         ("synthesis_max_tokens", SMALLEST_USEFUL_CAP, cap),
         ("context_tokens", SMALLEST_CONTEXT, limits.max_context_tokens),
+        ("min_tokens_per_turn", 1, max(1, config.max_tokens_per_turn)),
         ("max_attempts", 1, 10),
     ]
     for field, least, most in ranges:
@@ -178,6 +215,24 @@ def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]
             )
 
 
+def _price_problems(config: Configuration) -> Iterator[Problem]:
+    if config.meeting_cost is None:
+        return
+    if not 0 < config.meeting_cost <= MOST_COST:
+        yield Problem(
+            "meeting_cost", f"is {config.meeting_cost:g}; it must be above 0, at most {MOST_COST:g}"
+        )
+    prices = config.prices or PriceTable("none")
+    for index, participant in enumerate(config.participants):
+        for model in (participant.model, *participant.fallback_models):
+            if prices.of(model) is None:
+                yield Problem(
+                    "meeting_cost",
+                    f"cannot be kept: participants[{index}] speaks through the model {model!r}, "
+                    "which has no price",
+                )
+
+
 def _topic_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
     topics = config.round_topics
     if topics and len(topics) != config.num_rounds:
@@ -191,12 +246,24 @@ def _topic_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
 
 def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
     longest = limits.max_timeout_seconds
-    names = ("turn_timeout_seconds", "synthesis_timeout_seconds", "meeting_timeout_seconds")
+    names = (
+        "attempt_timeout_seconds",
+        "turn_timeout_seconds",
+        "synthesis_timeout_seconds",
+        "meeting_timeout_seconds",
+        "gateway_reconnect_timeout_seconds",
+    )
     wrong = [name for name in names if not 0 < getattr(config, name) <= longest]
     for name in wrong:
         yield Problem(name, f"is {getattr(config, name)}; it must be above 0, at most {longest:g}")
     turns = config.num_rounds * len(config.participants)
     needed = turns * config.turn_timeout_seconds + config.synthesis_timeout_seconds
+    if not wrong and config.attempt_timeout_seconds > config.turn_timeout_seconds:
+        yield Problem(
+            "attempt_timeout_seconds",
+            f"is {config.attempt_timeout_seconds:g}, longer than a whole turn, "
+            f"turn_timeout_seconds, may take: {config.turn_timeout_seconds:g}",
+        )
     if not wrong and needed > config.meeting_timeout_seconds:
         yield Problem(
             "meeting_timeout_seconds",

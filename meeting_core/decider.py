@@ -7,13 +7,10 @@ from msgspec.structs import replace
 
 from meeting_core.agenda import next_author, next_speaker
 from meeting_core.attempts import (
-    abandoned,
-    accept_reply,
-    kept_reason,
-    report_fault,
+    draft_or_nothing,
+    end_rounds,
     round_ending,
     start_attempt,
-    unwritten,
 )
 from meeting_core.brief import fixed_tokens
 from meeting_core.budget import synthesis_share
@@ -26,17 +23,19 @@ from meeting_core.commands import (
     Command,
     Complete,
     Convene,
+    EndRounds,
     Fail,
     GiveUpSynthesis,
     MakeRemark,
     OpenRound,
     Pause,
+    RaiseBudget,
     ReportFault,
     Resume,
     StartAttempt,
     StartSynthesis,
 )
-from meeting_core.configuration import SMALLEST_USEFUL_CAP, Configuration, checked
+from meeting_core.configuration import Configuration, checked
 from meeting_core.errors import (
     AlreadyConvened,
     InvalidConfiguration,
@@ -49,6 +48,7 @@ from meeting_core.errors import (
 )
 from meeting_core.events import (
     Adopted,
+    BudgetRaised,
     Cancelled,
     Completed,
     Convened,
@@ -63,7 +63,8 @@ from meeting_core.events import (
 )
 from meeting_core.meeting import Meeting
 from meeting_core.minutes import outcome_of
-from meeting_core.tokens import cut_to_tokens, estimate_tokens
+from meeting_core.replies import abandoned, accept_reply, kept_reason, report_fault
+from meeting_core.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 from meeting_core.vocabulary import Phase, clean_text, is_storable
 
 DOCUMENT_SHARE = 0.4
@@ -71,13 +72,18 @@ MINUTES_SHARE = 0.2
 LONGEST_REMARK = 4_000
 
 
-def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fact, ...]:
+def decide(
+    meeting: Meeting | None,
+    command: Command,
+    now: datetime,
+    count: TokenCounter = estimate_tokens,
+) -> tuple[Fact, ...]:
     """Answer a command with the facts it leads to; none when there is nothing to do.
 
     Raises: a `Refusal` when the command breaks a rule.
     """
     if isinstance(command, Convene):
-        return _convene(meeting, command)
+        return _convene(meeting, command, count)
     if meeting is None:
         raise WrongPhase("the meeting has not been convened")
     if isinstance(command, Cancel) and meeting.phase is Phase.CANCELLED:
@@ -86,9 +92,9 @@ def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fa
         raise MeetingEnded(f"the meeting has ended: {meeting.phase}")
     match command:
         case StartAttempt():
-            return start_attempt(meeting, command, now)
+            return start_attempt(meeting, command, now, count)
         case AcceptReply():
-            return accept_reply(meeting, command, now)
+            return accept_reply(meeting, command, now, count)
         case ReportFault():
             return report_fault(meeting, command, now)
         case AbandonAttempt():
@@ -97,6 +103,8 @@ def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fa
             return _open_round(meeting, command)
         case CloseRound():
             return _close_round(meeting, command)
+        case EndRounds():
+            return _end_rounds(meeting)
         case StartSynthesis():
             return _start_synthesis(meeting)
         case GiveUpSynthesis():
@@ -112,28 +120,30 @@ def decide(meeting: Meeting | None, command: Command, now: datetime) -> tuple[Fa
             return () if meeting.phase is Phase.PAUSED else (Paused(kept_reason(command.reason)),)
         case Resume():
             return _resume(meeting)
+        case RaiseBudget():
+            return _raise_budget(meeting, command)
         case Adopt():
             return _adopt(meeting, command)
         case MakeRemark():
-            return _make_remark(meeting, command)
+            return _make_remark(meeting, command, count)
         case _:
             assert_never(command)
 
 
-def _convene(meeting: Meeting | None, command: Convene) -> tuple[Fact, ...]:
+def _convene(meeting: Meeting | None, command: Convene, count: TokenCounter) -> tuple[Fact, ...]:
     if meeting is not None:
         raise AlreadyConvened(f"meeting {meeting.id} is convened already")
     config = checked(command.configuration, command.limits)
-    return (Convened(_fitted(config), command.request_digest),)
+    return (Convened(_fitted(config, count), command.request_digest),)
 
 
-def _fitted(config: Configuration) -> Configuration:
+def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
     """Cut the quoted documents to their share of the context.
 
     Raises: `InvalidConfiguration` when what every brief must hold leaves no room for a meeting.
     """
     bare = replace(config, document_context="", parent_minutes="")
-    taken = fixed_tokens(bare)
+    taken = fixed_tokens(bare, count)
     needed = taken + config.max_tokens_per_turn
     if config.context_tokens < needed:
         detail = (
@@ -147,11 +157,12 @@ def _fitted(config: Configuration) -> Configuration:
         document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE)),
         parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE)),
     )
-    least = synthesis_share(config) + fixed_tokens(fitted) + SMALLEST_USEFUL_CAP
+    turn = fixed_tokens(fitted, count) + config.min_tokens_per_turn
+    least = synthesis_share(config) + len(config.participants) * turn
     if config.meeting_tokens is not None and config.meeting_tokens < least:
         detail = (
-            f"is {config.meeting_tokens}; the synthesis's share and one short turn, with what "
-            f"every brief holds, take {least}"
+            f"is {config.meeting_tokens}; the synthesis's share and one round of short turns, with "
+            f"what every brief holds, take {least}"
         )
         raise InvalidConfiguration((Problem("meeting_tokens", detail),))
     return fitted
@@ -178,6 +189,14 @@ def _close_round(meeting: Meeting, command: CloseRound) -> tuple[Fact, ...]:
     return (RoundClosed(command.round_num, round_ending(meeting)),)
 
 
+def _end_rounds(meeting: Meeting) -> tuple[Fact, ...]:
+    phase = meeting.paused_from if meeting.phase is Phase.PAUSED else meeting.phase
+    if phase is not Phase.IN_ROUND or meeting.rounds[-1].ending is not None:
+        raise WrongPhase(f"no round is open while the meeting is {meeting.state}")
+    resumed = _resume(meeting)
+    return (*abandoned(meeting, "operator"), *resumed, *end_rounds(meeting, "operator"))
+
+
 def _start_synthesis(meeting: Meeting) -> tuple[Fact, ...]:
     if meeting.phase is not Phase.IN_ROUND:
         raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
@@ -197,7 +216,7 @@ def _give_up_synthesis(meeting: Meeting) -> tuple[Fact, ...]:
         raise OutOfTurn(f"{next_author(meeting)} has not tried to write the minutes")
     slot = meeting.slot
     cause = f"{slot.fault}: {slot.detail}" if slot is not None and slot.fault else "nobody could"
-    return (unwritten(cause),)
+    return (draft_or_nothing(meeting, cause),)
 
 
 def _complete(meeting: Meeting, command: Complete) -> tuple[Fact, ...]:
@@ -214,6 +233,21 @@ def _resume(meeting: Meeting) -> tuple[Fact, ...]:
     return (Resumed(meeting.paused_from),)
 
 
+def _raise_budget(meeting: Meeting, command: RaiseBudget) -> tuple[Fact, ...]:
+    config, problems = meeting.config, []
+    for field in ("meeting_tokens", "meeting_cost"):
+        now, wanted = getattr(config, field), getattr(command, field)
+        if wanted is not None and (now is None or wanted <= now):
+            had = "the meeting has no such ceiling" if now is None else f"it is {now:g} already"
+            problems.append(Problem(field, f"is {wanted:g}; {had}, and can only be raised"))
+    if command.meeting_tokens is None and command.meeting_cost is None:
+        problems.append(Problem("meeting_tokens", "is missing; name the new ceiling"))
+    if problems:
+        raise InvalidConfiguration(tuple(problems))
+    raised = BudgetRaised(command.meeting_tokens, command.meeting_cost)
+    return (raised, *(_resume(meeting) if meeting.pause_cause == "budget" else ()))
+
+
 def _adopt(meeting: Meeting, command: Adopt) -> tuple[Fact, ...]:
     if command.epoch <= meeting.epoch:
         raise StaleEpoch(f"epoch {command.epoch} does not follow epoch {meeting.epoch}")
@@ -221,7 +255,7 @@ def _adopt(meeting: Meeting, command: Adopt) -> tuple[Fact, ...]:
     return (*abandoned(meeting, command.cause), adopted)
 
 
-def _make_remark(meeting: Meeting, command: MakeRemark) -> tuple[Fact, ...]:
+def _make_remark(meeting: Meeting, command: MakeRemark, count: TokenCounter) -> tuple[Fact, ...]:
     if meeting.phase is Phase.SYNTHESIZING or meeting.paused_from is Phase.SYNTHESIZING:
         raise WrongPhase("the rounds are over; a remark would not be heard")
     problems = []
@@ -232,4 +266,4 @@ def _make_remark(meeting: Meeting, command: MakeRemark) -> tuple[Fact, ...]:
     if problems:
         raise InvalidConfiguration(tuple(problems))
     text = command.text.strip()
-    return (RemarkMade(command.author, text, estimate_tokens(text)),)
+    return (RemarkMade(command.author, text, count(text)),)

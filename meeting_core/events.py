@@ -14,17 +14,20 @@ from meeting_core.vocabulary import (
     AbandonCause,
     AdoptCause,
     AgentId,
+    Economy,
     EndCause,
     FailReason,
     FaultClass,
     Manifest,
     MeetingId,
     Outcome,
+    PauseCause,
     Phase,
     Reservation,
     RoundEnding,
     SkipReason,
     Task,
+    Timing,
     Usage,
     UtcTime,
     Value,
@@ -53,7 +56,7 @@ class AttemptStarted(Value, frozen=True, omit_defaults=True):
     """One call to a gateway is about to be made; committed before the call.
 
     Shape: `digest` is the SHA-256 of the exact messages, which `rebuild_brief` gives back from
-    the history and the `manifest`.
+    the history and the `manifest`. `economies` says what was spared because the budget ran short.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_started.v1"
@@ -64,13 +67,14 @@ class AttemptStarted(Value, frozen=True, omit_defaults=True):
     manifest: Manifest
     digest: str
     model: str = ""
+    economies: tuple[Economy, ...] = ()
 
 
 class AttemptFailed(Value, frozen=True, omit_defaults=True):
     """A call ended without a usable reply.
 
-    Units: `charged` in tokens. `retry_at` is when the next attempt may start; none when this
-    was the last one.
+    Units: `charged` in tokens. `retry_at` is when the next attempt may start, and `give_up_at`,
+    where the gateway is away, how long the meeting waits for it; with neither this was the last.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_failed.v1"
@@ -82,6 +86,8 @@ class AttemptFailed(Value, frozen=True, omit_defaults=True):
     charged: int
     usage: Usage | None = None
     retry_at: UtcTime | None = None
+    give_up_at: UtcTime | None = None
+    timing: Timing | None = None
 
 
 class AttemptAbandoned(Value, frozen=True):
@@ -102,7 +108,8 @@ class TurnCompleted(Value, frozen=True, omit_defaults=True):
     """A participant spoke.
 
     Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
-    the reply because no store or terminal takes them.
+    the reply because no store or terminal takes them. `cut_to` is set where the reply passed its
+    cap: wherever it is quoted, it is cut to that many tokens.
     """
 
     TOPIC: ClassVar[str] = "meeting.turn_completed.v1"
@@ -115,6 +122,8 @@ class TurnCompleted(Value, frozen=True, omit_defaults=True):
     finish_reason: str
     model: str = ""
     cleaned: int = 0
+    cut_to: int | None = None
+    timing: Timing | None = None
 
 
 class TurnSkipped(Value, frozen=True, omit_defaults=True):
@@ -136,16 +145,59 @@ class RoundClosed(Value, frozen=True, omit_defaults=True):
     cause: EndCause = "agenda"
 
 
+class RoundDigested(Value, frozen=True, omit_defaults=True):
+    """A closed round was shortened by `agent_id` for later briefs, or, without a text, not.
+
+    Units: `text_tokens` is the estimate for `text`. `degraded` says why there is no text: the
+    round's turns are shown shortened then.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.round_digested.v1"
+    round_num: int
+    text: str = ""
+    text_tokens: int = 0
+    agent_id: AgentId | None = None
+    number: int = 0
+    usage: Usage | None = None
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    degraded: str = ""
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
 class SynthesisStarted(Value, frozen=True):
     """The rounds are over; the minutes are being written."""
 
     TOPIC: ClassVar[str] = "meeting.synthesis_started.v1"
 
 
+class SynthesisDrafted(Value, frozen=True, omit_defaults=True):
+    """A closing text came without all its sections; its author is asked once to complete it.
+
+    Units: `text_tokens` is the estimate for `text`. `missing` names the sections.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_drafted.v1"
+    text: str
+    text_tokens: int
+    agent_id: AgentId
+    number: int
+    usage: Usage
+    missing: tuple[str, ...]
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
 class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
     """The closing text was written by `agent_id`, or, without one, nobody could write it.
 
-    Units: `text_tokens` is the estimate for `text`.
+    Units: `text_tokens` is the estimate for `text`. `usage` is none where the text is the draft,
+    which was accounted for when it came.
     """
 
     TOPIC: ClassVar[str] = "meeting.synthesis_completed.v1"
@@ -158,6 +210,8 @@ class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
     model: str = ""
     cleaned: int = 0
     degraded: str = ""
+    cut_to: int | None = None
+    timing: Timing | None = None
 
 
 class Completed(Value, frozen=True, omit_defaults=True):
@@ -188,6 +242,7 @@ class Paused(Value, frozen=True, omit_defaults=True):
 
     TOPIC: ClassVar[str] = "meeting.paused.v1"
     reason: str = ""
+    cause: PauseCause = "operator"
 
 
 class Resumed(Value, frozen=True):
@@ -218,6 +273,18 @@ class RemarkMade(Value, frozen=True):
     text_tokens: int
 
 
+class BudgetRaised(Value, frozen=True, omit_defaults=True):
+    """An operator gave the meeting more to spend.
+
+    Units: the whole new ceilings, in tokens and in the currency of the price table; none where
+    the ceiling is as it was.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.budget_raised.v1"
+    meeting_tokens: int | None = None
+    meeting_cost: float | None = None
+
+
 Fact: TypeAlias = (
     Convened
     | RoundOpened
@@ -227,7 +294,9 @@ Fact: TypeAlias = (
     | TurnCompleted
     | TurnSkipped
     | RoundClosed
+    | RoundDigested
     | SynthesisStarted
+    | SynthesisDrafted
     | SynthesisCompleted
     | Completed
     | Cancelled
@@ -236,6 +305,7 @@ Fact: TypeAlias = (
     | Resumed
     | Adopted
     | RemarkMade
+    | BudgetRaised
 )
 
 

@@ -1,35 +1,43 @@
 """What to do about a gateway's fault: how often to try, how long to wait. A pure table."""
 
 from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal, TypeAlias
 
 from meeting_core.vocabulary import FaultClass, Value
+
+Remedy: TypeAlias = Literal["again", "shorter", "next_model", "skip"]
 
 
 class FaultRule(Value, frozen=True):
     """How one class of fault is answered.
 
-    Units: seconds. `most_in_a_row` bounds how often a participant may meet the fault in a row in
-    one task, besides the meeting's `max_attempts` for all faults together; the wait doubles from
-    `first_wait_seconds` each time in a row.
+    Units: seconds. `remedy` is what the next attempt does: the same `again`, with a brief half as
+    long (`shorter`), through the participant's `next_model`, or nothing: the turn is skipped.
+    `most_in_a_row` bounds how often a participant may meet the fault in a row in one task, besides
+    the meeting's `max_attempts` for all faults together; the wait doubles from
+    `first_wait_seconds` each time in a row, and up to half of it is added by chance.
     `is_charged` says whether a call that failed so may have cost tokens.
     """
 
+    remedy: Remedy
     most_in_a_row: int
     first_wait_seconds: float
     is_charged: bool
 
 
 LONGEST_WAIT_SECONDS = 30.0
+JITTER = 0.5
 
 FAULT_RULES: dict[FaultClass, FaultRule] = {
-    FaultClass.RATE_LIMITED: FaultRule(10, 1.0, is_charged=False),
-    FaultClass.UNAVAILABLE: FaultRule(10, 0.5, is_charged=True),
-    FaultClass.TIMED_OUT: FaultRule(10, 0.5, is_charged=True),
-    FaultClass.CONTEXT_TOO_LONG: FaultRule(1, 0.0, is_charged=False),
-    FaultClass.REFUSED: FaultRule(1, 0.0, is_charged=True),
-    FaultClass.REJECTED: FaultRule(1, 0.0, is_charged=False),
-    FaultClass.TRUNCATED: FaultRule(2, 0.0, is_charged=True),
-    FaultClass.EMPTY: FaultRule(2, 0.0, is_charged=True),
+    FaultClass.RATE_LIMITED: FaultRule("again", 10, 1.0, is_charged=False),
+    FaultClass.UNAVAILABLE: FaultRule("again", 10, 0.5, is_charged=True),
+    FaultClass.TIMED_OUT: FaultRule("again", 10, 0.5, is_charged=True),
+    FaultClass.CONTEXT_TOO_LONG: FaultRule("shorter", 3, 0.0, is_charged=False),
+    FaultClass.REFUSED: FaultRule("skip", 1, 0.0, is_charged=True),
+    FaultClass.REJECTED: FaultRule("next_model", 1, 0.0, is_charged=False),
+    FaultClass.TRUNCATED: FaultRule("again", 2, 0.0, is_charged=True),
+    FaultClass.EMPTY: FaultRule("again", 2, 0.0, is_charged=True),
 }
 
 
@@ -40,20 +48,27 @@ def retry_at(
     *,
     max_attempts: int,
     retry_after_seconds: float | None,
+    seed: str,
     now: datetime,
 ) -> datetime | None:
     """Say when to try again after `attempts` attempts, `repeats` of them in a row with this
     fault; none to give up.
 
     Units: `retry_after_seconds` is the provider's wish; it is honoured up to
-    `LONGEST_WAIT_SECONDS`, and a longer one means giving up.
+    `LONGEST_WAIT_SECONDS`, and a longer one means giving up. `seed` names the attempt, so that
+    its share of chance is the same in every replay.
     """
     rule = FAULT_RULES[fault]
     if attempts >= max_attempts or repeats >= rule.most_in_a_row:
         return None
-    wait = rule.first_wait_seconds * 2.0 ** (repeats - 1)
+    wait = rule.first_wait_seconds * 2.0 ** (repeats - 1) * (1.0 + JITTER * _share(seed))
     if retry_after_seconds is not None:
         if retry_after_seconds > LONGEST_WAIT_SECONDS:
             return None
         wait = max(wait, retry_after_seconds)
     return now + timedelta(seconds=min(wait, LONGEST_WAIT_SECONDS))
+
+
+def _share(seed: str) -> float:
+    """Give a number from 0 to below 1 that depends on the seed only."""
+    return int.from_bytes(sha256(seed.encode()).digest()[:4]) / 2**32

@@ -12,6 +12,7 @@ from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    BudgetRaised,
     Cancelled,
     Completed,
     Convened,
@@ -21,8 +22,10 @@ from meeting_core.events import (
     RemarkMade,
     Resumed,
     RoundClosed,
+    RoundDigested,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisDrafted,
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
@@ -37,7 +40,9 @@ from meeting_core.slots import (
     attempt_abandoned,
     attempt_failed,
     attempt_started,
+    round_digested,
     synthesis_completed,
+    synthesis_drafted,
     turn_completed,
     turn_skipped,
 )
@@ -51,10 +56,13 @@ _WHILE_OPEN = frozenset(
         AttemptFailed,
         AttemptAbandoned,
         TurnCompleted,
+        RoundDigested,
+        SynthesisDrafted,
         SynthesisCompleted,
         Paused,
         Resumed,
         RemarkMade,
+        BudgetRaised,
     }
 )
 """What may happen while an attempt is open: its end, and what does not touch it."""
@@ -124,8 +132,12 @@ def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
             return _round_opened(meeting, fact, at)
         case RoundClosed():
             return _round_closed(meeting, fact)
+        case RoundDigested():
+            return round_digested(meeting, fact, event)
         case SynthesisStarted():
             return {"synthesis_clock_from": at, "slot": None}
+        case SynthesisDrafted():
+            return synthesis_drafted(meeting, fact, event)
         case SynthesisCompleted():
             return synthesis_completed(meeting, fact)
         case Completed():
@@ -138,12 +150,14 @@ def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
             return _adopted(meeting, fact, at)
         case RemarkMade():
             return _remark_made(meeting, fact, event)
+        case BudgetRaised():
+            return _budget_raised(meeting, fact)
         case Paused():
-            return {"paused_from": meeting.phase}
+            return {"paused_from": meeting.phase, "pause_cause": fact.cause}
         case Resumed():
             if fact.to is not meeting.paused_from:
                 raise CorruptHistory(f"resumed to {fact.to}, paused from {meeting.paused_from}")
-            return {"paused_from": None}
+            return {"paused_from": None, "pause_cause": None}
         case Convened():
             raise CorruptHistory(f"meeting {meeting.id} is convened twice")
         case _:
@@ -186,6 +200,15 @@ def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
         raise CorruptHistory(f"round {fact.round_num} is not open")
     closed = replace(meeting.rounds[-1], ending=fact.ending, cause=fact.cause)
     return {"rounds": (*meeting.rounds[:-1], closed), "slot": None}
+
+
+def _budget_raised(meeting: Meeting, fact: BudgetRaised) -> dict[str, Any]:
+    config = meeting.config
+    if fact.meeting_tokens is not None:
+        config = replace(config, meeting_tokens=fact.meeting_tokens)
+    if fact.meeting_cost is not None:
+        config = replace(config, meeting_cost=fact.meeting_cost)
+    return {"config": config}
 
 
 def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, WaitUntil, next_step
+from meeting_core.agenda import (
+    Ask,
+    BeginAttempt,
+    Ended,
+    Record,
+    Rest,
+    SaveMinutes,
+    WaitForGateway,
+    WaitUntil,
+    next_step,
+)
 from meeting_core.commands import AcceptReply, Command, Complete, Convene
 from meeting_core.configuration import Configuration
 from meeting_core.decider import decide
@@ -57,7 +67,7 @@ def hold_meeting(
         match step := next_step(meeting):
             case Ended():
                 return HeldMeeting(meeting, tuple(events), minutes)
-            case Record() | WaitUntil():
+            case Record() | BeginAttempt() | WaitUntil() | WaitForGateway():
                 command = step.command
             case Ask():
                 command = AcceptReply(step.task, step.number, model(step), "stop")

@@ -2,7 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from meeting_core.budget import Ledger
+from meeting_core.calibration import ModelKnowledge
 from meeting_core.configuration import Configuration
 from meeting_core.vocabulary import (
     FINAL_PHASES,
@@ -14,6 +17,7 @@ from meeting_core.vocabulary import (
     MeetingId,
     Outcome,
     Participant,
+    PauseCause,
     Phase,
     Reservation,
     RoundEnding,
@@ -28,7 +32,8 @@ from meeting_core.vocabulary import (
 class Turn(Value, frozen=True):
     """One participant's ended slot in one round: a text, or the reason why there is none.
 
-    Units: tokens, over all attempts; `usage_source` is the least certain of them.
+    Units: tokens, over all attempts; `usage_source` is the least certain of them. `text` is as it
+    may be quoted: within its cap; `text_tokens` are its own, and `is_cut` says that it was longer.
     """
 
     version: Version
@@ -44,6 +49,7 @@ class Turn(Value, frozen=True):
     attempts: int
     started_at: datetime
     ended_at: datetime
+    is_cut: bool = False
 
 
 class Remark(Value, frozen=True):
@@ -65,6 +71,7 @@ class OpenAttempt(Value, frozen=True):
     model: str
     reserved: Reservation
     manifest: Manifest
+    started_at: datetime
 
 
 class Slot(Value, frozen=True):
@@ -73,7 +80,8 @@ class Slot(Value, frozen=True):
     Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
     fault, and `repeats` how many of the last of them had the same; `given_up` are the speakers that
     may not try again. `clock_from` is when the time for the task began to run; an adoption starts
-    it anew.
+    it anew, and so does a gateway that is back. `give_up_at` is how long the meeting waits for a
+    gateway that is away.
     """
 
     task: Task
@@ -84,6 +92,7 @@ class Slot(Value, frozen=True):
     repeats: int = 0
     open: OpenAttempt | None = None
     retry_at: datetime | None = None
+    give_up_at: datetime | None = None
     given_up: tuple[AgentId, ...] = ()
     fault: FaultClass | None = None
     detail: str = ""
@@ -97,6 +106,16 @@ def repeats_with(slot: Slot, fault: FaultClass) -> int:
     return slot.repeats + 1 if slot.tries and slot.fault is fault else 1
 
 
+class Digest(Value, frozen=True):
+    """What stands for a closed round in later briefs; without a text, nothing does."""
+
+    version: Version
+    text: str
+    text_tokens: int
+    agent_id: AgentId | None
+    degraded: str
+
+
 class Round(Value, frozen=True):
     """A round that was opened, and how it ended, if it has.
 
@@ -108,6 +127,18 @@ class Round(Value, frozen=True):
     first_turn: int
     ending: RoundEnding | None = None
     cause: EndCause | None = None
+    digest: Digest | None = None
+
+
+class Draft(Value, frozen=True):
+    """A closing text that lacks the sections `missing`."""
+
+    version: Version
+    text: str
+    text_tokens: int
+    agent_id: AgentId
+    number: int
+    missing: tuple[str, ...]
 
 
 class Synthesis(Value, frozen=True):
@@ -121,6 +152,7 @@ class Synthesis(Value, frozen=True):
 class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
+    `fallbacks` says how many of its models an agent has gone past because they were rejected.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
 
@@ -134,12 +166,16 @@ class Meeting(Value, frozen=True, kw_only=True):
     epoch: int = 1
     adoptions: int = 0
     paused_from: Phase | None = None
+    pause_cause: PauseCause | None = None
     rounds: tuple[Round, ...] = ()
     turns: tuple[Turn, ...] = ()
     remarks: tuple[Remark, ...] = ()
     slot: Slot | None = None
     ledger: Ledger = Ledger()
+    knowledge: tuple[ModelKnowledge, ...] = ()
+    fallbacks: tuple[tuple[AgentId, int], ...] = ()
     synthesis_clock_from: datetime | None = None
+    draft: Draft | None = None
     synthesis: Synthesis | None = None
     outcome: Outcome | None = None
     output_path: str | None = None
@@ -201,3 +237,25 @@ class Meeting(Value, frozen=True, kw_only=True):
             if participant.agent_id == agent_id:
                 return participant
         raise KeyError(agent_id)
+
+    def speaking(self, agent_id: AgentId) -> Participant:
+        """Give a seat with the model it speaks through at present.
+
+        Raises: `KeyError` for an agent that has none.
+        """
+        participant = self.participant(agent_id)
+        passed = dict(self.fallbacks).get(agent_id, 0) if self.fallbacks else 0
+        if passed == 0:
+            return participant
+        return replace(participant, model=participant.fallback_models[passed - 1])
+
+    def has_fallback(self, agent_id: AgentId) -> bool:
+        """Say whether the agent has another model to go on to."""
+        passed = dict(self.fallbacks).get(agent_id, 0)
+        return passed < len(self.participant(agent_id).fallback_models)
+
+    @property
+    def turns_to_come(self) -> int:
+        """How many turns have not ended, in this round and in those after it."""
+        config = self.config
+        return config.num_rounds * len(config.participants) - len(self.turns)

@@ -3,9 +3,9 @@
 import re
 from typing import Literal, TypeAlias
 
-from meeting_core.brief import SECTIONS
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import EndCause, Outcome, Value
+from meeting_core.wording import SECTIONS
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
 
@@ -29,6 +29,7 @@ _ENDINGS: dict[EndCause, str] = {
     "agenda": "the agenda was completed",
     "budget": "the token budget ended the rounds early",
     "deadline": "the time limit ended the rounds early",
+    "operator": "an operator ended the rounds early",
 }
 
 
@@ -91,7 +92,16 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
     if output_error:
         degraded.append(f"the minutes could not be saved: {output_error}")
     author = synthesis.agent_id if synthesis is not None else None
-    return Outcome(meeting.ended_by, tuple(degraded), author)
+    spoke = {turn.agent_id for turn in meeting.turns if turn.text is not None}
+    seats = [seat.agent_id for seat in meeting.config.participants]
+    return Outcome(
+        meeting.ended_by,
+        tuple(degraded),
+        author,
+        tuple(agent_id for agent_id in seats if agent_id not in spoke),
+        tuple(each.round_num for each in meeting.rounds if each.ending == "partial"),
+        tuple(each.round_num for each in meeting.rounds if each.ending == "silent"),
+    )
 
 
 def render_minutes(meeting: Meeting, outcome: Outcome) -> str:

@@ -47,6 +47,7 @@ class PhaseChart(StateChart[object]):
 
     round_opened = gathering.to(in_round) | _stay(in_round)
     round_closed = _stay(in_round)
+    round_digested = _stay(in_round, on_hold)
     synthesis_started = in_round.to(synthesizing)
     completed = synthesizing.to(complete)
 
@@ -55,10 +56,12 @@ class PhaseChart(StateChart[object]):
     attempt_abandoned = _stay(in_round, synthesizing, on_hold)
     turn_completed = _stay(in_round, on_hold)
     turn_skipped = _stay(in_round, on_hold)
+    synthesis_drafted = _stay(synthesizing, on_hold)
     synthesis_completed = _stay(synthesizing, on_hold)
 
     adopted = _stay(gathering, in_round, synthesizing, on_hold)
     remark_made = _stay(gathering, in_round, on_hold)
+    budget_raised = _stay(gathering, in_round, synthesizing, on_hold)
 
     paused = on_hold.from_(gathering, in_round, synthesizing)
     resumed_to_gathering = on_hold.to(gathering)

@@ -7,17 +7,28 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from meeting_core.budget import Amount, Ledger, amount_of, charged_usage
+from meeting_core.calibration import (
+    ModelKnowledge,
+    knowledge_of,
+    next_factor,
+    with_knowledge,
+)
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
     MeetingEvent,
+    RoundDigested,
     SynthesisCompleted,
+    SynthesisDrafted,
     TurnCompleted,
     TurnSkipped,
 )
 from meeting_core.meeting import (
+    Digest,
+    Draft,
     Meeting,
     OpenAttempt,
     Slot,
@@ -25,9 +36,11 @@ from meeting_core.meeting import (
     Turn,
     repeats_with,
 )
+from meeting_core.tokens import cut_to_tokens
 from meeting_core.vocabulary import (
     AgentId,
-    Reservation,
+    DigestTask,
+    FaultClass,
     SkipReason,
     SynthesisTask,
     Task,
@@ -40,9 +53,9 @@ from meeting_core.vocabulary import (
 
 def attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent) -> dict[str, Any]:
     """Open an attempt and reserve its tokens."""
-    slot = meeting.slot
+    slot, at = meeting.slot, event.timestamp
     if slot is None or slot.task != fact.task:
-        slot = Slot(task=fact.task, started_at=event.timestamp, clock_from=event.timestamp)
+        slot = Slot(task=fact.task, started_at=at, clock_from=at)
     if fact.number != slot.number + 1:
         raise CorruptHistory(f"attempt {fact.number} cannot follow attempt {slot.number}")
     opened = OpenAttempt(
@@ -52,9 +65,18 @@ def attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent)
         fact.model,
         fact.reserved,
         fact.manifest,
+        at,
     )
-    slot = replace(slot, number=fact.number, open=opened, retry_at=None)
-    return {"slot": slot, "ledger": meeting.ledger.reserve(fact.reserved)}
+    changes: dict[str, Any] = {
+        "ledger": meeting.ledger.reserve(amount_of(meeting.config, fact.model, fact.reserved))
+    }
+    if slot.give_up_at is not None:
+        # The wait for a gateway that was away is not the speaker's.
+        slot = replace(slot, clock_from=at)
+        if meeting.synthesis_clock_from is not None:
+            changes["synthesis_clock_from"] = at
+    changes["slot"] = replace(slot, number=fact.number, open=opened, retry_at=None)
+    return changes
 
 
 def _open_slot(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> Slot:
@@ -85,54 +107,102 @@ def _spent(slot: Slot, usage: Usage) -> Slot:
     )
 
 
-def _reservation(slot: Slot) -> Reservation:
-    assert slot.open is not None
-    return slot.open.reserved
+def _settled(meeting: Meeting, slot: Slot, usage: Usage) -> Ledger:
+    """Replace the open attempt's reservation by what it took."""
+    attempt = slot.open
+    assert attempt is not None
+    reserved = amount_of(meeting.config, attempt.model, attempt.reserved)
+    charged = Amount() if usage.total == 0 else amount_of(meeting.config, attempt.model, usage)
+    return meeting.ledger.settle(reserved, charged)
+
+
+def _learnt(meeting: Meeting, slot: Slot, usage: Usage | None) -> tuple[ModelKnowledge, ...]:
+    """Learn how the open attempt's model counts, if its provider reported that."""
+    attempt = slot.open
+    assert attempt is not None
+    if usage is None or usage.source != "reported" or not usage.prompt_tokens:
+        return meeting.knowledge
+    known = knowledge_of(meeting.knowledge, attempt.model)
+    factor = next_factor(known.factor, attempt.manifest.tokens, usage.prompt_tokens)
+    if factor == known.factor:
+        return meeting.knowledge
+    return with_knowledge(meeting.knowledge, replace(known, factor=factor))
 
 
 def attempt_failed(meeting: Meeting, fact: AttemptFailed) -> dict[str, Any]:
-    """Close the attempt with a fault, and settle what it took."""
+    """Close the attempt with a fault, settle what it took, and learn from it."""
     slot = _open_slot(meeting, fact.task, fact.number, fact.agent_id)
-    reserved = _reservation(slot)
-    usage = fact.usage or _charged_usage(reserved, fact.charged)
-    gave_up = fact.retry_at is None
+    attempt = slot.open
+    assert attempt is not None
+    usage = fact.usage or charged_usage(attempt.reserved, fact.charged)
+    changes: dict[str, Any] = {
+        "ledger": _settled(meeting, slot, usage),
+        "knowledge": _learnt(meeting, slot, fact.usage),
+    }
     slot = replace(
         _spent(slot, usage),
-        tries=0 if gave_up else slot.tries + 1,
-        repeats=0 if gave_up else repeats_with(slot, fact.fault),
         retry_at=fact.retry_at,
-        given_up=(*slot.given_up, fact.agent_id) if gave_up else slot.given_up,
+        give_up_at=fact.give_up_at,
         fault=fact.fault,
         detail=fact.detail,
     )
-    return {"slot": slot, "ledger": meeting.ledger.settle(reserved, fact.charged)}
-
-
-def _charged_usage(reserved: Reservation, charged: int) -> Usage:
-    if charged == 0:
-        return Usage(0, 0, "reported")
-    prompt = min(reserved.prompt_tokens, charged)
-    return Usage(prompt, charged - prompt, "unknown")
+    if fact.give_up_at is not None:
+        changes["slot"] = slot
+    elif fact.retry_at is None:
+        given_up = (*slot.given_up, fact.agent_id)
+        changes["slot"] = replace(slot, tries=0, repeats=0, given_up=given_up)
+    elif fact.fault is FaultClass.REJECTED:
+        passed = dict(meeting.fallbacks)
+        passed[fact.agent_id] = passed.get(fact.agent_id, 0) + 1
+        changes["fallbacks"] = tuple(passed.items())
+        changes["slot"] = replace(slot, tries=0, repeats=0)
+    else:
+        repeats = repeats_with(meeting.slot or slot, fact.fault)
+        changes["slot"] = replace(slot, tries=slot.tries + 1, repeats=repeats)
+    if fact.fault is FaultClass.CONTEXT_TOO_LONG:
+        known = knowledge_of(changes["knowledge"], attempt.model)
+        known = replace(known, context_tokens=attempt.manifest.tokens // 2)
+        changes["knowledge"] = with_knowledge(changes["knowledge"], known)
+    return changes
 
 
 def attempt_abandoned(meeting: Meeting, fact: AttemptAbandoned) -> dict[str, Any]:
     """Close the attempt without knowing its outcome; it stays charged."""
     slot = _open_slot(meeting, fact.task, fact.number, fact.agent_id)
-    reserved = _reservation(slot)
-    slot = _spent(slot, _charged_usage(reserved, fact.charged))
-    return {"slot": slot, "ledger": meeting.ledger.settle(reserved, fact.charged)}
+    assert slot.open is not None
+    usage = charged_usage(slot.open.reserved, fact.charged)
+    return {"slot": _spent(slot, usage), "ledger": _settled(meeting, slot, usage)}
 
 
 def turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -> dict[str, Any]:
     """End a turn with a text."""
     task = TurnTask(fact.round_num, fact.agent_id)
     slot = _open_slot(meeting, task, fact.number, fact.agent_id)
-    ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
     _check_turn(meeting, task)
+    text, text_tokens = _quotable(fact)
     turn = _turn(
-        _spent(slot, fact.usage), task, event, text=fact.text, text_tokens=fact.text_tokens
+        _spent(slot, fact.usage),
+        task,
+        event,
+        text=text,
+        text_tokens=text_tokens,
+        is_cut=fact.cut_to is not None,
     )
-    return {"turns": (*meeting.turns, turn), "slot": None, "ledger": ledger}
+    return {
+        "turns": (*meeting.turns, turn),
+        "slot": None,
+        "ledger": _settled(meeting, slot, fact.usage),
+        "knowledge": _learnt(meeting, slot, fact.usage),
+    }
+
+
+def _quotable(
+    fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted,
+) -> tuple[str, int]:
+    """Give the text as it may be quoted, and its tokens at most."""
+    if fact.cut_to is None:
+        return fact.text, fact.text_tokens
+    return cut_to_tokens(fact.text, fact.cut_to), fact.cut_to
 
 
 def turn_skipped(meeting: Meeting, fact: TurnSkipped, event: MeetingEvent) -> dict[str, Any]:
@@ -168,6 +238,7 @@ def _turn(
     text_tokens: int = 0,
     skipped_reason: SkipReason | None = None,
     skipped_detail: str = "",
+    is_cut: bool = False,
 ) -> Turn:
     return Turn(
         Version(event.originator_version),
@@ -183,20 +254,72 @@ def _turn(
         slot.number,
         slot.started_at,
         event.timestamp,
+        is_cut,
     )
+
+
+def round_digested(meeting: Meeting, fact: RoundDigested, event: MeetingEvent) -> dict[str, Any]:
+    """Keep what stands for a closed round, or the reason why nothing does."""
+    last = meeting.rounds[-1] if meeting.rounds else None
+    if last is None or last.round_num != fact.round_num or last.ending is None or last.digest:
+        raise CorruptHistory(f"round {fact.round_num} cannot be digested now")
+    text, text_tokens = _quotable(fact)
+    version = Version(event.originator_version)
+    digest = Digest(version, text, text_tokens, fact.agent_id, fact.degraded)
+    changes: dict[str, Any] = {
+        "rounds": (*meeting.rounds[:-1], replace(last, digest=digest)),
+        "slot": None,
+    }
+    if fact.agent_id is None:
+        if meeting.slot is not None and meeting.slot.open is not None:
+            raise CorruptHistory("a digest is given up while an attempt is open")
+        return changes
+    slot = _open_slot(meeting, DigestTask(fact.round_num), fact.number, fact.agent_id)
+    if fact.usage is None:
+        raise CorruptHistory("a written digest has a usage")
+    changes["ledger"] = _settled(meeting, slot, fact.usage)
+    changes["knowledge"] = _learnt(meeting, slot, fact.usage)
+    return changes
+
+
+def synthesis_drafted(
+    meeting: Meeting, fact: SynthesisDrafted, event: MeetingEvent
+) -> dict[str, Any]:
+    """Keep a closing text that lacks sections; its author is asked again."""
+    if meeting.synthesis is not None or meeting.draft is not None:
+        raise CorruptHistory("the closing text is drafted twice")
+    slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
+    text, text_tokens = _quotable(fact)
+    version = Version(event.originator_version)
+    return {
+        "draft": Draft(version, text, text_tokens, fact.agent_id, fact.number, fact.missing),
+        "slot": replace(_spent(slot, fact.usage), tries=0, repeats=0),
+        "ledger": _settled(meeting, slot, fact.usage),
+        "knowledge": _learnt(meeting, slot, fact.usage),
+    }
 
 
 def synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str, Any]:
     """Keep the closing text, or the reason why there is none."""
-    synthesis = Synthesis(fact.text, fact.agent_id, fact.degraded)
+    synthesis = Synthesis(_quotable(fact)[0], fact.agent_id, fact.degraded)
+    changes: dict[str, Any] = {"synthesis": synthesis, "slot": None}
     if meeting.synthesis is not None:
         raise CorruptHistory("the closing text is written twice")
-    if fact.agent_id is None:
+    if fact.agent_id is None or _is_draft(meeting.draft, fact):
         if meeting.slot is not None and meeting.slot.open is not None:
             raise CorruptHistory("the closing text is given up while an attempt is open")
-        return {"synthesis": synthesis, "slot": None}
+        return changes
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
     if fact.usage is None:
         raise CorruptHistory("a written synthesis has a usage")
-    ledger = meeting.ledger.settle(_reservation(slot), fact.usage.total)
-    return {"synthesis": synthesis, "slot": None, "ledger": ledger}
+    changes["ledger"] = _settled(meeting, slot, fact.usage)
+    changes["knowledge"] = _learnt(meeting, slot, fact.usage)
+    return changes
+
+
+def _is_draft(draft: Draft | None, fact: SynthesisCompleted) -> bool:
+    return (
+        draft is not None
+        and fact.usage is None
+        and (fact.agent_id, fact.number) == (draft.agent_id, draft.number)
+    )

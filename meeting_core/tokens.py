@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import Protocol
 
 SAFETY_PERCENT = 15
 CUT_MARK = "\n[... cut here ...]"
@@ -23,6 +24,17 @@ _ONLY_LETTERS = bytes.maketrans(b".\n", b"  ")
 _LETTERS = b"a" * 7
 _BEYOND_ASCII = re.compile("[\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]{1,2}|[^\x00-\x7f]")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+
+
+class TokenCounter(Protocol):
+    """Says how many tokens a text takes: `estimate_tokens`, or a counter that knows the model.
+
+    Invariant: equal texts are counted equally, and it takes no input but the text.
+    """
+
+    def __call__(self, text: str, /) -> int: ...
+
+    def __hash__(self) -> int: ...
 
 
 @lru_cache(maxsize=2048)

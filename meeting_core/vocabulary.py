@@ -51,12 +51,22 @@ class FaultClass(StrEnum):
 
 UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
 RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
-EndCause: TypeAlias = Literal["agenda", "budget", "deadline"]
-AbandonCause: TypeAlias = Literal["restart", "takeover", "cancel", "failure", "shutdown"]
+EndCause: TypeAlias = Literal["agenda", "budget", "deadline", "operator"]
+AbandonCause: TypeAlias = Literal[
+    "restart", "takeover", "cancel", "failure", "shutdown", "operator"
+]
 AdoptCause: TypeAlias = Literal["restart", "takeover"]
 FailReason: TypeAlias = Literal[
-    "nobody_spoke", "crash_loop", "orchestrator_restart", "internal_error"
+    "nobody_spoke",
+    "budget",
+    "gateway_unreachable",
+    "crash_loop",
+    "orchestrator_restart",
+    "internal_error",
 ]
+PauseCause: TypeAlias = Literal["operator", "budget"]
+OnBudget: TypeAlias = Literal["wrap_up", "pause", "fail"]
+Economy: TypeAlias = Literal["brief", "cap"]
 SkipReason: TypeAlias = Literal[
     "rate_limited",
     "unavailable",
@@ -68,6 +78,7 @@ SkipReason: TypeAlias = Literal[
     "empty",
     "budget",
     "deadline",
+    "operator",
 ]
 
 
@@ -76,7 +87,10 @@ class Value(Struct, frozen=True, gc=False):
 
 
 class Participant(Value, frozen=True, omit_defaults=True):
-    """A seat at the meeting: who speaks, as whom, through which model."""
+    """A seat at the meeting: who speaks, as whom, through which model.
+
+    Shape: `fallback_models` are tried in their order when the provider rejects the one before.
+    """
 
     agent_id: AgentId
     name: str
@@ -84,6 +98,7 @@ class Participant(Value, frozen=True, omit_defaults=True):
     instructions: str = ""
     model: str = ""
     gateway: str = ""
+    fallback_models: tuple[str, ...] = ()
 
 
 class TurnTask(Value, frozen=True, tag="turn"):
@@ -97,6 +112,16 @@ class TurnTask(Value, frozen=True, tag="turn"):
         return f"round-{self.round_num}-{self.agent_id}"
 
 
+class DigestTask(Value, frozen=True, tag="digest"):
+    """The call that shortens a closed round to what later speakers need of it."""
+
+    round_num: int
+
+    @property
+    def key(self) -> str:
+        return f"digest-{self.round_num}"
+
+
 class SynthesisTask(Value, frozen=True, tag="synthesis"):
     """The closing call, whoever makes it."""
 
@@ -105,7 +130,7 @@ class SynthesisTask(Value, frozen=True, tag="synthesis"):
         return "synthesis"
 
 
-Task: TypeAlias = TurnTask | SynthesisTask
+Task: TypeAlias = TurnTask | DigestTask | SynthesisTask
 
 
 def call_key(meeting_id: MeetingId, task: Task, number: int) -> str:
@@ -135,6 +160,16 @@ class Usage(Value, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
+class Timing(Value, frozen=True, omit_defaults=True):
+    """How long a call took.
+
+    Units: milliseconds, of the whole call and until its first text came.
+    """
+
+    latency_ms: int
+    first_token_ms: int | None = None
+
+
 class Reservation(Value, frozen=True):
     """Tokens set aside before a call: the estimated prompt and the output cap."""
 
@@ -156,8 +191,10 @@ class EntryRange(Value, frozen=True, array_like=True):
 class Manifest(Value, frozen=True, omit_defaults=True):
     """What went into a brief, so that an auditor can build it again.
 
-    Units: `tokens` is the estimate for all messages together. Shape: the three ranges do not
-    overlap and together cover every transcript entry that existed when the brief was built.
+    Units: `tokens` is the estimate for all messages together. Shape: an entry is a turn with a
+    text, a remark, or a round's digest. `digested` are the entries that a digest stands for; of
+    the others, the three ranges hold each that existed when the brief was built, once. `draft` is
+    the version of the draft of the minutes that was shown, if one was.
     """
 
     template: int
@@ -165,17 +202,24 @@ class Manifest(Value, frozen=True, omit_defaults=True):
     whole: EntryRange | None = None
     shortened: EntryRange | None = None
     dropped: EntryRange | None = None
+    digested: tuple[EntryRange, ...] = ()
+    draft: int | None = None
 
 
 class Outcome(Value, frozen=True, omit_defaults=True):
     """How a complete meeting ended, and what was lost on the way.
 
-    `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any.
+    `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any;
+    `silent` are the agents that never spoke; a round is partial when some were silent in it, and
+    silent when all were.
     """
 
     ended_by: EndCause
     degraded: tuple[str, ...] = ()
     author: AgentId | None = None
+    silent: tuple[AgentId, ...] = ()
+    partial_rounds: tuple[int, ...] = ()
+    silent_rounds: tuple[int, ...] = ()
 
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

@@ -1,0 +1,264 @@
+"""Deciding what the reply to an attempt, its fault or its loss leads to."""
+
+from datetime import datetime, timedelta
+
+from meeting_core.agenda import turn_deadline
+from meeting_core.attempts import draft_or_nothing, sections_missing, undigested
+from meeting_core.brief import least_tokens
+from meeting_core.budget import fault_charge
+from meeting_core.commands import AcceptReply, ReportFault
+from meeting_core.errors import NoSuchAttempt
+from meeting_core.events import (
+    AttemptAbandoned,
+    AttemptFailed,
+    Fact,
+    Failed,
+    RoundDigested,
+    SynthesisCompleted,
+    SynthesisDrafted,
+    TurnCompleted,
+    TurnSkipped,
+)
+from meeting_core.faults import FAULT_RULES, retry_at
+from meeting_core.meeting import Meeting, OpenAttempt, Slot, repeats_with
+from meeting_core.minutes import parse_synthesis
+from meeting_core.tokens import TokenCounter, cut_to_tokens
+from meeting_core.vocabulary import (
+    AbandonCause,
+    DigestTask,
+    FaultClass,
+    SkipReason,
+    SynthesisTask,
+    TurnTask,
+    Usage,
+    Value,
+    call_key,
+    clean_text,
+)
+
+LONGEST_REASON = 500
+SURELY_OVER = 2
+"""An estimate this many times the cap means that the cap was passed, whatever was reported."""
+
+
+class _Said(Value, frozen=True):
+    """A reply as it is kept.
+
+    Units: tokens.
+    """
+
+    text: str
+    text_tokens: int
+    usage: Usage
+    cleaned: int
+    cut_to: int | None
+
+    @property
+    def quotable(self) -> str:
+        return self.text if self.cut_to is None else cut_to_tokens(self.text, self.cut_to)
+
+
+def kept_reason(text: str) -> str:
+    """Keep of somebody else's words what a store takes, and not more than a reader needs."""
+    return clean_text(text[:LONGEST_REASON])[0]
+
+
+def _open_attempt(meeting: Meeting, command: AcceptReply | ReportFault) -> tuple[Slot, OpenAttempt]:
+    slot = meeting.slot
+    if (
+        slot is None
+        or slot.open is None
+        or (slot.task, slot.open.number) != (command.task, command.number)
+    ):
+        raise NoSuchAttempt(f"attempt {command.number} for {command.task.key} is not open")
+    return slot, slot.open
+
+
+def accept_reply(
+    meeting: Meeting, command: AcceptReply, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
+    _, attempt = _open_attempt(meeting, command)
+    said = _heard(attempt, command, count)
+    if not said.text:
+        fault = ReportFault(
+            command.task,
+            command.number,
+            FaultClass.EMPTY,
+            "the reply has no text",
+            usage=command.usage,
+            timing=command.timing,
+        )
+        return report_fault(meeting, fault, now)
+    finish_reason, model = kept_reason(command.finish_reason), kept_reason(command.model)
+    match command.task:
+        case TurnTask():
+            return (
+                TurnCompleted(
+                    command.task.round_num,
+                    attempt.agent_id,
+                    command.number,
+                    said.text,
+                    said.text_tokens,
+                    said.usage,
+                    finish_reason,
+                    model,
+                    said.cleaned,
+                    said.cut_to,
+                    command.timing,
+                ),
+            )
+        case DigestTask():
+            return (
+                RoundDigested(
+                    command.task.round_num,
+                    said.text,
+                    said.text_tokens,
+                    attempt.agent_id,
+                    command.number,
+                    said.usage,
+                    finish_reason,
+                    model,
+                    said.cleaned,
+                    cut_to=said.cut_to,
+                    timing=command.timing,
+                ),
+            )
+        case SynthesisTask():
+            return (_synthesised(meeting, attempt, command, said),)
+
+
+def _heard(attempt: OpenAttempt, command: AcceptReply, count: TokenCounter) -> _Said:
+    """Clean a reply, count it, and see whether it kept within its cap."""
+    text, cleaned = clean_text(command.text)
+    text = text.strip()
+    text_tokens, cap = count(text), attempt.reserved.output_tokens
+    usage = command.usage or Usage(attempt.reserved.prompt_tokens, text_tokens, "estimated")
+    # The estimate is rather too high: a report that the cap was kept is believed, within reason.
+    is_over = text_tokens > cap and (
+        usage.completion_tokens > cap or text_tokens > SURELY_OVER * cap
+    )
+    return _Said(text, text_tokens, usage, cleaned, cap if is_over else None)
+
+
+def _synthesised(
+    meeting: Meeting, attempt: OpenAttempt, command: AcceptReply, said: _Said
+) -> SynthesisDrafted | SynthesisCompleted:
+    """Complete the synthesis, or keep it as a draft when its author can still be asked for more."""
+    missing = parse_synthesis(said.quotable).missing
+    finish_reason, model = kept_reason(command.finish_reason), kept_reason(command.model)
+    if missing and meeting.draft is None:
+        return SynthesisDrafted(
+            said.text,
+            said.text_tokens,
+            attempt.agent_id,
+            command.number,
+            said.usage,
+            missing,
+            finish_reason,
+            model,
+            said.cleaned,
+            said.cut_to,
+            command.timing,
+        )
+    degraded = [sections_missing(missing)] if missing else []
+    if said.cut_to is not None:
+        degraded.append("the synthesis was cut at its cap")
+    return SynthesisCompleted(
+        said.text,
+        said.text_tokens,
+        attempt.agent_id,
+        command.number,
+        said.usage,
+        finish_reason,
+        model,
+        said.cleaned,
+        "; ".join(degraded),
+        said.cut_to,
+        command.timing,
+    )
+
+
+def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple[Fact, ...]:
+    slot, attempt = _open_attempt(meeting, command)
+    is_away = command.is_away and command.fault is FaultClass.UNAVAILABLE
+    give_up_at = _give_up_at(meeting, slot, now) if is_away else None
+    again = None if is_away else _again(meeting, slot, attempt, command, now)
+    failed = AttemptFailed(
+        command.task,
+        command.number,
+        attempt.agent_id,
+        command.fault,
+        kept_reason(command.detail),
+        fault_charge(command.fault, attempt.reserved, command.usage, reached=command.reached),
+        command.usage,
+        again,
+        give_up_at if give_up_at is not None and now < give_up_at else None,
+        command.timing,
+    )
+    if is_away:
+        if failed.give_up_at is not None:
+            return (failed,)
+        return (failed, Failed("gateway_unreachable", failed.detail))
+    if again is not None:
+        return (failed,)
+    return (failed, *_given_up(meeting, command, failed.detail))
+
+
+def _give_up_at(meeting: Meeting, slot: Slot, now: datetime) -> datetime:
+    """Say until when the meeting waits for a gateway that is away: counted from the first time."""
+    patience = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
+    return slot.give_up_at or now + patience
+
+
+def _again(
+    meeting: Meeting, slot: Slot, attempt: OpenAttempt, command: ReportFault, now: datetime
+) -> datetime | None:
+    """Say when the task may be tried again; none to give up."""
+    if FAULT_RULES[command.fault].remedy == "next_model":
+        return now if meeting.has_fallback(attempt.agent_id) else None
+    if FAULT_RULES[command.fault].remedy == "shorter" and not _can_be_shorter(
+        meeting, slot, attempt
+    ):
+        return None
+    again = retry_at(
+        command.fault,
+        slot.tries + 1,
+        repeats_with(slot, command.fault),
+        max_attempts=meeting.config.max_attempts,
+        retry_after_seconds=command.retry_after_seconds,
+        seed=call_key(meeting.id, slot.task, attempt.number),
+        now=now,
+    )
+    deadline = turn_deadline(meeting, slot.clock_from)
+    return again if again is not None and again < deadline else None
+
+
+def _can_be_shorter(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> bool:
+    least = least_tokens(meeting, slot.task, attempt.agent_id)
+    return attempt.manifest.tokens > least
+
+
+def _given_up(meeting: Meeting, command: ReportFault, detail: str) -> tuple[Fact, ...]:
+    """Say what follows from a speaker's last fault in a task."""
+    match command.task:
+        case TurnTask():
+            reason: SkipReason = command.fault.value
+            return (TurnSkipped(command.task.round_num, command.task.agent_id, reason, detail),)
+        case DigestTask():
+            return (undigested(command.task, f"{command.fault}: {detail}"),)
+        case SynthesisTask():
+            if meeting.draft is None:
+                return ()
+            return (draft_or_nothing(meeting, detail),)
+
+
+def abandoned(meeting: Meeting, cause: AbandonCause) -> tuple[Fact, ...]:
+    slot = meeting.slot
+    if slot is None or slot.open is None:
+        return ()
+    attempt = slot.open
+    return (
+        AttemptAbandoned(
+            slot.task, attempt.number, attempt.agent_id, cause, attempt.reserved.total
+        ),
+    )
