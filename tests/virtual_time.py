@@ -5,9 +5,6 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
-BACKEND = ("asyncio", {"loop_factory": lambda: VirtualTimeLoop()})
-"""For an `anyio_backend` fixture: waits take no time, and take exactly as long as they say."""
-
 
 class _Jumping(selectors.BaseSelector):
     """A selector that never waits for a time: it moves the clock there instead."""
@@ -46,3 +43,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+
+BACKEND = ("asyncio", {"loop_factory": VirtualTimeLoop})
+"""For an `anyio_backend` fixture: waits take no time, and take exactly as long as they say."""
