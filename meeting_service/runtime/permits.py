@@ -100,13 +100,13 @@ class Permits:
             self._leave(waiter, meeting_id)
             raise
 
-    def give_back(self, gateway: str, meeting_id: MeetingId) -> None:
-        """Give a permit back, to whoever waits for it."""
+    def give_back(self, gateway: str, meeting_id: MeetingId, *, was_used: bool = True) -> None:
+        """Give a permit back, to whoever waits for it; one that was not used started no call."""
         if not self._is_bounded:
             return
-        holders = self._gate(gateway).holders
-        if meeting_id in holders:
-            holders.remove(meeting_id)
+        gate = self._gate(gateway)
+        if meeting_id in gate.holders:
+            gate.leave(meeting_id, was_used=was_used)
             self._under_way -= 1
             self._serve()
 
@@ -142,7 +142,7 @@ class Permits:
             del self._waiters[meeting_id]
             gate.enter(meeting_id, now)
             self._under_way += 1
-            waiter.admit(now)
+            waiter.admitted.set()
         for gate in self._gates.values():
             gate.watch_the_clock(self._serve)
 
@@ -150,8 +150,7 @@ class Permits:
         """Forget a waiter that was cancelled, also when it had just been admitted."""
         gate = waiter.gate
         if waiter.admitted.is_set():
-            gate.forget_start(waiter.admitted_at)
-            self.give_back(gate.name, meeting_id)
+            self.give_back(gate.name, meeting_id, was_used=False)
         else:
             del gate.queue[meeting_id], self._waiters[meeting_id]
 
@@ -164,22 +163,17 @@ class _Waiter:
         self.ticket = ticket
         self.began_at = began_at
         self.admitted = anyio.Event()
-        self.admitted_at = 0.0
-
-    def admit(self, now: float) -> None:
-        self.admitted_at = now
-        self.admitted.set()
 
 
 class _Gate:
     """The calls of one gateway: who is in, who waits, and when the last ones started.
 
-    Units: `starts` are seconds of the event loop's clock, of the last minute's calls at most.
+    Units: a start is in seconds of the event loop's clock.
     """
 
     def __init__(self, name: str, rules: CallRules) -> None:
         self.name = name
-        self.holders: set[MeetingId] = set()
+        self.holders: dict[MeetingId, float] = {}
         # Unlike a dict's, its first entry is found at once however many have left before.
         self.queue: OrderedDict[MeetingId, _Waiter] = OrderedDict()
         self._rules = rules
@@ -194,13 +188,15 @@ class _Gate:
         return self._has_place and self._next_start_at <= now
 
     def enter(self, meeting_id: MeetingId, now: float) -> None:
-        self.holders.add(meeting_id)
+        self.holders[meeting_id] = now
         self._starts.append(now)
 
-    def forget_start(self, at: float) -> None:
-        """Take back that a call started then: it never did."""
-        with suppress(ValueError):
-            self._starts.remove(at)
+    def leave(self, meeting_id: MeetingId, *, was_used: bool) -> None:
+        started_at = self.holders.pop(meeting_id)
+        if not was_used:
+            # Older than a minute's calls, it is not among them any more.
+            with suppress(ValueError):
+                self._starts.remove(started_at)
 
     def watch_the_clock(self, ring: Callable[[], None]) -> None:
         """Have `ring` called when a start is next allowed, if that is what somebody waits for."""

@@ -220,6 +220,14 @@ class TestPerMinute:
             bounded.give_back("main", FIRST)
             assert await queue.settled() == [SECOND]
 
+    async def test_a_permit_given_back_unused_started_no_call(self) -> None:
+        bounded = permits(main=CallRules(most_per_minute=1))
+        assert bounded.try_take("main", FIRST)
+        bounded.give_back("main", FIRST, was_used=False)
+        assert bounded.try_take("main", SECOND)
+        bounded.give_back("main", SECOND)
+        assert not bounded.try_take("main", THIRD)
+
 
 COUNTS = st.none() | st.integers(1, 3)
 RULES = st.builds(CallRules, COUNTS, COUNTS)
