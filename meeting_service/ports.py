@@ -262,6 +262,12 @@ class Gateway(Protocol):
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
 
+    async def probe(self) -> None:
+        """Return when the provider can be reached; costs no tokens and takes seconds at most.
+
+        Raises: `Unavailable`, and nothing else.
+        """
+
     async def aclose(self) -> None: ...
 
 
@@ -269,7 +275,8 @@ class GatewayFault(Exception):
     """A call to a model failed.
 
     Shape: `usage` is what the provider reported all the same. `reached` is false when the
-    request certainly never got to the provider.
+    request certainly never got to the provider. `is_away` is true when the provider cannot be
+    reached at all at present, for anybody.
     """
 
     fault_class: ClassVar[FaultClass]
@@ -281,12 +288,14 @@ class GatewayFault(Exception):
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
         reached: bool = True,
+        is_away: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.reached = reached
+        self.is_away = is_away
 
 
 class RateLimited(GatewayFault):

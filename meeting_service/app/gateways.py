@@ -9,8 +9,10 @@ import anyio
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
 from meeting_service.ports import Gateway, Rejected
+from meeting_service.runtime.permits import CallRules
 from meeting_service.settings import (
     AnthropicGateway,
+    CallBounds,
     GatewaySettings,
     OpenAICompatibleGateway,
     RemoteGateway,
@@ -50,6 +52,14 @@ async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterato
                 await gateway.aclose()
 
 
+def call_rules(settings: Mapping[str, GatewaySettings]) -> dict[str, CallRules]:
+    """Give every gateway's bounds, by its name."""
+    return {
+        name: CallRules(each.max_calls_at_once, each.max_calls_per_minute)
+        for name, each in settings.items()
+    }
+
+
 def _gateway(settings: GatewaySettings) -> Gateway:
     match settings:
         case ScriptedGateway():
@@ -84,11 +94,12 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
         chunk_delay_seconds=settings.chunk_delay_seconds,
         words_per_delta=settings.words_per_delta,
         reports_usage=settings.reports_usage,
+        away_file=settings.away_file,
     )
 
 
 def _remote(settings: RemoteGateway) -> dict[str, Any]:
     """Give the arguments that every gateway to a server takes by the names of their settings."""
-    not_arguments = {"api_key_env", "api_key_file"}
+    not_arguments = {"api_key_env", "api_key_file", *CallBounds.__struct_fields__}
     names = [each for each in RemoteGateway.__struct_fields__ if each not in not_arguments]
     return {**{name: getattr(settings, name) for name in names}, "api_key": settings.api_key or ""}

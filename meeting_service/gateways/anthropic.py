@@ -98,6 +98,10 @@ class Anthropic(StreamingGateway["RawMessageStreamEvent"]):
             extra_body=self._extra_body,
         )
 
+    async def _list_models(self) -> None:
+        async with self._client.models.with_streaming_response.list():
+            pass
+
     def _take(self, answer: Answer, chunk: Any) -> str:
         delta = getattr(chunk, "delta", None)
         match getattr(chunk, "type", None):

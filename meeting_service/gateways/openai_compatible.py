@@ -108,6 +108,10 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
             extra_body=body,
         )
 
+    async def _list_models(self) -> None:
+        async with self._client.models.with_streaming_response.list():
+            pass
+
     def _take(self, answer: Answer, chunk: Any) -> str:
         answer.model = text_in(getattr(chunk, "model", None)) or answer.model
         answer.usage = _usage(getattr(chunk, "usage", None)) or answer.usage

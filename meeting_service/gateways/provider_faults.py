@@ -71,6 +71,9 @@ _STATUS_OF_CODE = {
     "timeout_error": 408,
 }
 _COME_BACK = frozenset({408, 409, 425})
+# What gateways in front of a provider answer in its place, and what it answers when overloaded; a
+# plain 500 may be about this one request.
+_AWAY = frozenset({502, 503, 504, 529})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]{4,}")
 _HINTS = (
@@ -131,7 +134,12 @@ def fault_of(
         detail = f"{detail.rstrip('.')}; {hint}"
     may_come_back = kind in {RateLimited, Unavailable}
     wait = retry_after_seconds(error.headers, now) if may_come_back else None
-    return kind(one_line(detail, secrets), retry_after_seconds=wait, usage=usage)
+    return kind(
+        one_line(detail, secrets),
+        retry_after_seconds=wait,
+        usage=usage,
+        is_away=kind is Unavailable and status in _AWAY,
+    )
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -1,8 +1,10 @@
 """A gateway without a model: deterministic replies, delays and faults, for demos and tests."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from math import ceil
+from pathlib import Path
 from typing import assert_never
 
 import anyio
@@ -57,6 +59,7 @@ class Scripted:
     Replies of the script that are for any call are taken in the order of calls, from the first
     again after the last. Units: seconds, words. With `words_per_delta` 0 a reply comes in one
     piece. `fault_probability` makes that share of all calls fail, chosen by seed and call key.
+    While there is an `away_file`, the gateway is away.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Scripted:
         chunk_delay_seconds: float = 0.0,
         words_per_delta: int = 1,
         reports_usage: bool = True,
+        away_file: Path | None = None,
     ) -> None:
         script = script or Script()
         replies = script.planned_replies
@@ -83,6 +87,7 @@ class Scripted:
         self._chunk_delay_seconds = chunk_delay_seconds
         self._words_per_delta = words_per_delta
         self._reports_usage = reports_usage
+        self._away_file = away_file
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
@@ -95,6 +100,7 @@ class Scripted:
         with anyio.move_on_after(request.timeout_seconds):
             # Even without a delay: whoever cancels or watches the clock gets a chance.
             await anyio.sleep(self._delay_seconds)
+            self._check_there()
             if (fault := self._fault_for(call, request)) is not None:
                 await self._fail(fault, call, request, on_delta)
             reply = self._reply(call, request)
@@ -102,8 +108,22 @@ class Scripted:
             return reply
         raise TimedOut(f"scripted: no complete answer within {request.timeout_seconds:g} s")
 
+    async def probe(self) -> None:
+        """Return, unless an outage is being played.
+
+        Raises: `Unavailable`.
+        """
+        await anyio.lowlevel.checkpoint()
+        self._check_there()
+
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
+
+    def _check_there(self) -> None:
+        # Unlike a path's own, this `exists` raises nothing, whatever the folder's permissions.
+        if self._away_file is not None and os.path.exists(self._away_file):
+            detail = f"scripted: away, as long as there is a file {self._away_file.name}"
+            raise Unavailable(detail, reached=False, is_away=True)
 
     def _fault_for(self, call: Call, request: GatewayRequest) -> PlannedFault | None:
         for fault in self._faults:

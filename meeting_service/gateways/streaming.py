@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import httpx2
 
 PLACEHOLDER_KEY = "not-needed"
+PROBE_SECONDS = 4.0
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
@@ -113,6 +114,27 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
             )
         return reply_of(answer, request, source=self._place, secrets=self._secrets)
 
+    async def probe(self) -> None:
+        """Return when the provider answers anything for itself, be it a refusal.
+
+        Raises: `Unavailable`, and nothing else.
+        """
+        self._check_open()
+        token = _sending.set(Answer())
+        try:
+            with anyio.move_on_after(PROBE_SECONDS):
+                await self._list_models()
+                return
+        except self._everything_raised() as error:
+            fault = self._fault(error, Answer())
+            if fault.is_away:
+                raise fault from None
+            return
+        finally:
+            _sending.reset(token)
+        detail = f"{self._place} gave no answer to a probe within {PROBE_SECONDS:g} s"
+        raise Unavailable(detail, reached=False, is_away=True)
+
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
         await self._http.aclose()
@@ -120,6 +142,10 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
     @abstractmethod
     async def _open(self, request: GatewayRequest) -> ChunkStream[Chunk_co]:
         """Send the request; return when its answer begins."""
+
+    @abstractmethod
+    async def _list_models(self) -> None:
+        """Ask what models there are, which costs nothing, and pass the answer over."""
 
     @abstractmethod
     def _take(self, answer: Answer, chunk: Any) -> str:
@@ -140,22 +166,16 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
                 f"no model is named for {self._place}; set one for the agent or the gateway",
                 reached=False,
             )
+        self._check_open()
+        return replace(request, model=model)
+
+    def _check_open(self) -> None:
         if self._http.is_closed:
             raise Unavailable(f"the gateway to {self._place} is closed", reached=False)
-        return replace(request, model=model)
 
     async def _texts(
         self, request: GatewayRequest, answer: Answer, pace: Pace
     ) -> AsyncGenerator[str]:
-        import httpx2
-
-        failures: tuple[type[Exception], ...] = (
-            *self._failures(),
-            httpx2.HTTPError,
-            httpx2.StreamError,
-            OSError,
-            ValueError,
-        )
         stream: ChunkStream[Chunk_co] | None = None
         try:
             stream = await self._open(request)
@@ -166,7 +186,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
                 pace.advance(is_finished=bool(answer.finish_reason))
                 if text:
                     yield text
-        except failures as error:
+        except self._everything_raised() as error:
             # What follows a finish reason cannot make the answer any less complete.
             if not answer.finish_reason:
                 # Not chained: a provider may repeat the key in its message.
@@ -175,6 +195,11 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
             if stream is not None:
                 with anyio.CancelScope(shield=True):
                     await stream.close()
+
+    def _everything_raised(self) -> tuple[type[Exception], ...]:
+        import httpx2
+
+        return (*self._failures(), httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
 
     def _fault(self, error: Exception, answer: Answer) -> GatewayFault:
         said = self._said(error)
@@ -205,7 +230,9 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
                 one_line(f"cannot ask {self._place}: {reason}", self._secrets), reached=False
             )
         return Unavailable(
-            one_line(f"cannot reach {self._place}: {reason}", self._secrets), reached=False
+            one_line(f"cannot reach {self._place}: {reason}", self._secrets),
+            reached=False,
+            is_away=True,
         )
 
 

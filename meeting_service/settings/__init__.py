@@ -3,6 +3,7 @@
 from meeting_service.settings.described import SettingDescription, describe_settings
 from meeting_service.settings.gateways import (
     AnthropicGateway,
+    CallBounds,
     GatewaySettings,
     OpenAICompatibleGateway,
     RemoteGateway,
@@ -24,6 +25,7 @@ __all__ = [
     "FOUR_AGENTS",
     "AgentSettings",
     "AnthropicGateway",
+    "CallBounds",
     "DatabaseUrl",
     "GatewaySettings",
     "OpenAICompatibleGateway",

@@ -23,7 +23,22 @@ class Secret(str):
         return "'***'"
 
 
-class ScriptedGateway(Struct, frozen=True, kw_only=True):
+class CallBounds(Struct, frozen=True, kw_only=True):
+    """How much a gateway may be asked, whatever its kind."""
+
+    max_calls_at_once: Annotated[
+        Count | None,
+        Meta(description="Calls under way at once, of one process; more wait. Else no bound."),
+    ] = None
+    max_calls_per_minute: Annotated[
+        Count | None,
+        Meta(
+            description="Calls that start in any minute, of one process; more wait. Else no bound."
+        ),
+    ] = None
+
+
+class ScriptedGateway(CallBounds, frozen=True, kw_only=True):
     """Deterministic replies without any network, for trying things out and for tests."""
 
     kind: ClassVar[str] = "scripted"
@@ -52,9 +67,13 @@ class ScriptedGateway(Struct, frozen=True, kw_only=True):
     reports_usage: Annotated[
         bool, Meta(description="Whether replies tell how many tokens they took.")
     ] = True
+    away_file: Annotated[
+        Path | None,
+        Meta(description="While there is a file at this path, the gateway plays an outage."),
+    ] = None
 
 
-class RemoteGateway(Struct, frozen=True, kw_only=True):
+class RemoteGateway(CallBounds, frozen=True, kw_only=True):
     """What gateways to a server have in common."""
 
     api_key_env: Annotated[

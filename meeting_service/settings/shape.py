@@ -115,6 +115,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_live_meetings: Annotated[
         Count, Meta(description="Meetings that may be under way at once; more are refused (429).")
     ] = 1_000
+    max_calls_at_once: Annotated[
+        Count | None,
+        Meta(
+            description="Calls to models under way at once, of one process and all its gateways "
+            "together; more wait. Else no bound."
+        ),
+    ] = None
     lease_seconds: Annotated[
         float,
         Meta(

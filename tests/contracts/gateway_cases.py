@@ -1,5 +1,6 @@
 """What every gateway must do, whatever is behind it."""
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from msgspec import Struct
 
 from meeting_core.vocabulary import FaultClass, Message
+from meeting_service.gateways import streaming
 from meeting_service.ports import (
     Gateway,
     GatewayFault,
@@ -19,11 +21,15 @@ from meeting_service.ports import (
     GatewayRequest,
     RateLimited,
     TimedOut,
+    Unavailable,
 )
+from tests.service.wire_peer import Asked, Drops, Hangs, Script, refusal, whole, wire_peer
 
 KEY = "sk-a-secret-that-nobody-may-see"
 TEXT = "We ship on Monday — the naïve plan, with 20 % slack. 漢字 too."
 LONG_ENOUGH_SECONDS = 20.0
+AWAY = ("502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout", "529 Overloaded")
+THERE = ("400 Bad Request", "401 Unauthorized", "404 Not Found", "429 Slow", "500 Error")
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -44,9 +50,33 @@ class Peer(ABC):
     def gateway(self, *plans: Plan) -> AsyncIterator[Gateway]:
         """Give a gateway whose calls are answered by these plans, one after the other."""
 
+    @asynccontextmanager
+    @abstractmethod
+    def gateway_away(self) -> AsyncIterator[Gateway]:
+        """Give a gateway whose provider nobody can reach."""
+
 
 class NetworkPeer(Peer):
     """A server that counts what it is asked."""
+
+    @abstractmethod
+    def new_gateway(self, base_url: str) -> Gateway: ...
+
+    @asynccontextmanager
+    async def gateway_away(self) -> AsyncIterator[Gateway]:
+        with socket.socket() as taken:
+            # Bound, so that nobody else gets the port, but not listening.
+            taken.bind(("127.0.0.1", 0))
+            async with self.gateway_at(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as gateway:
+                yield gateway
+
+    @asynccontextmanager
+    async def gateway_at(self, base_url: str) -> AsyncIterator[Gateway]:
+        gateway = self.new_gateway(base_url)
+        try:
+            yield gateway
+        finally:
+            await gateway.aclose()
 
     @abstractmethod
     async def requests_seen(self) -> int:
@@ -175,6 +205,32 @@ class GatewayContract:
             took = await seconds_to_cancel(gateway, how)
         assert took < 1.0
 
+    async def test_a_probe_of_a_provider_that_is_there_returns(self, peer: Peer) -> None:
+        async with peer.gateway() as gateway:
+            with anyio.fail_after(LONG_ENOUGH_SECONDS):
+                await gateway.probe()
+
+    async def test_a_provider_that_is_away_is_said_to_be(self, peer: Peer) -> None:
+        async with peer.gateway_away() as gateway:
+            for ask in (gateway.probe, partial(gateway.complete, request(), ignore)):
+                fault = await fault_of(ask)
+                assert isinstance(fault, Unavailable)
+                assert fault.is_away
+                assert not fault.reached
+                assert fault.detail.isprintable()
+                assert KEY not in fault.detail
+
+    @pytest.mark.parametrize("kind", [kind for kind in FaultClass if kind != "unavailable"])
+    async def test_a_call_that_fails_otherwise_is_not_the_provider_away(
+        self, peer: Peer, kind: FaultClass
+    ) -> None:
+        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
+        async with peer.gateway(Plan(fault=kind)) as gateway:
+            fault = await fault_of(
+                partial(gateway.complete, request(timeout_seconds=limit), ignore)
+            )
+        assert not fault.is_away
+
     async def test_closing_twice_is_closing_once(self, peer: Peer) -> None:
         async with peer.gateway(Plan()) as gateway:
             await gateway.complete(request(), ignore)
@@ -191,6 +247,51 @@ class NetworkGatewayContract(GatewayContract):
         async with peer.gateway(Plan(fault=kind)) as gateway:
             await fault_of(partial(gateway.complete, request(timeout_seconds=limit), ignore))
             assert await peer.requests_seen() == 1
+
+    @pytest.mark.parametrize("status", AWAY)
+    async def test_an_answer_in_the_providers_place_is_the_provider_away(
+        self, peer: NetworkPeer, status: str
+    ) -> None:
+        for ask in (probe, call):
+            fault = await fault_of(partial(ask, peer, refusal(status, {"message": "Later."})))
+            assert isinstance(fault, Unavailable)
+            assert fault.is_away
+            assert fault.reached
+
+    @pytest.mark.parametrize("status", THERE)
+    async def test_any_other_answer_is_the_providers_own(
+        self, peer: NetworkPeer, status: str
+    ) -> None:
+        answer = refusal(status, {"message": "Not so."})
+        await probe(peer, answer)
+        assert not (await fault_of(partial(call, peer, answer))).is_away
+
+    async def test_a_connection_lost_without_an_answer_proves_nothing_but_to_a_probe(
+        self, peer: NetworkPeer
+    ) -> None:
+        assert (await fault_of(partial(probe, peer, [Drops()]))).is_away
+        assert not (await fault_of(partial(call, peer, [Drops()]))).is_away
+
+    async def test_a_probe_takes_any_list_of_models_and_shows_the_key(
+        self, peer: NetworkPeer
+    ) -> None:
+        for body in ("<html>", '{"data": 7}', ""):
+            asked = await probe(peer, whole("200 OK", body))
+            assert (asked.method, asked.path.split("/")[-1]) == ("GET", "models")
+            assert KEY in asked.headers["authorization"]
+
+    async def test_a_probe_waits_for_an_answer_for_seconds_only(
+        self, peer: NetworkPeer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(streaming, "PROBE_SECONDS", 0.05)
+        assert (await fault_of(partial(probe, peer, [Hangs()]))).is_away
+
+    async def test_a_closed_gateway_cannot_probe_and_is_not_away(self, peer: NetworkPeer) -> None:
+        async with peer.gateway() as gateway:
+            await gateway.aclose()
+            fault = await fault_of(gateway.probe)
+        assert isinstance(fault, Unavailable)
+        assert not fault.is_away
 
     async def test_the_cap_and_the_call_key_are_sent(self, peer: NetworkPeer) -> None:
         async with peer.gateway(Plan(), Plan()) as gateway:
@@ -222,6 +323,19 @@ class NetworkGatewayContract(GatewayContract):
                 await gateway.complete(request(), ignore)
             await peer.requests_seen()
         assert peer.mistakes() == []
+
+
+async def probe(peer: NetworkPeer, answer: Script) -> Asked:
+    """Probe a server that gives this answer; say what it was asked."""
+    async with wire_peer(answer) as server, peer.gateway_at(server.base_url) as gateway:
+        await gateway.probe()
+    return server.asked[0]
+
+
+async def call(peer: NetworkPeer, answer: Script) -> None:
+    """Make a call to a server that gives this answer."""
+    async with wire_peer(answer) as server, peer.gateway_at(server.base_url) as gateway:
+        await gateway.complete(request(), ignore)
 
 
 async def seconds_to_cancel(gateway: Gateway, how: str) -> float:

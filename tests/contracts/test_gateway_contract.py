@@ -1,8 +1,8 @@
 """Every gateway under the one contract: the scripted one, and real ones over llmock."""
 
-from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -47,6 +47,11 @@ class ScriptedPeer(Peer):
                 faults.append(replace(fault, retry_after_seconds=plan.retry_after_seconds))
         yield Scripted(script=Script(tuple(replies), tuple(faults)))
 
+    @asynccontextmanager
+    async def gateway_away(self) -> AsyncIterator[Gateway]:
+        # Any file that is there will do.
+        yield Scripted(away_file=Path(__file__))
+
 
 class RequestHeaders:
     """Keeps the headers of requests, which llmock's journal does not."""
@@ -77,18 +82,12 @@ class LLMockPeer(NetworkPeer):
         self.headers = headers
         headers.clear()
 
-    @abstractmethod
-    def new_gateway(self, base_url: str) -> Gateway: ...
-
     @asynccontextmanager
     async def gateway(self, *plans: Plan) -> AsyncIterator[Gateway]:
         for plan in plans:
             self.llmock.add(*self.behaviours_of(plan))
-        gateway = self.new_gateway(self.server.base_url(self.provider))
-        try:
+        async with self.gateway_at(self.server.base_url(self.provider)) as gateway:
             yield gateway
-        finally:
-            await gateway.aclose()
 
     async def requests_seen(self) -> int:
         records = await to_thread.run_sync(lambda: self.server.state.journal.records(wait=5.0))

@@ -83,6 +83,27 @@ def test_a_rejection_says_what_to_do(status: int, message: str, hint: str) -> No
     assert hint in detail.partition(";")[2]
 
 
+@pytest.mark.parametrize(
+    ("status", "codes", "is_away"),
+    [
+        (502, [], True),
+        (503, ["service_unavailable"], True),
+        (504, [], True),
+        (529, ["overloaded_error"], True),
+        (None, ["overloaded_error"], True),
+        (500, ["server_error"], False),
+        (408, [], False),
+        (429, [], False),
+        (503, ["insufficient_quota"], False),
+        (None, ["api_error"], False),
+    ],
+)
+def test_only_an_answer_about_everybody_says_that_the_provider_is_away(
+    status: int | None, codes: list[str], is_away: bool
+) -> None:
+    assert fault(status, "", *codes).is_away == is_away
+
+
 def test_only_faults_that_pass_say_when() -> None:
     assert fault(503, retry_after="7").retry_after_seconds == 7.0
     assert fault(429, "", "insufficient_quota", retry_after="7").retry_after_seconds is None
