@@ -47,14 +47,21 @@ _UNSEEN = (
     "\U000e0000-\U000e0fff"
 )
 # Greek, Cyrillic and Armenian letters that read like a Latin one.
-_LOOK_ALIKES = dict(
-    zip(
-        "aceikmnorstud",
-        "\u0430\u03b1 \u0441\u03f2 \u0435\u03b5 \u0456\u03b9\u0131 \u043a\u03ba \u043c\u03bc \u0578\u03b7\u043f "
-        "\u043e\u03bf\u0585 \u0433 \u0455 \u0442\u03c4 \u03c5\u057d\u0446 \u0501".split(),
-        strict=True,
-    )
-)
+_LOOK_ALIKES = {
+    "a": "\u0430\u03b1",
+    "c": "\u0441\u03f2",
+    "d": "\u0501",
+    "e": "\u0435\u03b5",
+    "i": "\u0456\u03b9\u0131",
+    "k": "\u043a\u03ba",
+    "m": "\u043c\u03bc",
+    "n": "\u0578\u03b7\u043f",
+    "o": "\u043e\u03bf\u0585",
+    "r": "\u0433",
+    "s": "\u0455",
+    "t": "\u0442\u03c4",
+    "u": "\u03c5\u057d\u0446",
+}
 
 
 def _letter(letter: str) -> str:
