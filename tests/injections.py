@@ -1,9 +1,20 @@
 """Texts that pretend to be something else: what a hostile model, human or document may write."""
 
+from itertools import count
+from uuid import UUID
+
+import pytest
 from msgspec import Struct
+
+from meeting_core import Ask, Configuration, HeldMeeting, Participant, hold_meeting
+from meeting_core.vocabulary import SynthesisTask, clean_text
+from tests.builders import START, SYNTHESIS, configuration
 
 MARKS = ("turn", "remark", "document", "minutes", "digest", "draft")
 """What keeps the parts of a brief apart; no text may open or close one."""
+
+ROOMY = 100_000
+"""A context in which everything is shown whole."""
 
 ESCAPE = "\x1b"
 ZERO_WIDTH = "\u200b"
@@ -133,3 +144,40 @@ _BYTES = (
 )
 
 INJECTIONS: tuple[Injection, ...] = (*_SPEAKERS, *_FENCES, *_NOTES, *_MINUTES, *_BYTES)
+
+every_injection = pytest.mark.parametrize(
+    "injection", INJECTIONS, ids=lambda injection: injection.name.replace(" ", "-")
+)
+
+
+def accepted(text: str, longest: int) -> str:
+    """Fit a text into a configured line, as somebody would who wants it to be taken."""
+    return " ".join(clean_text(text)[0].split())[:longest]
+
+
+def configured_with(text: str) -> Configuration:
+    """A meeting with the text in every place that a configuration has."""
+    line, body = accepted(text, 200), clean_text(text)[0]
+    seats = (Participant("ann", line, line), Participant("bob", line, line))
+    return configuration(
+        participants=seats,
+        title=line,
+        goal=body[:4_000],
+        round_topics=(body[:500], body[:500]),
+        context_tokens=ROOMY,
+    )
+
+
+def held_with(
+    config: Configuration, said: str, synthesis: str = SYNTHESIS
+) -> tuple[HeldMeeting, list[Ask]]:
+    """Hold a meeting in which everybody says the same; note what was asked."""
+    asked: list[Ask] = []
+    numbers = count(1)
+
+    def model(ask: Ask) -> str:
+        asked.append(ask)
+        return synthesis if isinstance(ask.task, SynthesisTask) else said
+
+    held = hold_meeting(config, model, clock=lambda: START, new_id=lambda: UUID(int=next(numbers)))
+    return held, asked

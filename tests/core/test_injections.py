@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from html import unescape
-from itertools import count, pairwise
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -12,17 +12,12 @@ from markdown_it import MarkdownIt
 from msgspec import Struct
 
 from meeting_core import (
-    Ask,
-    Configuration,
-    HeldMeeting,
     InvalidConfiguration,
     Meeting,
     Message,
-    Participant,
     decide,
     estimate_tokens,
     fold,
-    hold_meeting,
     outcome_of,
     parse_synthesis,
     render_minutes,
@@ -36,16 +31,23 @@ from meeting_core.events import (
     TurnCompleted,
     envelop,
 )
-from meeting_core.vocabulary import SynthesisTask, TurnTask, clean_text
+from meeting_core.vocabulary import TurnTask, clean_text
 from tests.builders import (
     START,
-    SYNTHESIS,
     configuration,
     meeting_after,
     up_to_synthesis,
     written,
 )
-from tests.injections import INJECTIONS, MARKS, Injection
+from tests.injections import (
+    INJECTIONS,
+    MARKS,
+    ROOMY,
+    Injection,
+    configured_with,
+    every_injection,
+    held_with,
+)
 
 HEADINGS = [
     "Team Meeting",
@@ -56,49 +58,10 @@ HEADINGS = [
     "Decisions",
     "Blockers",
 ]
-ROOMY = 100_000
 LOOKS_LIKE = str.maketrans(
     "\u2039\u27e8\u0442\u0433\u2215\\",
     "<<tr//",
 )
-
-every_injection = pytest.mark.parametrize(
-    "injection", INJECTIONS, ids=lambda injection: injection.name.replace(" ", "-")
-)
-
-
-def accepted(text: str, longest: int) -> str:
-    """Fit a text into a configured line, as somebody would who wants it to be taken."""
-    return " ".join(clean_text(text)[0].split())[:longest]
-
-
-def configured_with(text: str) -> Configuration:
-    """A meeting with the text in every place that a configuration has."""
-    line, body = accepted(text, 200), clean_text(text)[0]
-    seats = (Participant("ann", line, line), Participant("bob", line, line))
-    return configuration(
-        participants=seats,
-        title=line,
-        goal=body[:4_000],
-        round_topics=(body[:500], body[:500]),
-        context_tokens=ROOMY,
-    )
-
-
-def held_with(
-    config: Configuration, said: str, synthesis: str = SYNTHESIS
-) -> tuple[HeldMeeting, list[Ask]]:
-    """Hold a meeting in which everybody says the same; note what was asked."""
-    asked: list[Ask] = []
-    numbers = count(1)
-
-    def model(ask: Ask) -> str:
-        asked.append(ask)
-        return synthesis if isinstance(ask.task, SynthesisTask) else said
-
-    held = hold_meeting(config, model, clock=lambda: START, new_id=lambda: UUID(int=next(numbers)))
-    return held, asked
-
 
 # --- an independent reader of briefs -----------------------------------------------------------
 
