@@ -22,8 +22,16 @@ _PRIORITY = re.compile(
 )
 _OWNER = re.compile(r"^@?(?P<owner>[\w][\w .-]{0,63}?)\s*+:\s++(?P<text>.+)$")
 _NOTHING = re.compile(r"^[\W_]*(?:none|nothing|n/?a)[\W_]*$", re.IGNORECASE)
-_LINE_END = re.compile(r"\r\n?")
-_HEADING_MARK = re.compile(r"^([ \t]*)(#|(?:=+|-+)[ \t]*$)", re.MULTILINE)
+# Some readers end a line at each of these, and what follows would be a line of its own to them.
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# What gives a line a meaning of its own, also within a list or a quotation: a heading, its
+# underline, a rule, a fence, a box to tick, a link's target, our own last line.
+_LINE_MARK = re.compile(
+    r"^((?:[ \t]|>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]++\S))*+)"
+    r"(#|(?:=+|-+)[ \t]*$|`{3}|~{3}|\[(?=[ xX]?\]|[^\]\n]*(?:\]:|$))|How it ended)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 _ENDINGS: dict[EndCause, str] = {
     "agenda": "the agenda was completed",
@@ -110,11 +118,11 @@ def render_minutes(meeting: Meeting, outcome: Outcome) -> str:
     text = meeting.synthesis.text if meeting.synthesis is not None else ""
     parts = parse_synthesis(text) if text else None
     seats = "\n".join(
-        f"- {seat.name} (@{seat.agent_id}){', ' + seat.role if seat.role else ''}"
+        f"- {_plain(seat.name)} (@{seat.agent_id}){', ' + _inert(seat.role) if seat.role else ''}"
         for seat in config.participants
     )
     sections = [
-        f"# {config.title}",
+        f"# {_inert(' '.join(config.title.split()))}",
         f"## Goal\n\n{_plain(config.goal) or 'None was given.'}",
         f"## Participants\n\n{seats}",
         f"## Discussion Summary\n\n{_plain(parts.summary) if parts else _record(meeting)}",
@@ -159,7 +167,13 @@ def _bullets(lines: tuple[str, ...]) -> str:
 
 def _plain(text: str) -> str:
     """Keep a text from opening sections of its own, with a mark before a line or under it."""
-    return _HEADING_MARK.sub(r"\1\\\2", _LINE_END.sub("\n", text.strip()))
+    return _LINE_MARK.sub(r"\1\\\2", _inert(_LINE_END.sub("\n", text.strip())))
+
+
+def _inert(text: str) -> str:
+    """Keep a text from being read as HTML, and from fetching an image when it is shown."""
+    # No backslash that the text brings along can undo either.
+    return _TAG.sub("&lt;", text).replace("![", "!\\[")
 
 
 def _record(meeting: Meeting) -> str:
@@ -168,7 +182,7 @@ def _record(meeting: Meeting) -> str:
     for held in meeting.rounds:
         turns = [turn for turn in meeting.turns if turn.round_num == held.round_num]
         spoke = ", ".join(turn.agent_id for turn in turns if turn.text is not None) or "nobody"
-        topic = " ".join(meeting.config.round_topics[held.round_num - 1].split())
+        topic = _inert(" ".join(meeting.config.round_topics[held.round_num - 1].split()))
         lines.append(f"- Round {held.round_num} ({topic}): {spoke}")
     return "\n".join(lines)
 
@@ -177,4 +191,4 @@ def _ending_line(meeting: Meeting, outcome: Outcome) -> str:
     ending = _ENDINGS[outcome.ended_by]
     losses = f" Degraded: {'; '.join(outcome.degraded)}." if outcome.degraded else ""
     # In one line: a provider's message must not open sections of its own.
-    return " ".join(f"How it ended: {ending}.{losses} (Meeting {meeting.id})".split())
+    return _inert(" ".join(f"How it ended: {ending}.{losses} (Meeting {meeting.id})".split()))

@@ -4,11 +4,14 @@ import json
 import re
 from typing import Any
 
-# Besides control characters: marks that reorder text, so that it reads as what it is not.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Besides control characters: marks that reorder or reshape text, so that it reads as what it is
+# not, and lone surrogates, which no output can encode.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ud800-\udfff]"
+)
 _LINE_BREAKS = re.compile(r"\s*[\n\u2028\u2029]\s*")
 _RAW_IN_JSON = re.compile(
-    "[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ud800-\udfff]"
 )
 
 

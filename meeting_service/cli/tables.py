@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -28,15 +29,21 @@ def show(renderable: RenderableType) -> None:
 
 
 def print_minutes(markdown: str) -> None:
-    """Print minutes: laid out on a terminal, and just as they are anywhere else."""
+    """Print minutes: laid out on a terminal, and as they are written anywhere else."""
     console = Console(highlight=False)
+    text = printable(markdown)
     if console.is_terminal:
         from rich.markdown import Markdown
 
         # Written out: a hidden link may lead anywhere.
-        console.print(Markdown(printable(markdown), hyperlinks=False))
+        laid_out = console.render(Markdown(text, hyperlinks=False))
+        # Once more: markdown may name by an entity what was taken out above.
+        safe = [
+            part if part.control else part._replace(text=printable(part.text)) for part in laid_out
+        ]
+        console.print(Segments(safe), end="")
     else:
-        print(markdown, end="" if markdown.endswith("\n") else "\n")
+        print(text, end="" if text.endswith("\n") else "\n")
 
 
 def meeting_list(answer: Mapping[str, Any]) -> RenderableType:

@@ -45,6 +45,7 @@ from meeting_service.read.mishaps import (
 from meeting_service.read.transcript import error_message, outcome_view
 
 _encoder = msgspec.json.Encoder()
+_SEPARATORS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]
 
 
 class Frame(Struct, frozen=True):
@@ -60,9 +61,14 @@ class Frame(Struct, frozen=True):
     def encoded(self) -> bytes:
         """Write the frame as it goes over the wire, all but its `id:`.
 
-        JSON escapes every line break, so no text can end the line and forge a frame.
+        JSON escapes every line break of the standard, so no text can end the line and forge a
+        frame; we escape those that some clients end a line at besides.
         """
-        return b"event: %b\ndata: %b\n\n" % (self.event.encode(), _encoder.encode(self.data))
+        data = _encoder.encode(self.data)
+        if not data.isascii():
+            for separator, escape in _SEPARATORS:
+                data = data.replace(separator, escape)
+        return b"event: %b\ndata: %b\n\n" % (self.event.encode(), data)
 
 
 def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tuple[Frame, ...]:
