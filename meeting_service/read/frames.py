@@ -16,6 +16,7 @@ from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    BudgetRaised,
     Cancelled,
     Completed,
     Convened,
@@ -25,8 +26,10 @@ from meeting_core.events import (
     RemarkMade,
     Resumed,
     RoundClosed,
+    RoundDigested,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisDrafted,
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
@@ -38,8 +41,13 @@ from meeting_service.read.mishaps import (
     abandoned_attempt,
     adoption,
     cut_rounds,
+    drafted,
+    economy,
     failed_attempt,
+    poor_digest,
     poor_synthesis,
+    raised_budget,
+    returned_gateway,
     shortened_brief,
 )
 from meeting_service.read.transcript import error_message, outcome_view
@@ -102,8 +110,14 @@ def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tu
             return _warned(event, adoption(fact))
         case RoundClosed():
             return _warned(event, cut_rounds(fact))
+        case RoundDigested():
+            return _warned(event, poor_digest(fact))
+        case SynthesisDrafted():
+            return _warned(event, drafted(fact))
         case SynthesisCompleted():
             return _warned(event, poor_synthesis(fact))
+        case BudgetRaised():
+            return _warned(event, raised_budget(fact))
         case RemarkMade() | Convened():
             return ()
         case _:
@@ -168,17 +182,25 @@ def _attempt_started(
 ) -> tuple[Frame, ...]:
     """Tell the first attempt of a turn, and what its brief had to leave out.
 
-    The warning goes first, without a number: a client cut off between the two resumes before both.
+    Warnings go first, and only the last frame has a number: a client cut off between two of them
+    resumes before them all.
     """
-    shortened = shortened_brief(before, fact)
+    told = (returned_gateway, economy, shortened_brief)
+    mishaps = [mishap for tell in told if (mishap := tell(before, fact)) is not None]
     if not isinstance(fact.task, TurnTask) or fact.number > 1:
-        return _warned(event, shortened)
+        last = len(mishaps) - 1
+        return tuple(
+            frame
+            for n, mishap in enumerate(mishaps)
+            for frame in _warned(event, mishap, is_numbered=n == last)
+        )
     started = _frame(
         "meeting-turn-start",
         event,
         {**_speaker(before, fact.task.round_num, fact.agent_id), "attempt": fact.number},
     )
-    return (*_warned(event, shortened, is_numbered=False), started)
+    warnings = (_warned(event, mishap, is_numbered=False) for mishap in mishaps)
+    return (*(frame for frames in warnings for frame in frames), started)
 
 
 def _warned(
@@ -213,6 +235,7 @@ def _turn(after: Meeting) -> dict[str, Any]:
     return {
         **_speaker(after, turn.round_num, turn.agent_id),
         "response": turn.text,
+        "is_cut": turn.is_cut,
         "skipped_reason": turn.skipped_reason,
         "progress_pct": after.progress_pct,
         "prompt_tokens": turn.prompt_tokens,

@@ -9,18 +9,23 @@ from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    BudgetRaised,
     RoundClosed,
+    RoundDigested,
     SynthesisCompleted,
+    SynthesisDrafted,
 )
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import (
     AbandonCause,
     AgentId,
+    DigestTask,
     EndCause,
     EntryRange,
     SynthesisTask,
     Task,
     TurnTask,
+    milliseconds_utc,
 )
 
 Severity: TypeAlias = Literal["info", "warning"]
@@ -31,10 +36,12 @@ _ABANDONED: dict[AbandonCause, str] = {
     "cancel": "the meeting is cancelled",
     "failure": "the meeting failed",
     "shutdown": "the service is stopping",
+    "operator": "an operator ended the rounds",
 }
 _CUT_SHORT: dict[EndCause, str] = {
     "budget": "the token budget is spent",
     "deadline": "the time is up",
+    "operator": "an operator wished it",
 }
 
 
@@ -55,9 +62,34 @@ class Mishap(Struct, frozen=True):
 def failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Mishap:
     """Tell that a call ended without a usable reply."""
     what = _attempt(meeting, fact.task, fact.number, fact.agent_id)
+    if fact.give_up_at is not None:
+        until = milliseconds_utc(fact.give_up_at)
+        message = f"{what} found its gateway away ({fact.detail}); waiting for it until {until}"
+        return _about(fact, "gateway_away", message, "warning")
     then = "it was the last one" if fact.retry_at is None else "there will be another"
     message = f"{what} failed ({fact.fault}: {fact.detail}); {then}"
     return _about(fact, "attempt_failed", message, "warning")
+
+
+def returned_gateway(before: Meeting, fact: AttemptStarted) -> Mishap | None:
+    """Tell that a gateway the meeting waited for is back; none if it did not wait."""
+    if before.slot is None or before.slot.give_up_at is None:
+        return None
+    gateway = before.participant(fact.agent_id).gateway
+    return _about(fact, "gateway_back", f"gateway {gateway!r} can be reached again", "info")
+
+
+def economy(before: Meeting, fact: AttemptStarted) -> Mishap | None:
+    """Tell what was spared because the budget runs short; none if nothing was."""
+    if not fact.economies:
+        return None
+    name = before.participant(fact.agent_id).name
+    spared = {
+        "brief": "its brief is shortened",
+        "cap": f"it may say {fact.reserved.output_tokens} tokens at most",
+    }
+    told = " and ".join(spared[each] for each in fact.economies)
+    return _about(fact, "budget_short", f"the budget runs short: for {name}, {told}", "info")
 
 
 def abandoned_attempt(meeting: Meeting, fact: AttemptAbandoned) -> Mishap:
@@ -84,6 +116,30 @@ def shortened_brief(before: Meeting, fact: AttemptStarted) -> Mishap | None:
     name = before.participant(fact.agent_id).name
     message = f"of the earlier contributions, {name}'s brief has {' and '.join(cut)}"
     return _about(fact, "brief_shortened", message, "info")
+
+
+def poor_digest(fact: RoundDigested) -> Mishap | None:
+    """Tell that a round has no digest; none if it has one."""
+    if not fact.degraded:
+        return None
+    message = f"round {fact.round_num} is not digested ({fact.degraded}); its turns are shown"
+    return Mishap("round_not_digested", message, "info", round_num=fact.round_num)
+
+
+def drafted(fact: SynthesisDrafted) -> Mishap:
+    """Tell that the closing text lacks sections, and that its author is asked for them."""
+    message = f"the synthesis lacks {', '.join(fact.missing)}; its author is asked once more"
+    return Mishap("synthesis_incomplete", message, "info", fact.agent_id)
+
+
+def raised_budget(fact: BudgetRaised) -> Mishap:
+    """Tell that the meeting may spend more."""
+    ceilings = [
+        f"{value:g} {unit}"
+        for value, unit in ((fact.meeting_tokens, "tokens"), (fact.meeting_cost, "in money"))
+        if value is not None
+    ]
+    return Mishap("budget_raised", f"the meeting may now spend {' and '.join(ceilings)}", "info")
 
 
 def adoption(fact: Adopted) -> Mishap:
@@ -115,7 +171,7 @@ def _about(
     message: str,
     severity: Severity,
 ) -> Mishap:
-    round_num = fact.task.round_num if isinstance(fact.task, TurnTask) else None
+    round_num = None if isinstance(fact.task, SynthesisTask) else fact.task.round_num
     return Mishap(code, message, severity, fact.agent_id, round_num, fact.number)
 
 
@@ -124,6 +180,8 @@ def _attempt(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> st
     match task:
         case TurnTask():
             return f"attempt {number} of {name}'s turn in round {task.round_num}"
+        case DigestTask():
+            return f"attempt {number} at the digest of round {task.round_num}, by {name},"
         case SynthesisTask():
             return f"attempt {number} at the synthesis, by {name},"
 
@@ -131,5 +189,6 @@ def _attempt(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> st
 def _entries(before: Meeting, entries: EntryRange) -> int:
     """Count the contributions in a range, as the brief counts them."""
     spoken = [turn.version for turn in before.turns if turn.text is not None]
-    remarks = [remark.version for remark in before.remarks]
-    return sum(entries.first <= version <= entries.last for version in spoken + remarks)
+    others = [remark.version for remark in before.remarks]
+    others += [each.digest.version for each in before.rounds if each.digest and each.digest.text]
+    return sum(entries.first <= version <= entries.last for version in spoken + others)
