@@ -32,6 +32,7 @@ from meeting_core.vocabulary import Participant, Usage
 from meeting_service.handling import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
+from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.embedded import EmbeddedServer
@@ -56,6 +57,9 @@ class InstantGateway:
         text = MINUTES if "/synthesis/" in request.call_key else f"{request.call_key[-30:]} {REPLY}"
         return GatewayReply(text, "stop", usage=Usage(800, 250, "reported"))
 
+    async def probe(self) -> None:
+        """Be there."""
+
     async def aclose(self) -> None:
         """Hold nothing."""
 
@@ -65,7 +69,7 @@ class Ours:
 
     def __init__(self, recorder: PostgresRecorder, save: SaveOutput) -> None:
         meetings = Meetings(recorder, lambda: datetime.now(UTC))
-        around = Surroundings(meetings, {"": InstantGateway()}, save, _tell_nobody)
+        around = Surroundings(meetings, Doors({"": InstantGateway()}), save, _tell_nobody)
         self.supervisor = Supervisor(around, RunningPolicy())
 
     async def hold(self, rounds: int) -> UUID:

@@ -52,25 +52,6 @@ class Ask(Value, frozen=True):
     call_key: str
 
 
-class WaitUntil(Value, frozen=True):
-    """Wait until this time, then give this command."""
-
-    at: datetime
-    command: Command
-
-
-class WaitForGateway(Value, frozen=True):
-    """Wait until the gateway can be reached, then give this command; from `until` on, the other.
-
-    Shape: `gateway` is the participant's, by its configured name.
-    """
-
-    gateway: str
-    until: datetime
-    command: Command
-    otherwise: Command
-
-
 class BeginAttempt(Value, frozen=True):
     """Give this command as soon as the gateway takes another call.
 
@@ -79,6 +60,25 @@ class BeginAttempt(Value, frozen=True):
 
     gateway: str
     command: StartAttempt
+
+
+class WaitUntil(Value, frozen=True):
+    """Wait until this time, then take this step."""
+
+    at: datetime
+    then: BeginAttempt
+
+
+class WaitForGateway(Value, frozen=True):
+    """Wait until the gateway can be reached, then take this step; from `until` on, the other.
+
+    Shape: `gateway` is the participant's, by its configured name.
+    """
+
+    gateway: str
+    until: datetime
+    then: BeginAttempt
+    otherwise: Record | BeginAttempt
 
 
 class SaveMinutes(Value, frozen=True):
@@ -181,27 +181,26 @@ def _synthesizing(meeting: Meeting) -> Step:
 
 
 def _attempt(meeting: Meeting, task: Task, agent_id: AgentId) -> Step:
-    slot, start = meeting.slot, StartAttempt(task)
-    gateway = meeting.participant(agent_id).gateway
+    slot = meeting.slot
+    begin = BeginAttempt(meeting.participant(agent_id).gateway, StartAttempt(task))
     if slot is not None and slot.task == task:
         if slot.retry_at is not None:
-            return WaitUntil(slot.retry_at, start)
+            return WaitUntil(slot.retry_at, begin)
         if slot.give_up_at is not None:
-            return _wait_for_gateway(meeting, slot, slot.give_up_at, gateway, start)
-    return BeginAttempt(gateway, start)
+            return _wait_for_gateway(meeting, slot, slot.give_up_at, begin)
+    return begin
 
 
 def _wait_for_gateway(
-    meeting: Meeting, slot: Slot, give_up_at: datetime, gateway: str, start: StartAttempt
-) -> Step:
-    seconds = meeting.config.gateway_reconnect_timeout_seconds
-    gone = Fail(
-        "gateway_unreachable", f"gateway {gateway!r} was away for {seconds:g} s: {slot.detail}"
-    )
+    meeting: Meeting, slot: Slot, give_up_at: datetime, begin: BeginAttempt
+) -> WaitForGateway:
     # The time for the rounds may run out first: the minutes are tried then.
     if meeting.synthesis_clock_from is None and meeting.deadline_at < give_up_at:
-        return WaitForGateway(gateway, meeting.deadline_at, start, start)
-    return WaitForGateway(gateway, give_up_at, start, gone)
+        return WaitForGateway(begin.gateway, meeting.deadline_at, begin, begin)
+    seconds = meeting.config.gateway_reconnect_timeout_seconds
+    detail = f"gateway {begin.gateway!r} was away for {seconds:g} s: {slot.detail}"
+    gone = Record(Fail("gateway_unreachable", detail))
+    return WaitForGateway(begin.gateway, give_up_at, begin, gone)
 
 
 def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:

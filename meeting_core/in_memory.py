@@ -67,8 +67,10 @@ def hold_meeting(
         match step := next_step(meeting):
             case Ended():
                 return HeldMeeting(meeting, tuple(events), minutes)
-            case Record() | BeginAttempt() | WaitUntil() | WaitForGateway():
+            case Record() | BeginAttempt():
                 command = step.command
+            case WaitUntil() | WaitForGateway():
+                command = step.then.command
             case Ask():
                 command = AcceptReply(step.task, step.number, model(step), "stop")
             case SaveMinutes():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from uuid import UUID
 
-from meeting_core.agenda import Record, Step, next_step
+from meeting_core.agenda import BeginAttempt, Record, Step, next_step
 from meeting_core.commands import Command
 from meeting_core.decider import decide
 from meeting_core.events import Fact, MeetingEvent, envelop
@@ -114,16 +114,27 @@ class Meetings:
         return events, after
 
     def follow(
-        self, meeting: Meeting, actor: str, command_id: UUID
+        self,
+        meeting: Meeting,
+        actor: str,
+        command_id: UUID,
+        may_enter: Callable[[str, MeetingId], bool],
     ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
-        and the first step that does.
+        and the first step that does. An attempt may begin if it `may_enter` its gateway.
         """
         events: tuple[MeetingEvent, ...] = ()
-        while isinstance(step := next_step(meeting), Record):
+        while True:
+            step = next_step(meeting)
+            match step:
+                case Record():
+                    pass
+                case BeginAttempt() if may_enter(step.gateway, meeting.id):
+                    pass
+                case _:
+                    return events, meeting, step
             new, meeting = self.stage(meeting, step.command, actor, command_id)
             events += new
-        return events, meeting, step
 
     async def append(
         self,

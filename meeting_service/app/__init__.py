@@ -14,7 +14,7 @@ from eventsourcing.persistence import PersistenceError
 from msgspec import structs
 
 from meeting_service.app.database import open_recorder
-from meeting_service.app.gateways import open_gateways
+from meeting_service.app.gateways import call_rules, open_gateways
 from meeting_service.handling import Meetings
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
@@ -22,6 +22,8 @@ from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.http.surface import Surface
 from meeting_service.outputs import OutputFolder
 from meeting_service.read.tail import Feed
+from meeting_service.runtime.doors import Doors
+from meeting_service.runtime.permits import Permits
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.settings import Settings, SettingsError
@@ -72,7 +74,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             meetings = Meetings(recorder, lambda: datetime.now(UTC))
             feed = Feed(meetings, poll_seconds=settings.poll_seconds)
             save = OutputFolder(settings.output_dir).save
-            around = Surroundings(meetings, gateways, save, feed.tell_delta)
+            permits = Permits(settings.max_calls_at_once, call_rules(settings.gateways))
+            doors = Doors(gateways, permits)
+            around = Surroundings(meetings, doors, save, feed.tell_delta)
             supervisor = Supervisor(around, _running_policy(settings))
             surface = Surface(meetings, supervisor, settings)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)

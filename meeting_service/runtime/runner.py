@@ -2,15 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from functools import partial
-from typing import assert_never
+from typing import Literal, assert_never
 from uuid import UUID
 
 import anyio
 from msgspec import Struct
 
-from meeting_core.agenda import Ask, Ended, Record, Rest, SaveMinutes, Step, WaitUntil, next_step
+from meeting_core.agenda import (
+    Ask,
+    BeginAttempt,
+    Ended,
+    Record,
+    Rest,
+    SaveMinutes,
+    Step,
+    WaitForGateway,
+    WaitUntil,
+    next_step,
+)
 from meeting_core.commands import (
     AbandonAttempt,
     AcceptReply,
@@ -22,18 +35,19 @@ from meeting_core.errors import Refusal
 from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass, MeetingId
+from meeting_core.vocabulary import FaultClass, MeetingId, Timing
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
     Fenced,
     GatewayFault,
     GatewayRequest,
-    Gateways,
     SaveOutput,
     TellDelta,
     VersionConflict,
 )
+from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.patience import patiently
+from meeting_service.runtime.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +58,7 @@ class Surroundings(Struct, frozen=True):
     """What every runner of a process works with."""
 
     meetings: Meetings
-    gateways: Gateways
+    doors: Doors
     save_output: SaveOutput
     tell_delta: TellDelta
 
@@ -65,6 +79,7 @@ class Runner:
         self.stopped = anyio.Event()
         self._is_draining = False
         self._is_aborted = False
+        self._permit: str | None = None
 
     @property
     def meeting_id(self) -> MeetingId:
@@ -106,6 +121,7 @@ class Runner:
         except Fenced:
             log.info("meeting %s has another owner now", self._meeting.id)
         finally:
+            self._give_back(was_used=False)
             self.stopped.set()
 
     async def _drive(self, command: Command | None) -> None:
@@ -122,7 +138,8 @@ class Runner:
                     step = await self._record(step.command)
                 case SaveMinutes():
                     step = await self._record(await self._save(step))
-                case WaitUntil() | Rest():
+                case BeginAttempt() | WaitUntil() | WaitForGateway() | Rest():
+                    self._give_back(was_used=False)
                     if self._is_draining:
                         return
                     step = await self._wait(step)
@@ -160,7 +177,7 @@ class Runner:
         events, meeting = meetings.stage(self._meeting, command, ACTOR, command_id)
         if self._is_draining:
             return events, meeting, next_step(meeting)
-        more, meeting, step = meetings.follow(meeting, ACTOR, command_id)
+        more, meeting, step = meetings.follow(meeting, ACTOR, command_id, self._may_enter)
         return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID | None = None) -> bool:
@@ -183,15 +200,21 @@ class Runner:
             ask.messages, ask.output_tokens, participant.model, max(seconds, 0.0), ask.call_key
         )
         meeting, tell = self._meeting, self._around.tell_delta
+        watch = Stopwatch(time.monotonic)
+        on_delta = watch.timing(lambda text: tell(meeting, participant.agent_id, text))
         self._is_aborted = False
         try:
             # asyncio's timeout, because a call a turn makes the heavier scope show.
             async with asyncio.timeout(request.timeout_seconds) as self._call:
-                reply = await self._around.gateways[participant.gateway].complete(
-                    request, lambda text: tell(meeting, participant.agent_id, text)
-                )
+                reply = await self._around.doors.call(participant.gateway, request, on_delta)
             return AcceptReply(
-                ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model
+                ask.task,
+                ask.number,
+                reply.text,
+                reply.finish_reason,
+                reply.usage,
+                reply.model,
+                _timing(watch),
             )
         except GatewayFault as fault:
             return ReportFault(
@@ -202,18 +225,42 @@ class Runner:
                 fault.retry_after_seconds,
                 fault.usage,
                 fault.reached,
+                fault.is_away,
+                _timing(watch),
             )
         except TimeoutError:
             if self._is_aborted:
                 return AbandonAttempt("shutdown")
             detail = f"no complete answer within {request.timeout_seconds:g} s"
-            return ReportFault(ask.task, ask.number, FaultClass.TIMED_OUT, detail)
+            fault_class = FaultClass.TIMED_OUT
+            return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
         except Exception as error:  # whatever an adapter breaks, the meeting goes on
             log.exception("the gateway of %s broke its contract", participant.agent_id)
             detail = f"the gateway failed with {type(error).__name__}"
-            return ReportFault(ask.task, ask.number, FaultClass.UNAVAILABLE, detail)
+            fault_class = FaultClass.UNAVAILABLE
+            return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
         finally:
             self._call = None
+            self._give_back(was_used=True)
+
+    def _may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
+        """Take the permit for the next call if that needs no waiting."""
+        if self._permit != gateway:
+            self._give_back(was_used=False)
+            if not self._around.doors.may_enter(gateway, meeting_id):
+                return False
+            self._permit = gateway
+        return True
+
+    async def _enter(self, gateway: str) -> None:
+        await self._around.doors.permits.take(gateway, self._meeting.id)
+        self._permit = gateway
+
+    def _give_back(self, *, was_used: bool) -> None:
+        if self._permit is not None:
+            permits = self._around.doors.permits
+            permits.give_back(self._permit, self._meeting.id, was_used=was_used)
+            self._permit = None
 
     def _abort(self) -> None:
         if self._call is not None and not self._call.expired():
@@ -227,17 +274,51 @@ class Runner:
             log.warning("the minutes of meeting %s are not saved: %s", self._meeting.id, error)
             return Complete(None, error.strerror or str(error))
 
-    async def _wait(self, step: WaitUntil | Rest) -> Step:
-        """Wait for the time, or for news from outside, whichever comes first."""
-        news = self._news
-        if isinstance(step, WaitUntil):
-            seconds = (step.at - self._around.meetings.clock()).total_seconds()
-            with anyio.move_on_after(max(seconds, 0.0)):
-                await news.wait()
-            if not news.is_set():
-                return await self._record(step.command)
-        else:
-            await news.wait()
+    async def _wait(self, step: BeginAttempt | WaitUntil | WaitForGateway | Rest) -> Step:
+        """Wait for what the step waits for, or for news from outside, whichever comes first."""
+        match step:
+            case BeginAttempt():
+                enter = partial(self._enter, step.gateway)
+                if await self._unless_news(enter, None) == "done":
+                    return await self._record(step.command)
+            case WaitUntil():
+                if await self._unless_news(anyio.sleep_forever, step.at) == "late":
+                    return step.then
+            case WaitForGateway():
+                reach = partial(self._around.doors.breakers.until_reachable, step.gateway)
+                outcome = await self._unless_news(reach, step.until)
+                if outcome != "news":
+                    return step.then if outcome == "done" else step.otherwise
+            case Rest():
+                await self._unless_news(anyio.sleep_forever, None)
         self._news = anyio.Event()
         await self._catch_up()
         return next_step(self._meeting)
+
+    async def _unless_news(
+        self, wait: Callable[[], Awaitable[None]], until: datetime | None
+    ) -> Literal["done", "late", "news"]:
+        """Do waiting work; say whether it was done, or what came before that."""
+        news, outcome = self._news, "late"
+        seconds = None
+        if until is not None:
+            seconds = max((until - self._around.meetings.clock()).total_seconds(), 0.0)
+
+        async def hear(scope: anyio.CancelScope) -> None:
+            await news.wait()
+            scope.cancel()
+
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hear, tasks.cancel_scope)
+                await wait()
+                outcome = "done"
+                tasks.cancel_scope.cancel()
+        if outcome == "done":
+            return "done"
+        return "news" if news.is_set() else "late"
+
+
+def _timing(watch: Stopwatch) -> Timing:
+    watch.stop()
+    return Timing(watch.latency_ms, watch.first_token_ms)

@@ -94,7 +94,8 @@ class Supervisor:
         """
         command_id = self.meetings.new_id()
         events, convened = self.meetings.stage(None, command, actor, command_id)
-        more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id)
+        may_enter = self._around.doors.may_enter
+        more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id, may_enter)
         self._taken.add(meeting.id)
         try:
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)

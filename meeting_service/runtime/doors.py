@@ -1,0 +1,42 @@
+"""The doors to the gateways of one process: who may call now, and who is away."""
+
+from collections.abc import Callable
+
+from meeting_core.vocabulary import MeetingId
+from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Gateways, Unavailable
+from meeting_service.runtime.breakers import Breakers
+from meeting_service.runtime.permits import Permits
+
+
+class Doors:
+    """Every gateway behind its breaker, and the permits to call it."""
+
+    def __init__(self, gateways: Gateways, permits: Permits | None = None) -> None:
+        self._gateways = gateways
+        self.permits = permits or Permits()
+        self.breakers = Breakers(gateways)
+
+    async def call(
+        self, gateway: str, request: GatewayRequest, on_delta: Callable[[str], None]
+    ) -> GatewayReply:
+        """Make one call, unless the gateway is known to be away: that is said at once then.
+
+        Raises: a `GatewayFault`.
+        """
+        if self.breakers.is_away(gateway):
+            detail = f"gateway {gateway!r} is away; it was not asked"
+            raise Unavailable(detail, reached=False, is_away=True)
+        try:
+            reply = await self._gateways[gateway].complete(request, on_delta)
+        except GatewayFault as fault:
+            if fault.is_away:
+                self.breakers.note_away(gateway)
+            elif fault.reached and not isinstance(fault, Unavailable):
+                self.breakers.note_answer(gateway)
+            raise
+        self.breakers.note_answer(gateway)
+        return reply
+
+    def may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
+        """Take a permit if that needs no waiting."""
+        return self.permits.try_take(gateway, meeting_id)
