@@ -79,14 +79,15 @@ def reply_of(
     """
     match answer.finish_reason:
         case "":
-            raise _unfinished(answer, source)
+            raise _unfinished(answer, source, secrets)
         case reason if reason in _FILTERED:
             raise Refused(f"{source} filtered the answer", usage=answer.usage)
         case reason if reason in _BROKEN:
             detail = f"{source} broke off the answer: {reason}"
-            raise Truncated(one_line(detail), usage=answer.usage)
+            raise Truncated(one_line(detail, secrets), usage=answer.usage)
         case reason if answer.text.strip():
-            return GatewayReply(answer.text, reason, answer.model or request.model, answer.usage)
+            model = one_line(answer.model or request.model, secrets)
+            return GatewayReply(answer.text, one_line(reason, secrets), model, answer.usage)
         case _ if answer.refusal:
             detail = f"{source} refused: {answer.refusal}"
             raise Refused(one_line(detail, secrets), usage=answer.usage)
@@ -94,15 +95,16 @@ def reply_of(
             detail = f"{source} answered without text (finish reason {reason})"
             if reason == "length":
                 detail += f"; the cap of {request.output_tokens} tokens went into something else"
-            raise Empty(one_line(detail), usage=answer.usage)
+            raise Empty(one_line(detail, secrets), usage=answer.usage)
 
 
-def _unfinished(answer: Answer, source: str) -> GatewayFault:
+def _unfinished(answer: Answer, source: str, secrets: Sequence[str]) -> GatewayFault:
     if not answer.has_chunks and answer.media_type != "text/event-stream":
         return Rejected(
             one_line(
                 f"{source} answered {answer.media_type or 'nothing'} instead of a stream;"
-                " check base_url, and that the server can stream"
+                " check base_url, and that the server can stream",
+                secrets,
             )
         )
     return Truncated(

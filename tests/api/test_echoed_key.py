@@ -50,7 +50,7 @@ async def test_a_key_that_comes_back_is_shown_nowhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    agents = {f"agent-{number}": AgentSettings() for number in range(len(ECHOES))}
+    agents = {f"agent-{number}": AgentSettings() for number in range(8)}
     async with wire_peer(*ECHOES, *[GOOD] * MOST_CALLS) as peer:
         (tmp_path / "meetings.toml").write_text(
             f"""
