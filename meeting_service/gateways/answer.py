@@ -39,10 +39,11 @@ class Answer:
         self.prompt_tokens = 0
         self.usage: Usage | None = None
         self._texts: list[str] = []
+        self._half = ""
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return "".join(self._texts) + self._half
 
     def opened(self, response: "httpx2.Response") -> None:
         """Note that the answer has begun."""
@@ -50,9 +51,19 @@ class Answer:
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
     def hear(self, text: str) -> str:
-        """Take a piece of the text in, and give it back."""
-        self._texts.append(text)
-        return text
+        """Take a piece of the text in, and give out what can be read of it so far.
+
+        A server that counts in UTF-16 may cut a character in two: its first half waits here.
+        """
+        if text.isascii() and not self._half:
+            self._texts.append(text)
+            return text
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text[: len(text) - len(self._half)]
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        self._texts.append(whole)
+        return whole
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Note when the request leaves; a proxy's CONNECT is not the request."""
