@@ -36,7 +36,7 @@ class ModelPeer:
         message = await receive()
         while message.get("more_body"):
             message = await receive()
-        call_key = dict(scope["headers"])[b"idempotency-key"].decode()
+        call_key = dict(scope["headers"]).get(b"idempotency-key", b"").decode()
         self.seen.append(call_key)
         await self.before_reply(call_key)
         text = MINUTES if "/synthesis/" in call_key else f"I speak once, in {call_key}."

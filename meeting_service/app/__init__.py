@@ -32,6 +32,11 @@ from meeting_service.store.schema import MigrationError
 
 log = logging.getLogger(__name__)
 
+LOGGERS_BELOW = ("anthropic", "httpcore2", "httpx2", "openai", "uvicorn")
+"""Whom the service stands on. What the HTTP client says below a warning quotes whole answers, and
+so a key that a provider gives back.
+"""
+
 _CANNOT_START = (
     CannotListen,
     EmbeddedServerError,
@@ -157,12 +162,15 @@ def _single_error() -> Iterator[None]:
 @contextmanager
 def _logging_at(level: str) -> Iterator[None]:
     """Log the service from this severity on; what lies below it only from warnings on."""
-    ours, servers = logging.getLogger("meeting_service"), logging.getLogger("uvicorn")
-    before = ours.level, servers.level
-    ours.setLevel(level.upper())
-    servers.setLevel(max(ours.level, logging.WARNING))
+    ours = logging.getLogger("meeting_service")
+    levels = {ours: logging.getLevelNamesMapping()[level.upper()]}
+    for name in LOGGERS_BELOW:
+        levels[logging.getLogger(name)] = max(levels[ours], logging.WARNING)
+    before = {logger: logger.level for logger in levels}
+    for logger, severity in levels.items():
+        logger.setLevel(severity)
     try:
         yield
     finally:
-        ours.setLevel(before[0])
-        servers.setLevel(before[1])
+        for logger, severity in before.items():
+            logger.setLevel(severity)

@@ -39,10 +39,11 @@ class Answer:
         self.prompt_tokens = 0
         self.usage: Usage | None = None
         self._texts: list[str] = []
+        self._half = ""
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return "".join(self._texts) + self._half
 
     def opened(self, response: "httpx2.Response") -> None:
         """Note that the answer has begun."""
@@ -50,9 +51,19 @@ class Answer:
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
     def hear(self, text: str) -> str:
-        """Take a piece of the text in, and give it back."""
-        self._texts.append(text)
-        return text
+        """Take a piece of the text in, and give out what can be read of it so far.
+
+        A server that counts in UTF-16 may cut a character in two: its first half waits here.
+        """
+        if text.isascii() and not self._half:
+            self._texts.append(text)
+            return text
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text[: len(text) - len(self._half)]
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        self._texts.append(whole)
+        return whole
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Note when the request leaves; a proxy's CONNECT is not the request."""
@@ -79,14 +90,15 @@ def reply_of(
     """
     match answer.finish_reason:
         case "":
-            raise _unfinished(answer, source)
+            raise _unfinished(answer, source, secrets)
         case reason if reason in _FILTERED:
             raise Refused(f"{source} filtered the answer", usage=answer.usage)
         case reason if reason in _BROKEN:
             detail = f"{source} broke off the answer: {reason}"
-            raise Truncated(one_line(detail), usage=answer.usage)
+            raise Truncated(one_line(detail, secrets), usage=answer.usage)
         case reason if answer.text.strip():
-            return GatewayReply(answer.text, reason, answer.model or request.model, answer.usage)
+            model = one_line(answer.model or request.model, secrets)
+            return GatewayReply(answer.text, one_line(reason, secrets), model, answer.usage)
         case _ if answer.refusal:
             detail = f"{source} refused: {answer.refusal}"
             raise Refused(one_line(detail, secrets), usage=answer.usage)
@@ -94,15 +106,16 @@ def reply_of(
             detail = f"{source} answered without text (finish reason {reason})"
             if reason == "length":
                 detail += f"; the cap of {request.output_tokens} tokens went into something else"
-            raise Empty(one_line(detail), usage=answer.usage)
+            raise Empty(one_line(detail, secrets), usage=answer.usage)
 
 
-def _unfinished(answer: Answer, source: str) -> GatewayFault:
+def _unfinished(answer: Answer, source: str, secrets: Sequence[str]) -> GatewayFault:
     if not answer.has_chunks and answer.media_type != "text/event-stream":
         return Rejected(
             one_line(
                 f"{source} answered {answer.media_type or 'nothing'} instead of a stream;"
-                " check base_url, and that the server can stream"
+                " check base_url, and that the server can stream",
+                secrets,
             )
         )
     return Truncated(

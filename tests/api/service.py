@@ -1,5 +1,6 @@
 """The whole service inside a test's own loop, on a real server and a real database."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import anyio
 import asyncpg
 import httpx
+from httpx_sse import aconnect_sse
 
 from meeting_service.app import running
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
@@ -40,6 +42,17 @@ class Client(httpx.AsyncClient):
                 async for _ in stream.aiter_bytes():
                     pass
         return await self.status(meeting_id)
+
+    async def watched(self, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """Watch a meeting to its end by an independent client; give each event's name, id, data."""
+        url = f"/api/meetings/{meeting_id}/events"
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with aconnect_sse(self, "GET", url) as source:
+                return [
+                    (event.event, event.id, json.loads(event.data))
+                    async for event in source.aiter_sse()
+                    if event.data
+                ]
 
     async def told(self, meeting_id: str, event: str) -> None:
         """Watch a meeting until it tells this event."""

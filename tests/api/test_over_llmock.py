@@ -1,16 +1,12 @@
 """Whole meetings against an independent model server, watched by an independent SSE client."""
 
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
-from httpx_sse import aconnect_sse
 from llmock.pytest_plugin import LLMock
 from llmock.scenarios import Fail, StreamFault
-from llmock.testing import LLMockServer
 
 from meeting_service.settings import OpenAICompatibleGateway
 from tests.api import contract
@@ -70,17 +66,6 @@ EVENTS: dict[str, set[str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def llmock_started() -> Iterator[LLMockServer]:
-    with LLMockServer() as server:
-        yield server
-
-
-@pytest.fixture
-def model(llmock_started: LLMockServer) -> LLMock:
-    return LLMock(llmock_started).reset()
-
-
 @pytest.fixture
 async def client(database_url: str, tmp_path: Path, model: LLMock) -> AsyncIterator[Client]:
     gateway = OpenAICompatibleGateway(
@@ -91,22 +76,11 @@ async def client(database_url: str, tmp_path: Path, model: LLMock) -> AsyncItera
         yield client
 
 
-async def watched(client: Client, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Watch a meeting to its end: each event's name, id and data."""
-    url = f"/api/meetings/{meeting_id}/events"
-    async with aconnect_sse(client, "GET", url) as source:
-        return [
-            (event.event, event.id, json.loads(event.data))
-            async for event in source.aiter_sse()
-            if event.data
-        ]
-
-
 async def test_a_meeting_is_started_watched_read_and_listed(
     client: Client, model: LLMock, tmp_path: Path
 ) -> None:
     meeting_id = await client.start(participants=["planner", "dev", "design", "qa"], num_rounds=2)
-    told = await watched(client, meeting_id)
+    told = await client.watched(meeting_id)
     for name, _, data in told:
         assert EVENTS[name] | EVERY <= data.keys(), name
     names = [name for name, _, _ in told if name != "meeting-turn-delta"]
@@ -136,7 +110,7 @@ async def test_a_meeting_is_started_watched_read_and_listed(
 async def test_a_meeting_gets_over_faults_and_says_so(client: Client, model: LLMock) -> None:
     model.add(Fail(429, retry_after=1), StreamFault("truncate", after_chunks=2))
     meeting_id = await client.start()
-    told = await watched(client, meeting_id)
+    told = await client.watched(meeting_id)
     warnings = [data["message"] for name, _, data in told if name == "meeting-warning"]
     assert [("rate_limited" in text, "truncated" in text) for text in warnings[:2]] == [
         (True, False),

@@ -2,11 +2,11 @@
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -88,6 +88,10 @@ class NetworkPeer(Peer):
     @abstractmethod
     def call_keys_seen(self) -> list[str | None]: ...
 
+
+class JudgingPeer(NetworkPeer):
+    """A server that has an opinion on its client."""
+
     @abstractmethod
     def mistakes(self) -> list[str]:
         """List what the peer holds against its client."""
@@ -104,6 +108,11 @@ def request(attempt: int = 1, **changes: Any) -> GatewayRequest:
     return GatewayRequest(**values | changes)
 
 
+def request_that_fails(kind: FaultClass) -> GatewayRequest:
+    """Ask for something that may fail so: only a deadline has to be waited for."""
+    return request(timeout_seconds=0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS)
+
+
 def ignore(_: str) -> None: ...
 
 
@@ -113,8 +122,17 @@ async def fault_of(call: Callable[[], Any]) -> GatewayFault:
     return caught.value
 
 
-class GatewayContract:
-    """Inherit, and give a `peer` fixture."""
+class CallContract:
+    """What every peer can show. Inherit, and give a `peer` fixture.
+
+    Shape: `failures` are the ways to fail that the peer can be told to take.
+    """
+
+    failures: ClassVar[Sequence[FaultClass]] = tuple(FaultClass)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "kind" in metafunc.fixturenames:
+            metafunc.parametrize("kind", self.failures)
 
     async def test_the_deltas_together_are_the_text(self, peer: Peer) -> None:
         deltas: list[str] = []
@@ -136,18 +154,9 @@ class GatewayContract:
         assert reply.usage.prompt_tokens > 0
         assert reply.usage.completion_tokens > 0
 
-    async def test_a_reply_that_ran_into_its_cap_is_a_reply(self, peer: Peer) -> None:
-        async with peer.gateway(Plan(text="Half a", finish_reason="length")) as gateway:
-            reply = await gateway.complete(request(), ignore)
-        assert (reply.text, reply.finish_reason) == ("Half a", "length")
-
-    @pytest.mark.parametrize("kind", list(FaultClass))
     async def test_a_failure_is_exactly_one_fault(self, peer: Peer, kind: FaultClass) -> None:
-        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
         async with peer.gateway(Plan(fault=kind)) as gateway:
-            fault = await fault_of(
-                partial(gateway.complete, request(timeout_seconds=limit), ignore)
-            )
+            fault = await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
         assert type(fault).fault_class is kind
         assert fault.detail == str(fault)
         assert fault.detail.isprintable()
@@ -155,34 +164,14 @@ class GatewayContract:
         assert KEY not in fault.detail
         assert fault.reached
 
-    async def test_when_to_come_back_is_passed_on(self, peer: Peer) -> None:
-        plan = Plan(fault=FaultClass.RATE_LIMITED, retry_after_seconds=2.5)
-        async with peer.gateway(plan) as gateway:
-            fault = await fault_of(partial(gateway.complete, request(), ignore))
-        assert isinstance(fault, RateLimited)
-        assert fault.retry_after_seconds == 2.5
-
-    @pytest.mark.parametrize("kind", [kind for kind in FaultClass if kind != "timed_out"])
     async def test_a_call_after_a_fault_is_as_good_as_the_first(
         self, peer: Peer, kind: FaultClass
     ) -> None:
         async with peer.gateway(Plan(fault=kind), Plan()) as gateway:
-            await fault_of(partial(gateway.complete, request(1), ignore))
+            await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
             deltas: list[str] = []
             reply = await gateway.complete(request(2), deltas.append)
         assert "".join(deltas) == reply.text == TEXT
-
-    async def test_a_stalled_answer_ends_at_the_deadline(self, peer: Peer) -> None:
-        deltas: list[str] = []
-        async with peer.gateway(Plan(stalls=True)) as gateway:
-            started = monotonic()
-            fault = await fault_of(
-                partial(gateway.complete, request(timeout_seconds=0.3), deltas.append)
-            )
-            took = monotonic() - started
-        assert isinstance(fault, TimedOut)
-        assert 0.3 <= took < 1.3
-        assert "".join(deltas).strip() == TEXT.split(maxsplit=1)[0]
 
     async def test_calls_at_once_do_not_mix(self, peer: Peer) -> None:
         replies: dict[int, tuple[GatewayReply, list[str]]] = {}
@@ -198,6 +187,40 @@ class GatewayContract:
                 calls.start_soon(call, attempt)
         assert all("".join(deltas) == reply.text for reply, deltas in replies.values())
         assert {reply.text for reply, _ in replies.values()} == {plan.text for plan in plans}
+
+    async def test_closing_twice_is_closing_once(self, peer: Peer) -> None:
+        async with peer.gateway(Plan()) as gateway:
+            await gateway.complete(request(), ignore)
+            await gateway.aclose()
+            await gateway.aclose()
+
+
+class GatewayContract(CallContract):
+    """What takes a peer besides that ends an answer in any way, and pauses in the middle of it."""
+
+    async def test_a_reply_that_ran_into_its_cap_is_a_reply(self, peer: Peer) -> None:
+        async with peer.gateway(Plan(text="Half a", finish_reason="length")) as gateway:
+            reply = await gateway.complete(request(), ignore)
+        assert (reply.text, reply.finish_reason) == ("Half a", "length")
+
+    async def test_when_to_come_back_is_passed_on(self, peer: Peer) -> None:
+        plan = Plan(fault=FaultClass.RATE_LIMITED, retry_after_seconds=2.5)
+        async with peer.gateway(plan) as gateway:
+            fault = await fault_of(partial(gateway.complete, request(), ignore))
+        assert isinstance(fault, RateLimited)
+        assert fault.retry_after_seconds == 2.5
+
+    async def test_a_stalled_answer_ends_at_the_deadline(self, peer: Peer) -> None:
+        deltas: list[str] = []
+        async with peer.gateway(Plan(stalls=True)) as gateway:
+            started = monotonic()
+            fault = await fault_of(
+                partial(gateway.complete, request(timeout_seconds=0.3), deltas.append)
+            )
+            took = monotonic() - started
+        assert isinstance(fault, TimedOut)
+        assert 0.3 <= took < 1.3
+        assert "".join(deltas).strip() == TEXT.split(maxsplit=1)[0]
 
     @pytest.mark.parametrize("how", ["task", "scope"])
     async def test_a_cancelled_call_is_over_within_a_second(self, peer: Peer, how: str) -> None:
@@ -220,32 +243,21 @@ class GatewayContract:
                 assert fault.detail.isprintable()
                 assert KEY not in fault.detail
 
-    @pytest.mark.parametrize("kind", [kind for kind in FaultClass if kind != "unavailable"])
+    @pytest.mark.parametrize("other", [kind for kind in FaultClass if kind != "unavailable"])
     async def test_a_call_that_fails_otherwise_is_not_the_provider_away(
-        self, peer: Peer, kind: FaultClass
+        self, peer: Peer, other: FaultClass
     ) -> None:
-        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
-        async with peer.gateway(Plan(fault=kind)) as gateway:
-            fault = await fault_of(
-                partial(gateway.complete, request(timeout_seconds=limit), ignore)
-            )
+        async with peer.gateway(Plan(fault=other)) as gateway:
+            fault = await fault_of(partial(gateway.complete, request_that_fails(other), ignore))
         assert not fault.is_away
 
-    async def test_closing_twice_is_closing_once(self, peer: Peer) -> None:
-        async with peer.gateway(Plan()) as gateway:
-            await gateway.complete(request(), ignore)
-            await gateway.aclose()
-            await gateway.aclose()
 
-
-class NetworkGatewayContract(GatewayContract):
+class NetworkCallContract:
     """What is asked besides of a gateway that sends requests."""
 
-    @pytest.mark.parametrize("kind", list(FaultClass))
     async def test_one_call_is_one_request(self, peer: NetworkPeer, kind: FaultClass) -> None:
-        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
         async with peer.gateway(Plan(fault=kind)) as gateway:
-            await fault_of(partial(gateway.complete, request(timeout_seconds=limit), ignore))
+            await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
             assert await peer.requests_seen() == 1
 
     @pytest.mark.parametrize("status", AWAY)
@@ -300,6 +312,10 @@ class NetworkGatewayContract(GatewayContract):
         assert peer.caps_seen() == [77, 78]
         assert peer.call_keys_seen() == [request(1).call_key, request(2).call_key]
 
+
+class NetworkGatewayContract(GatewayContract, NetworkCallContract):
+    """All that is asked of a gateway that sends requests."""
+
     @pytest.mark.parametrize("how", ["task", "scope"])
     async def test_the_provider_sees_a_cancelled_call_go(self, peer: NetworkPeer, how: str) -> None:
         async with peer.gateway(Plan(stalls=True)) as gateway:
@@ -312,13 +328,11 @@ class NetworkGatewayContract(GatewayContract):
             await fault_of(partial(gateway.complete, request(timeout_seconds=0.2), ignore))
             assert await peer.requests_seen() == 1
 
-    @pytest.mark.parametrize("kind", list(FaultClass))
     async def test_with_a_retry_above_it_the_client_behaves(
-        self, peer: NetworkPeer, kind: FaultClass
+        self, peer: JudgingPeer, kind: FaultClass
     ) -> None:
-        limit = 0.3 if kind is FaultClass.TIMED_OUT else LONG_ENOUGH_SECONDS
         async with peer.gateway(Plan(fault=kind, retry_after_seconds=0.0), Plan()) as gateway:
-            await fault_of(partial(gateway.complete, request(timeout_seconds=limit), ignore))
+            await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
             if kind not in {"rejected", "refused", "context_too_long"}:
                 await gateway.complete(request(), ignore)
             await peer.requests_seen()

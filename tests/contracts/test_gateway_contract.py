@@ -21,8 +21,8 @@ from meeting_service.ports import Gateway
 from tests.contracts.gateway_cases import (
     KEY,
     GatewayContract,
+    JudgingPeer,
     NetworkGatewayContract,
-    NetworkPeer,
     Peer,
     Plan,
 )
@@ -66,7 +66,7 @@ class RequestHeaders:
         await self.app(scope, receive, send)
 
 
-class LLMockPeer(NetworkPeer):
+class LLMockPeer(JudgingPeer):
     """A gateway over llmock, by one of the APIs that it speaks.
 
     Shape: `chunks_before_text` counts what a stream opens with.
@@ -114,7 +114,7 @@ class LLMockPeer(NetworkPeer):
         behaviours: dict[FaultClass, list[Any]] = {
             FaultClass.RATE_LIMITED: [Fail(429, retry_after=plan.retry_after_seconds)],
             FaultClass.UNAVAILABLE: [Fail(503, retry_after=plan.retry_after_seconds)],
-            FaultClass.TIMED_OUT: [SlowFirstToken(STALL_SECONDS)],
+            FaultClass.TIMED_OUT: [Reply(plan.text), SlowFirstToken(STALL_SECONDS)],
             FaultClass.CONTEXT_TOO_LONG: [Fail(400, message=too_long)],
             FaultClass.REFUSED: [Reply(plan.text, finish_reason="content_filter")],
             FaultClass.REJECTED: [Fail(401, message=f"Incorrect API key provided: {KEY}")],

@@ -14,6 +14,8 @@ from tests.model_peer import ModelPeer
 
 WITH_BLOCKS = [str(page.relative_to(ROOT)) for page in pages() if list(blocks_of(page))]
 
+MODELS_WRITTEN_DOWN = ("https://api.openai.com/v1", "http://127.0.0.1:18789/v1")
+
 
 @pytest.fixture(scope="session")
 def state_home() -> Iterator[Path]:
@@ -38,7 +40,7 @@ def test_every_block_of_a_page_does_what_the_page_says(
     name: str, tmp_path: Path, state_home: Path, model_url: str, database_url: str
 ):
     page = ROOT / name
-    translated = {"https://api.openai.com/v1": model_url}
+    translated = dict.fromkeys(MODELS_WRITTEN_DOWN, model_url)
     reader = Reader(tmp_path, state_home, database_url, translated)
     try:
         for block in blocks_of(page):

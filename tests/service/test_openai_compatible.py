@@ -170,6 +170,19 @@ class TestAnswers:
         assert isinstance(reply, GatewayReply)
         assert reply.text == "naïve 漢字 🎉" == "".join(deltas)
 
+    async def test_a_character_cut_in_two_is_put_together_again(self) -> None:
+        deltas: list[str] = []
+        pieces = ["Ship it \ud83c", "\udf89", "\ud83d", "", "\ude80! \udc00\ud800", "x\ud83c"]
+        raw = [
+            f"data: {json.dumps({'choices': [{'delta': {'content': each}}]})}\n\n"
+            for each in pieces
+        ]
+        reply, _ = await ask(stream(*raw, ends(), DONE), deltas=deltas)
+        assert isinstance(reply, GatewayReply)
+        assert reply.text == "Ship it 🎉🚀! \udc00\ud800x\ud83c"
+        # A half that nothing followed is told to nobody; the text keeps it, to be counted.
+        assert "".join(deltas) == reply.text[:-1]
+
     @pytest.mark.parametrize(
         ("script", "usage"),
         [

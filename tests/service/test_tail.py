@@ -415,6 +415,35 @@ async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
         assert len(told) <= elapsed * 20 + 1
 
 
+async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_comes(monkeypatch):
+    assert 1 / tail.DELTA_SECONDS <= 20
+    # No second look comes by itself.
+    monkeypatch.setattr(tail, "DELTA_SECONDS", 3_600)
+    meetings = fold(SPEAKING), fold(of_another(SPEAKING))
+
+    def speak(world, numbers):
+        for number in numbers:
+            for meeting in meetings:
+                world.feed.tell_delta(meeting, "ann", f"{number} ")
+
+    async with feed_world() as world:
+        with world.feed.global_stream(0) as stream:
+            await go_live(world, stream)
+            await world.store(*SPEAKING)
+            await world.store(*of_another(SPEAKING))
+            await take(stream, 6)
+            speak(world, range(1_000))
+            told = await take(stream, 2)
+            speak(world, range(1_000, 2_000))
+            await settle()
+            with pytest.raises(TimeoutError), anyio.fail_after(0.01):
+                await stream.take()
+            later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take()]
+    for looked, numbers in ((told, range(1_000)), (later, range(1_000, 2_000))):
+        assert [each.data["meeting_id"] for each in looked] == [str(MEETING_ID), str(OTHER_ID)]
+        assert {each.data["text"] for each in looked} == {"".join(f"{n} " for n in numbers)}
+
+
 async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
     async with feed_world() as world:
         await world.store(*SPEAKING)
