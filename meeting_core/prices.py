@@ -1,7 +1,5 @@
 """Prices of tokens, as they were when a meeting was convened."""
 
-from math import ceil
-
 from meeting_core.vocabulary import Value
 
 
@@ -20,7 +18,7 @@ class ModelPrice(Value, frozen=True):
 
         Units: millionths of the currency, rounded up.
         """
-        return ceil(prompt_tokens * self.prompt + completion_tokens * self.completion)
+        return -int(-(prompt_tokens * self.prompt + completion_tokens * self.completion) // 1)
 
 
 class PriceTable(Value, frozen=True):
