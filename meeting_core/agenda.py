@@ -139,6 +139,18 @@ def next_writer(meeting: Meeting) -> AgentId:
     return _authors(meeting)[0]
 
 
+def awaits_digest(meeting: Meeting) -> bool:
+    """Say whether the round last closed is to be digested before the next one opens."""
+    last = meeting.rounds[-1]
+    return (
+        meeting.config.digest_rounds
+        and last.digest is None
+        and last.ending in ("complete", "partial")
+        and last.cause == "agenda"
+        and last.round_num < meeting.config.num_rounds
+    )
+
+
 def _authors(meeting: Meeting) -> list[AgentId]:
     config = meeting.config
     seats = [seat.agent_id for seat in config.participants]
@@ -163,7 +175,7 @@ def _in_round(meeting: Meeting) -> Step:
             return Record(CloseRound(current.round_num))
         return _attempt(meeting, TurnTask(current.round_num, speaker), speaker)
     if current.cause == "agenda" and current.round_num < meeting.config.num_rounds:
-        if meeting.config.digest_rounds and current.digest is None and current.ending != "silent":
+        if awaits_digest(meeting):
             return _attempt(meeting, DigestTask(current.round_num), next_writer(meeting))
         return Record(OpenRound(current.round_num + 1))
     if all(turn.text is None for turn in meeting.turns):

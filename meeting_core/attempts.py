@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from meeting_core.agenda import next_author, next_speaker, next_writer, turn_deadline
+from meeting_core.agenda import awaits_digest, next_author, next_speaker, next_writer, turn_deadline
 from meeting_core.brief import Brief, build_brief, least_tokens
 from meeting_core.budget import Allowance, synthesis_allowance, turn_allowance
 from meeting_core.calibration import ModelKnowledge, knowledge_of, scaled, unscaled
@@ -106,7 +106,7 @@ def _start_digest(
     last = meeting.rounds[-1] if meeting.rounds else None
     if meeting.phase is not Phase.IN_ROUND or last is None:
         raise WrongPhase(f"no round can be digested while the meeting is {meeting.state}")
-    if last.ending is None or last.digest is not None or task.round_num != last.round_num:
+    if not awaits_digest(meeting) or task.round_num != last.round_num:
         raise OutOfTurn(f"round {task.round_num} is not the one to digest")
     writer = next_writer(meeting)
     if now >= meeting.deadline_at:

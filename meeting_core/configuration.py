@@ -197,7 +197,7 @@ def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]
         ("max_tokens_per_turn", SMALLEST_USEFUL_CAP, cap),
         ("synthesis_max_tokens", SMALLEST_USEFUL_CAP, cap),
         ("context_tokens", SMALLEST_CONTEXT, limits.max_context_tokens),
-        ("min_tokens_per_turn", 1, max(1, config.max_tokens_per_turn)),
+        ("min_tokens_per_turn", 1, cap),
         ("max_attempts", 1, 10),
     ]
     for field, least, most in ranges:

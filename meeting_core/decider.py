@@ -5,7 +5,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from meeting_core.agenda import next_author, next_speaker
+from meeting_core.agenda import awaits_digest, next_author, next_speaker
 from meeting_core.attempts import (
     draft_or_nothing,
     end_rounds,
@@ -174,6 +174,8 @@ def _open_round(meeting: Meeting, command: OpenRound) -> tuple[Fact, ...]:
         raise WrongPhase(f"no round can open while the meeting is {meeting.state}")
     if current is not None and (current.ending is None or current.cause != "agenda"):
         raise RoundUnfinished(f"round {current.round_num} has not ended, or ended all rounds")
+    if current is not None and awaits_digest(meeting):
+        raise RoundUnfinished(f"round {current.round_num} has not been digested")
     if command.round_num != meeting.round_num + 1 or command.round_num > meeting.config.num_rounds:
         raise OutOfTurn(f"round {command.round_num} is not the next round")
     return (RoundOpened(command.round_num),)

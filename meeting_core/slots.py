@@ -147,7 +147,7 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed) -> dict[str, Any]:
         detail=fact.detail,
     )
     if fact.give_up_at is not None:
-        changes["slot"] = slot
+        changes["slot"] = replace(slot, repeats=0)
     elif fact.retry_at is None:
         given_up = (*slot.given_up, fact.agent_id)
         changes["slot"] = replace(slot, tries=0, repeats=0, given_up=given_up)

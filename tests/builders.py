@@ -17,6 +17,7 @@ from meeting_core import (
     build_brief,
     fold,
 )
+from meeting_core.calibration import knowledge_of, scaled
 from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
@@ -30,6 +31,7 @@ from meeting_core.events import (
     TurnCompleted,
     TurnSkipped,
 )
+from meeting_core.faults import retry_at
 from meeting_core.vocabulary import (
     AbandonCause,
     EndCause,
@@ -41,7 +43,9 @@ from meeting_core.vocabulary import (
     SynthesisTask,
     Task,
     TurnTask,
+    call_key,
 )
+from meeting_core.wording import TEMPLATE
 
 MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
@@ -118,7 +122,7 @@ def attempt_started(
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     reserved = Reservation(prompt, cap)
-    return AttemptStarted(task, number, agent_id, reserved, Manifest(1, prompt), "digest")
+    return AttemptStarted(task, number, agent_id, reserved, Manifest(TEMPLATE, prompt), "digest")
 
 
 def started_after(
@@ -128,11 +132,12 @@ def started_after(
     meeting = meeting_after(*facts)
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     brief = build_brief(meeting, task, agent_id)
+    factor = knowledge_of(meeting.knowledge, meeting.participant(agent_id).model).factor
     return AttemptStarted(
         task,
         number,
         agent_id,
-        Reservation(brief.manifest.tokens, cap),
+        Reservation(scaled(brief.manifest.tokens, factor), cap),
         brief.manifest,
         brief.digest,
         meeting.participant(agent_id).model,
@@ -153,6 +158,27 @@ def attempt_failed(
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     return AttemptFailed(task, number, agent_id, fault, detail, charged, usage, retry_at)
+
+
+def waited(
+    number: int = 1,
+    repeats: int = 1,
+    fault_class: FaultClass = FaultClass.UNAVAILABLE,
+    at: datetime = START,
+    task: Task | None = None,
+) -> datetime:
+    """When the attempt after this one may start: our own wait, with its share of chance."""
+    again = retry_at(
+        fault_class,
+        repeats,
+        repeats,
+        max_attempts=10,
+        retry_after_seconds=None,
+        seed=call_key(MEETING_ID, task or turn(), number),
+        now=at,
+    )
+    assert again is not None
+    return again
 
 
 def attempt_abandoned(

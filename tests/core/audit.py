@@ -1,5 +1,7 @@
 """An audit: the books beside the meeting, compared after each append and at the end."""
 
+from datetime import timedelta
+
 from meeting_core import (
     Ask,
     Meeting,
@@ -14,7 +16,7 @@ from meeting_core.brief import digest_of
 from meeting_core.commands import Command, Complete
 from meeting_core.errors import MeetingEnded
 from meeting_core.events import AttemptStarted, Completed, TurnSkipped
-from meeting_core.vocabulary import TurnTask
+from meeting_core.vocabulary import DigestTask, SynthesisTask, TurnTask
 from tests.core.books import Books
 from tests.core.paths import FINAL
 
@@ -39,15 +41,35 @@ class Audit(Books):
         assert (ask.task, ask.number) == (started.task, started.number)
         assert ask.participant.agent_id == started.agent_id
         assert ask.output_tokens == started.reserved.output_tokens
-        assert ask.deadline_at == self.deadline(started.task)
+        deadline = self.deadline(started.task)
+        if not isinstance(started.task, SynthesisTask):
+            bound = timedelta(seconds=self.config.attempt_timeout_seconds)
+            deadline = min(deadline, self.opened_at + bound)
+        assert ask.deadline_at == deadline
         assert digest_of(ask.messages) == started.digest
         assert meeting.slot is not None
         assert meeting.slot.open is not None
-        said = [text for version, text in self.entries if version < meeting.slot.open.version]
+        is_limited = any(each.context_tokens or each.factor > 1_200 for each in meeting.knowledge)
+        if is_limited or "brief" in started.economies:
+            return
+        asked_at = meeting.slot.open.version
+        said = [
+            text
+            for version, text, round_num in self.entries
+            if version < asked_at and self.is_shown(round_num)
+        ]
         has_room = self.config.context_tokens >= 3_500 and sum(map(len, said)) < 4_000
         newest = [text for text in said[-1:] if len(text) < 60]
         for text in said if has_room else newest:
             assert f"\n{text.replace('</turn>', '[/turn>')}\n</" in shown, "it was not shown"
+
+    def is_shown(self, round_num: int | None) -> bool:
+        """Say whether what was said in a round (none: by a human) is in the open brief."""
+        assert self.open is not None
+        if isinstance(self.open.task, DigestTask):
+            return round_num == self.open.task.round_num
+        digest = self.digests.get(round_num or 0)
+        return digest is None or not digest.text
 
     def on_completed(self, fact: Completed) -> None:
         """Every loss is named once, and nothing else is."""
@@ -55,7 +77,8 @@ class Audit(Books):
         assert self.closing is not None
         last = self.rounds[-1]
         assert last is not None
-        skips = [task for task, end in self.endings.items() if isinstance(end, TurnSkipped)]
+        skipped = [end for end in self.endings.values() if isinstance(end, TurnSkipped)]
+        skips = [task for task, end in self.endings.items() if end in skipped]
         losses = [f"round {task.round_num}: {task.agent_id} did not speak" for task in skips]
         if len(self.rounds) < self.config.num_rounds:
             losses.append(f"only {len(self.rounds)} of {self.config.num_rounds} rounds")
@@ -64,6 +87,16 @@ class Audit(Books):
             losses.append("ended the rounds early")
         assert fact.outcome.ended_by == last.cause
         assert fact.outcome.author == self.closing.agent_id
+        endings = {held.round_num: held.ending for held in self.rounds if held is not None}
+        for ending, told in (
+            ("partial", fact.outcome.partial_rounds),
+            ("silent", fact.outcome.silent_rounds),
+        ):
+            assert list(told) == [n for n, ended in endings.items() if ended == ending]
+        spoke = {task.agent_id for task, end in self.endings.items() if end not in skipped}
+        assert {seat.agent_id for seat in self.config.participants} - spoke == set(
+            fact.outcome.silent
+        )
         for words in losses:
             assert sum(words in loss for loss in fact.outcome.degraded) == 1, f"hidden: {words}"
         assert len(fact.outcome.degraded) == len(losses)
@@ -74,9 +107,7 @@ class Audit(Books):
         assert fold(mapper.to_meeting_events(map(mapper.to_stored_event, events))) == meeting
         for event in events:
             if isinstance(started := event.fact, AttemptStarted):
-                task, manifest = started.task, started.manifest
-                rebuilt = rebuild_brief(meeting, task, started.agent_id, manifest)
-                assert rebuilt.digest == started.digest
+                assert rebuild_brief(events, started).digest == started.digest
         begun = {task for task in self.numbers if isinstance(task, TurnTask)}
         assert begun == set(self.endings) or meeting.phase in (Phase.CANCELLED, Phase.ERROR)
         if meeting.phase is Phase.COMPLETE and meeting.ended_by == "agenda":
@@ -86,9 +117,15 @@ class Audit(Books):
         """Compare the books with what the fold made of the same facts."""
         ours = (self.version, self.phase, self.epoch)
         assert (meeting.version, meeting.phase, meeting.epoch) == ours
-        assert (meeting.ledger.spent, meeting.ledger.reserved) == (self.spent, self.reserved)
+        ledger = meeting.ledger
+        assert (ledger.spent, ledger.spent_micros) == self.spent
+        assert (ledger.reserved, ledger.reserved_micros) == self.reserved
         if self.config.meeting_tokens is not None:
-            assert self.spent + self.reserved <= self.config.meeting_tokens + self.overrun
+            used = self.spent[0] + self.reserved[0]
+            assert used <= self.config.meeting_tokens + self.overrun[0]
+        if self.config.meeting_cost is not None:
+            used = self.spent[1] + self.reserved[1]
+            assert used <= self.config.meeting_cost * 1_000_000 + self.overrun[1]
         assert list(self.endings) == [
             TurnTask(turn.round_num, turn.agent_id) for turn in meeting.turns
         ]

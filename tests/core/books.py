@@ -7,15 +7,28 @@ import re
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import TypeAlias
 
-from meeting_core import Configuration, Fact, Meeting, MeetingEvent, Phase, Usage, build_brief
+from msgspec.structs import replace
+
+from meeting_core import (
+    Configuration,
+    Fact,
+    Meeting,
+    MeetingEvent,
+    Participant,
+    Phase,
+    Usage,
+)
 from meeting_core.commands import (
     AbandonAttempt,
     AcceptReply,
     Adopt,
     Cancel,
     Command,
+    EndRounds,
     Fail,
+    RaiseBudget,
     ReportFault,
 )
 from meeting_core.events import (
@@ -23,24 +36,28 @@ from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    BudgetRaised,
     Cancelled,
     Convened,
     Failed,
     RemarkMade,
     Resumed,
     RoundClosed,
+    RoundDigested,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisDrafted,
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
 )
-from meeting_core.vocabulary import AgentId, FaultClass, SynthesisTask, Task, TurnTask
+from meeting_core.vocabulary import AgentId, DigestTask, FaultClass, SynthesisTask, Task, TurnTask
 from tests.core.paths import FINAL, LEGAL
+from tests.core.purse import Money, Purse, left_of, price
 
 FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
 MOST_IN_A_ROW = {
-    FaultClass.CONTEXT_TOO_LONG: 1,
+    FaultClass.CONTEXT_TOO_LONG: 3,
     FaultClass.REFUSED: 1,
     FaultClass.REJECTED: 1,
     FaultClass.TRUNCATED: 2,
@@ -51,7 +68,14 @@ FIRST_WAIT = {
     FaultClass.UNAVAILABLE: 0.5,
     FaultClass.TIMED_OUT: 0.5,
 }
-LONGEST_WAIT, LEAST_CAP = 30.0, 32
+LONGEST_WAIT = 30.0
+
+
+Written: TypeAlias = TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted
+
+
+def plus(one: Money, other: Money, sign: int = 1) -> Money:
+    return one[0] + sign * other[0], one[1] + sign * other[1]
 
 
 def name_of(fact: Fact) -> str:
@@ -67,10 +91,13 @@ class Books:
     before: Meeting | None
     now: datetime
     version: int
+    opened_at: datetime
 
     def __init__(self) -> None:
         self.phase = Phase.GATHERING
-        self.spent = self.reserved = self.overrun = 0
+        self.spent: Money = (0, 0)
+        self.reserved: Money = (0, 0)
+        self.overrun: Money = (0, 0)
         self.open: AttemptStarted | None = None
         self.settled: AttemptStarted
         self.numbers: Counter[Task] = Counter()
@@ -80,8 +107,13 @@ class Books:
         self.given_up: list[AgentId] = []
         self.endings: dict[TurnTask, TurnCompleted | TurnSkipped] = {}
         self.rounds: list[RoundClosed | None] = []
-        self.entries: list[tuple[int, str]] = []
+        self.entries: list[tuple[int, str, int | None]] = []
         self.closing: SynthesisCompleted | None = None
+        self.draft: SynthesisDrafted | None = None
+        self.digests: dict[int, RoundDigested] = {}
+        self.away: dict[Task, datetime] = {}
+        self.passed: Counter[AgentId] = Counter()
+        self.broken: dict[tuple[Task, AgentId], int] = {}
         self.epoch = 1
         self.version = 0
 
@@ -105,6 +137,9 @@ class Books:
 
     def on_round_opened(self, fact: RoundOpened) -> None:
         assert all(closed and closed.cause == "agenda" for closed in self.rounds)
+        if self.config.digest_rounds:
+            spoken = {held.round_num for held in self.rounds if held and held.ending != "silent"}
+            assert spoken == set(self.digests), "a round was not digested"
         assert fact.round_num == len(self.rounds) + 1 <= self.config.num_rounds
         self.rounds.append(None)
 
@@ -122,47 +157,87 @@ class Books:
             case "deadline":
                 assert self.now >= self.rounds_end
             case "budget":
+                assert self.config.on_budget == "wrap_up"
                 assert not self._can_pay_for_next()
+            case "operator":
+                assert self.command == EndRounds()
         self.rounds[-1] = fact
 
     def on_attempt_started(self, fact: AttemptStarted) -> None:
         assert self.open is None, "two attempts open"
+        assert self.before is not None
         self.numbers[fact.task] += 1
         assert fact.number == self.numbers[fact.task]
+        if fact.task in self.away:
+            self.clocks[fact.task] = self.now  # the wait for a gateway is not the speaker's
         self.clocks.setdefault(fact.task, self.now)
-        prompt, cap = fact.reserved.prompt_tokens, fact.reserved.output_tokens
-        assert 0 < prompt == fact.manifest.tokens <= self.config.context_tokens
-        if isinstance(fact.task, TurnTask):
-            assert fact.task == TurnTask(len(self.rounds), fact.agent_id)
-            assert self.rounds[-1] is None
-            assert fact.agent_id == self.next_speaker
-            assert self.now < self.rounds_end, "the rounds are out of time"
-            assert fact.task not in self.faults or self.now < self.deadline(fact.task)
-            wanted, share = self.config.max_tokens_per_turn, self._synthesis_share
-        else:
-            seats = [seat.agent_id for seat in self.config.participants]
-            assert fact.agent_id == next(seat for seat in seats if seat not in self.given_up)
-            assert self.closing is None
-            assert self.now < self.deadline(fact.task), "the synthesis is out of time"
-            wanted, share = self.config.synthesis_max_tokens, 0
-        assert cap == min(wanted, self._left(share) - prompt) >= LEAST_CAP
-        self.open = fact
-        self.reserved += prompt + cap
+        assert fact.model == self.model_of(fact.agent_id)
+        match fact.task:
+            case TurnTask():
+                assert fact.task == TurnTask(len(self.rounds), fact.agent_id)
+                assert self.rounds[-1] is None
+                assert fact.agent_id == self.next_speaker
+                assert self.now < self.rounds_end, "the rounds are out of time"
+                wanted, pots = self.config.max_tokens_per_turn, self._pots(fact.model)
+            case DigestTask():
+                held = self.rounds[-1]
+                assert held is not None
+                assert fact.task.round_num == held.round_num < self.config.num_rounds
+                assert (held.cause, held.ending != "silent") == ("agenda", True)
+                assert held.round_num not in self.digests
+                assert fact.agent_id == self._authors[0]
+                assert self.now < self.rounds_end
+                wanted = self.config.max_tokens_per_turn
+                pots = [self._share(self._turns_to_come + 1)]
+            case SynthesisTask():
+                author = next(seat for seat in self._authors if seat not in self.given_up)
+                assert fact.agent_id == (self.draft.agent_id if self.draft else author)
+                assert self.closing is None
+                wanted = self.config.synthesis_max_tokens
+                pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
+        if fact.task in self.faults and fact.task not in self.away:
+            assert self.now < self.deadline(fact.task), "it is out of time"
+        Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
+        self.open, self.opened_at = fact, self.now
+        self.reserved = plus(self.reserved, self._cost(fact))
 
     def on_attempt_failed(self, fact: AttemptFailed) -> None:
         assert isinstance(self.command, AcceptReply | ReportFault)
-        self._settle(fact.task, fact.number, fact.agent_id, fact.charged)
+        is_reported = isinstance(self.command, ReportFault)
         reached = self.command.reached if isinstance(self.command, ReportFault) else True
-        unreported = 0 if fact.fault in FREE or not reached else self.settled.reserved.total
+        is_away = isinstance(self.command, ReportFault) and self.command.is_away
+        is_away = is_reported and is_away and fact.fault is FaultClass.UNAVAILABLE
+        reserved = self.open.reserved.total if self.open is not None else 0
+        unreported = 0 if fact.fault in FREE or not reached else reserved
         usage = self.command.usage
         assert fact.charged == (unreported if usage is None else usage.total)
-        assert fact.retry_at == self._retry_at(fact)
+        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
+        if is_away:
+            patience = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+            until = self.away.setdefault(fact.task, self.now + patience)
+            assert fact.give_up_at == (until if self.now < until else None)
+            assert fact.retry_at is None
+            self.faults[fact.task] = fact.fault
+            key = fact.task, fact.agent_id
+            self.broken[key] = len(self.tries.get(key, ()))
+            return
+        self.away.pop(fact.task, None)
+        assert fact.give_up_at is None
+        if fact.fault is FaultClass.REJECTED:
+            models = len(self.seat(fact.agent_id).fallback_models)
+            goes_on = self.passed[fact.agent_id] < models
+            assert fact.retry_at == (self.now if goes_on else None)
+            self.passed[fact.agent_id] += goes_on
+            self.tries.pop((fact.task, fact.agent_id), None)
+            self.broken.pop((fact.task, fact.agent_id), None)
+        else:
+            self._check_retry(fact)
         if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
             self.given_up.append(fact.agent_id)
         self.faults[fact.task] = fact.fault
 
     def on_attempt_abandoned(self, fact: AttemptAbandoned) -> None:
-        self._settle(fact.task, fact.number, fact.agent_id, fact.charged)
+        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, None)
         assert fact.charged == self.settled.reserved.total, "the outcome is unknown: all is charged"
         match self.command:
             case Adopt() | AbandonAttempt():
@@ -171,22 +246,27 @@ class Books:
                 assert fact.cause == "cancel"
             case Fail():
                 assert fact.cause == "failure"
+            case EndRounds():
+                assert fact.cause == "operator"
             case _:
                 raise AssertionError(f"{self.command} abandoned a call")
 
     def on_turn_completed(self, fact: TurnCompleted) -> None:
         task = TurnTask(fact.round_num, fact.agent_id)
-        self._settle(task, fact.number, fact.agent_id, fact.usage.total)
+        self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
         self._check_usage(fact.usage)
         assert isinstance(self.command, AcceptReply)
         assert fact.text == self.command.text.replace("\x00", "").strip() != ""
-        self.entries.append((self.version, fact.text))
+        self._check_cut(fact)
+        if fact.cut_to is None:
+            self.entries.append((self.version, fact.text, fact.round_num))
         self._end_turn(task, fact)
 
     def on_turn_skipped(self, fact: TurnSkipped) -> None:
         task = TurnTask(fact.round_num, fact.agent_id)
         assert self.numbers[task] > 0, "skipped without an attempt"
-        causes = [self.faults[task].value] if task in self.faults else ["budget", "deadline"]
+        early = ["budget", "deadline", "operator"]
+        causes = [self.faults[task].value] if task in self.faults else early
         assert fact.reason in causes
         self._end_turn(task, fact)
 
@@ -196,17 +276,57 @@ class Books:
         assert len(self.rounds) == self.config.num_rounds or last.cause != "agenda"
         self.clocks[SynthesisTask()] = self.now
 
+    def on_round_digested(self, fact: RoundDigested) -> None:
+        assert self.config.digest_rounds
+        assert fact.round_num == len(self.rounds)
+        assert fact.round_num not in self.digests
+        if fact.agent_id is None:
+            assert self.open is None
+            assert (fact.text, fact.usage) == ("", None)
+            assert fact.degraded
+        else:
+            assert fact.usage is not None
+            task = DigestTask(fact.round_num)
+            self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
+            self._check_usage(fact.usage)
+            self._check_cut(fact)
+        self.digests[fact.round_num] = fact
+
+    def on_synthesis_drafted(self, fact: SynthesisDrafted) -> None:
+        assert self.draft is None
+        assert self.closing is None
+        assert fact.missing
+        self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
+        self._check_usage(fact.usage)
+        self._check_cut(fact)
+        self.tries.pop((SynthesisTask(), fact.agent_id), None)
+        self.broken.pop((SynthesisTask(), fact.agent_id), None)
+        self.draft = fact
+
     def on_synthesis_completed(self, fact: SynthesisCompleted) -> None:
         assert self.closing is None
         if fact.agent_id is None:
             assert self.open is None
+            assert self.draft is None, "a draft was thrown away"
             assert (fact.text, fact.usage) == ("", None)
             assert fact.degraded.startswith("no summary was written (")
+        elif fact.usage is None:
+            assert self.draft is not None
+            assert (fact.agent_id, fact.number) == (self.draft.agent_id, self.draft.number)
+            assert fact.degraded
         else:
-            assert fact.usage is not None
-            self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total)
+            self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
             self._check_usage(fact.usage)
+            self._check_cut(fact)
         self.closing = fact
+
+    def on_budget_raised(self, fact: BudgetRaised) -> None:
+        assert isinstance(self.command, RaiseBudget)
+        for name in ("meeting_tokens", "meeting_cost"):
+            ceiling, raised = getattr(self.config, name), getattr(fact, name)
+            if raised is not None:
+                assert raised > ceiling
+                self.config = replace(self.config, **{name: raised})
 
     def on_adopted(self, fact: Adopted) -> None:
         assert self.open is None, "a lost call was not abandoned"
@@ -215,7 +335,7 @@ class Books:
         self.clocks = dict.fromkeys(self.clocks, self.now)
 
     def on_remark_made(self, fact: RemarkMade) -> None:
-        self.entries.append((self.version, fact.text))
+        self.entries.append((self.version, fact.text, None))
 
     def on_cancelled(self, fact: Cancelled | Failed) -> None:
         assert self.open is None, "a call was left open"
@@ -229,14 +349,37 @@ class Books:
 
     # --- rules, by hand ------------------------------------------------------------------------
 
-    def _settle(self, task: Task, number: int, agent_id: AgentId, charged: int) -> None:
+    def _settle(
+        self, task: Task, number: int, agent_id: AgentId, charged: int, usage: Usage | None
+    ) -> None:
         assert self.open is not None, "nothing was open"
         assert (task, number, agent_id) == (self.open.task, self.open.number, self.open.agent_id)
         self.settled, self.open = self.open, None
-        reserved = self.settled.reserved.prompt_tokens + self.settled.reserved.output_tokens
-        self.reserved -= reserved
-        self.spent += charged
-        self.overrun += max(0, charged - reserved)
+        reserved, model = self._cost(self.settled), self.settled.model
+        prompt, output = (self.settled.reserved.prompt_tokens, self.settled.reserved.output_tokens)
+        if usage is not None:
+            prompt, output = usage.prompt_tokens, usage.completion_tokens
+        cost = price(self.config, model, prompt, output) if charged else (0, 0)
+        assert cost[0] == charged
+        self.reserved = plus(self.reserved, reserved, -1)
+        self.spent = plus(self.spent, cost)
+        over = (max(0, cost[0] - reserved[0]), max(0, cost[1] - reserved[1]))
+        self.overrun = plus(self.overrun, over)
+
+    def _cost(self, fact: AttemptStarted) -> Money:
+        reserved = fact.reserved
+        return price(self.config, fact.model, reserved.prompt_tokens, reserved.output_tokens)
+
+    def _check_cut(self, fact: Written) -> None:
+        """A reply that passed its cap says so, unless the provider counts it below."""
+        cap = self.settled.reserved.output_tokens
+        assert fact.cut_to in (None, cap)
+        assert fact.usage is not None
+        if fact.cut_to is None:
+            assert fact.text_tokens <= 2 * cap
+            assert fact.text_tokens <= cap or fact.usage.completion_tokens <= cap
+        else:
+            assert fact.text_tokens > cap
 
     def _check_usage(self, usage: Usage) -> None:
         """A usage is what was reported, or an estimate that says so: never nothing."""
@@ -248,18 +391,33 @@ class Books:
             assert usage.prompt_tokens == self.settled.reserved.prompt_tokens
             assert usage.completion_tokens > 0
 
-    def _retry_at(self, fact: AttemptFailed) -> datetime | None:
+    def _check_retry(self, fact: AttemptFailed) -> None:
+        """Check when the next attempt may start: after our wait and up to half of it, by chance."""
         wish = self.command.retry_after_seconds if isinstance(self.command, ReportFault) else None
         tries = self.tries.setdefault((fact.task, fact.agent_id), [])
         tries.append(fact.fault)
-        row = sum(1 for _ in takewhile(lambda fault: fault is fact.fault, reversed(tries)))
-        if len(tries) >= self.config.max_attempts or row >= MOST_IN_A_ROW.get(fact.fault, 10):
-            return None
-        if wish is not None and wish > LONGEST_WAIT:
-            return None
-        wait = max(FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1), wish or 0.0)
-        at = self.now + timedelta(seconds=min(wait, LONGEST_WAIT))
-        return at if at < self.deadline(fact.task) else None
+        since = tries[self.broken.get((fact.task, fact.agent_id), 0) :]
+        row = sum(1 for _ in takewhile(lambda fault: fault is fact.fault, reversed(since)))
+        is_over = len(tries) >= self.config.max_attempts or row >= MOST_IN_A_ROW.get(fact.fault, 10)
+        if fact.fault is FaultClass.CONTEXT_TOO_LONG:
+            is_over = is_over or self.settled.manifest.tokens == self.least_of_settled
+        if is_over or (wish is not None and wish > LONGEST_WAIT):
+            assert fact.retry_at is None
+            return
+        least = FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1)
+        waits = [min(max(wait, wish or 0.0), LONGEST_WAIT) for wait in (least, 1.5 * least)]
+        first, last = (self.now + timedelta(seconds=wait) for wait in waits)
+        if fact.retry_at is None:
+            assert last >= self.deadline(fact.task), "it was given up too early"
+        else:
+            assert first <= fact.retry_at <= last
+            assert fact.retry_at < self.deadline(fact.task)
+
+    @property
+    def least_of_settled(self) -> int:
+        assert self.before is not None
+        task, agent_id = self.settled.task, self.settled.agent_id
+        return Purse(self.before, task, agent_id, self.settled.model).least
 
     def _end_turn(self, task: TurnTask, fact: TurnCompleted | TurnSkipped) -> None:
         assert self.open is None
@@ -270,17 +428,42 @@ class Books:
     def _can_pay_for_next(self) -> bool:
         assert self.before is not None
         speaker = self.config.participants[self.before.round_turns].agent_id
-        task = TurnTask(len(self.rounds), speaker)
-        prompt = build_brief(self.before, task, speaker).manifest.tokens
-        return self._left(self._synthesis_share) - prompt >= LEAST_CAP
+        model = self.model_of(speaker)
+        purse = Purse(self.before, TurnTask(len(self.rounds), speaker), speaker, model)
+        wanted = self.config.max_tokens_per_turn
+        return any(purse.is_useful(wanted, pot) for pot in self._pots(model))
 
-    def _left(self, share: int) -> int:
-        ceiling = self.config.meeting_tokens
-        return 10**9 if ceiling is None else ceiling - self.spent - self.reserved - share
+    def _pots(self, model: str) -> list[Money]:
+        """What a turn may cost: a share of what is left among all to come, or in this round."""
+        assert self.before is not None
+        seats = len(self.config.participants)
+        return [
+            self._share(self.config.num_rounds * seats - len(self.before.turns)),
+            self._share(seats - self.before.round_turns),
+        ]
+
+    def _share(self, calls: int) -> Money:
+        config, author = self.config, self.model_of(self._authors[0])
+        closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
+        tokens, micros = left_of(config, self.spent, self.reserved, closing)
+        return tokens // calls, micros // calls
 
     @property
-    def _synthesis_share(self) -> int:
-        return self.config.context_tokens + self.config.synthesis_max_tokens
+    def _turns_to_come(self) -> int:
+        return self.config.num_rounds * len(self.config.participants) - len(self.endings)
+
+    @property
+    def _authors(self) -> list[AgentId]:
+        seats = [seat.agent_id for seat in self.config.participants]
+        first = self.config.synthesizer
+        return sorted(seats, key=lambda seat: seat != first) if first else seats
+
+    def seat(self, agent_id: AgentId) -> Participant:
+        return next(seat for seat in self.config.participants if seat.agent_id == agent_id)
+
+    def model_of(self, agent_id: AgentId) -> str:
+        seat = self.seat(agent_id)
+        return (seat.model, *seat.fallback_models)[self.passed[agent_id]]
 
     @property
     def next_speaker(self) -> AgentId | None:

@@ -8,8 +8,11 @@ from meeting_core.events import (
     Adopted,
     AttemptAbandoned,
     AttemptFailed,
+    AttemptStarted,
     Failed,
+    Paused,
     RoundClosed,
+    RoundDigested,
     SynthesisCompleted,
     TurnSkipped,
 )
@@ -24,8 +27,12 @@ REACHED = {
         if isinstance(value, type) and issubclass(value, Refusal) and value is not Refusal
     ),
     *(f"AttemptFailed {fault}" for fault in FaultClass),
-    *(f"TurnSkipped {reason}" for reason in (*FaultClass, "budget", "deadline")),
-    *(f"RoundClosed {cause}" for cause in ("agenda", "budget", "deadline")),
+    *(f"TurnSkipped {reason}" for reason in (*FaultClass, "budget", "deadline", "operator")),
+    *(f"RoundClosed {cause}" for cause in ("agenda", "budget", "deadline", "operator")),
+    *(f"AttemptStarted {economy}" for economy in ("whole", "brief", "cap")),
+    *("AttemptFailed waiting", "AttemptAbandoned operator", "Paused budget", "Paused operator"),
+    *("RoundDigested written", "RoundDigested unwritten", "SynthesisCompleted drafted"),
+    *("Failed budget", "Failed gateway_unreachable"),
     *(f"RoundClosed {ending}" for ending in ("complete", "partial", "silent")),
     *(f"AttemptAbandoned {cause}" for cause in ("restart", "takeover", "cancel", "failure")),
     *("AttemptAbandoned shutdown", "SynthesisCompleted written", "SynthesisCompleted unwritten"),
@@ -38,14 +45,19 @@ def kinds_of(fact: Fact) -> tuple[str, ...]:
     """Name a fact for the coverage: by its type, and by how or why it happened."""
     name = type(fact).__name__
     match fact:
+        case AttemptStarted():
+            return name, *(f"{name} {each}" for each in fact.economies or ("whole",))
         case AttemptFailed():
-            return name, f"{name} {fact.fault}"
+            waiting = [f"{name} waiting"] if fact.give_up_at is not None else []
+            return name, f"{name} {fact.fault}", *waiting
         case TurnSkipped() | Failed():
             return name, f"{name} {fact.reason}"
-        case AttemptAbandoned() | Adopted():
+        case AttemptAbandoned() | Adopted() | Paused():
             return name, f"{name} {fact.cause}"
         case RoundClosed():
             return name, f"{name} {fact.cause}", f"{name} {fact.ending}"
-        case SynthesisCompleted():
+        case SynthesisCompleted() if fact.agent_id and fact.usage is None:
+            return name, f"{name} drafted"
+        case SynthesisCompleted() | RoundDigested():
             return name, f"{name} {'written' if fact.agent_id else 'unwritten'}"
     return (name,)

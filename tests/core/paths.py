@@ -23,13 +23,16 @@ MOVES: dict[tuple[Phase, str], Phase] = {
 STAYS: dict[str, tuple[Phase, ...]] = {
     "round_opened": (Phase.IN_ROUND,),
     "round_closed": (Phase.IN_ROUND,),
+    "round_digested": (Phase.IN_ROUND, Phase.PAUSED),
     "attempt_started": (Phase.IN_ROUND, Phase.SYNTHESIZING),
     "attempt_failed": (Phase.IN_ROUND, Phase.SYNTHESIZING, Phase.PAUSED),
     "attempt_abandoned": (Phase.IN_ROUND, Phase.SYNTHESIZING, Phase.PAUSED),
     "turn_completed": (Phase.IN_ROUND, Phase.PAUSED),
     "turn_skipped": (Phase.IN_ROUND, Phase.PAUSED),
+    "synthesis_drafted": (Phase.SYNTHESIZING, Phase.PAUSED),
     "synthesis_completed": (Phase.SYNTHESIZING, Phase.PAUSED),
     "adopted": LIVE,
+    "budget_raised": LIVE,
     "remark_made": (Phase.GATHERING, Phase.IN_ROUND, Phase.PAUSED),
 }
 """Facts that leave the meeting in the phase it is in."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meeting_core import Ask, Record, WaitUntil, decide, next_step
+from meeting_core import Ask, BeginAttempt, WaitUntil, decide, next_step
 from meeting_core.commands import AbandonAttempt, AcceptReply, Adopt, StartAttempt
 from meeting_core.errors import MeetingEnded, NoSuchAttempt, StaleEpoch
 from meeting_core.events import Adopted, AttemptStarted, Paused, RoundOpened
@@ -70,7 +70,7 @@ def test_a_paused_meeting_is_adopted_and_stays_paused():
 
 def test_an_abandoned_turn_is_asked_again_under_the_next_number():
     facts = (*ASKED, attempt_abandoned(), ADOPTED)
-    assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn()))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn()))
     given(*facts).when(StartAttempt(turn())).then(started_after(facts, turn(), number=2, cap=200))
 
 
@@ -84,7 +84,7 @@ def test_an_abandoned_attempt_does_not_count_as_a_fault_of_the_speaker():
 def test_an_ended_turn_is_never_asked_again_after_a_crash():
     for ended in (spoken("ann"), [*ASKED[2:], attempt_failed(), turn_skipped()]):
         facts = (*OPENED, *ended, ADOPTED)
-        assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn("bob")))
+        assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("bob")))
 
 
 def test_a_crash_at_any_point_leads_back_to_what_was_next():
@@ -94,7 +94,9 @@ def test_a_crash_at_any_point_leads_back_to_what_was_next():
         before = meeting_after(*facts[:cut])
         step = next_step(meeting_after(*facts[:cut], *decide(before, ADOPT, START)))
         lost = isinstance(facts[cut - 1], AttemptStarted)
-        assert step == (Record(StartAttempt(facts[cut - 1].task)) if lost else next_step(before))
+        assert step == (
+            BeginAttempt("", StartAttempt(facts[cut - 1].task)) if lost else next_step(before)
+        )
 
 
 def test_an_abandoned_synthesis_is_asked_of_the_same_author_again():
@@ -120,7 +122,9 @@ def test_adopting_starts_the_clock_of_the_turn_anew():
 
 def test_a_wait_that_began_before_the_crash_goes_on_under_the_new_clock():
     facts = (*ASKED, attempt_failed(retry_at=after(10)), Later(300, ADOPTED))
-    assert next_step(meeting_after(*facts)) == WaitUntil(after(10), StartAttempt(turn()))
+    assert next_step(meeting_after(*facts)) == WaitUntil(
+        after(10), BeginAttempt("", StartAttempt(turn()))
+    )
     given(*facts).when(StartAttempt(turn()), at=after(300)).then(
         started_after(facts, turn(), number=2, cap=200)
     )

@@ -2,11 +2,13 @@
 
 import pytest
 
-from meeting_core import Brief, CorruptHistory, Fact, Participant, build_brief, rebuild_brief
-from meeting_core.brief import SECTIONS, digest_of, quoted, shortened
+from meeting_core import Brief, CorruptHistory, Fact, Participant, build_brief
+from meeting_core.brief import digest_of, shown_brief
 from meeting_core.events import RemarkMade, RoundOpened
+from meeting_core.quoting import quoted, shortened
 from meeting_core.tokens import estimate_tokens
 from meeting_core.vocabulary import EntryRange, Manifest, SynthesisTask, Task
+from meeting_core.wording import SECTIONS
 from tests.builders import (
     ANN,
     BOB,
@@ -195,4 +197,4 @@ def test_a_digest_tells_apart_what_reads_alike():
 def test_a_brief_of_another_template_cannot_be_rebuilt():
     meeting = meeting_after(convened(), RoundOpened(1))
     with pytest.raises(CorruptHistory, match="template 99"):
-        rebuild_brief(meeting, turn(), "ann", Manifest(99, 10))
+        shown_brief(meeting, turn(), "ann", Manifest(99, 10))

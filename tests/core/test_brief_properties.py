@@ -25,10 +25,11 @@ from meeting_core import (
     hold_meeting,
     rebuild_brief,
 )
-from meeting_core.brief import WHOLE_SHARE, fixed_tokens, quoted
+from meeting_core.brief import WHOLE_SHARE, fixed_tokens
 from meeting_core.commands import Convene
 from meeting_core.events import AttemptStarted, RemarkMade, RoundOpened
 from meeting_core.meeting import Remark, Turn
+from meeting_core.quoting import quoted
 from meeting_core.vocabulary import Manifest, SynthesisTask, TurnTask
 from tests.builders import (
     MEETING_ID,
@@ -206,7 +207,7 @@ def test_the_exact_messages_can_be_rebuilt_from_the_whole_history(texts: list[st
     assert len(attempts) == len(asked)
     for event, messages in zip(attempts, asked.values(), strict=True):
         fact = event.fact
-        rebuilt = rebuild_brief(held.meeting, fact.task, fact.agent_id, fact.manifest)
+        rebuilt = rebuild_brief(held.events, fact)
         assert rebuilt.messages == messages
         assert rebuilt.digest == fact.digest
         before = fold(held.events[: event.originator_version - 1])

@@ -5,16 +5,25 @@ from hypothesis import given as given_values
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Usage, build_brief
-from meeting_core.budget import Ledger, synthesis_cap, synthesis_share, tokens_left, turn_cap
+from meeting_core.brief import least_tokens
+from meeting_core.budget import (
+    Amount,
+    Ledger,
+    synthesis_allowance,
+    synthesis_share,
+    tokens_left,
+    turn_allowance,
+)
 from meeting_core.commands import StartAttempt
 from meeting_core.events import (
+    AttemptStarted,
     Convened,
     RoundClosed,
     RoundOpened,
     SynthesisCompleted,
     SynthesisStarted,
 )
-from meeting_core.vocabulary import Reservation, SynthesisTask
+from meeting_core.vocabulary import Economy, Reservation, SynthesisTask
 from tests.builders import (
     START,
     attempt_abandoned,
@@ -35,22 +44,31 @@ SHARE = 3_500 + 500
 
 
 def spending(tokens: int, ceiling: int) -> list[Fact]:
-    """A meeting under a ceiling in which Ann has spent so much."""
-    usage = Usage(tokens - 6, 6, "reported")
-    opening = [convened(meeting_tokens=ceiling), RoundOpened(1)]
-    return [*opening, attempt_started(), turn_completed(usage=usage)]
+    """A meeting of one round under a ceiling, in which Ann has spent so much."""
+    usage = Usage(100, tokens - 100, "reported")
+    config = convened(meeting_tokens=ceiling, num_rounds=1, round_topics=("What was done",))
+    return [config, RoundOpened(1), attempt_started(), turn_completed(usage=usage)]
 
 
-def prompt_of(facts: list[Fact], agent_id: str = "bob") -> int:
-    meeting = meeting_after(*facts)
-    return build_brief(meeting, turn(agent_id), agent_id).manifest.tokens
+def least_for_bob(facts: list[Fact]) -> int:
+    return least_tokens(meeting_after(*facts), turn("bob"), "bob")
 
 
 def left_for_bob(affordable: int) -> list[Fact]:
-    """A meeting in which Bob's prompt is affordable, with so many tokens to answer."""
+    """A meeting in which Bob's shortest brief is affordable, with so many tokens to answer."""
     ceiling = 20_000
-    prompt = prompt_of(spending(1_000, ceiling))
+    prompt = least_for_bob(spending(1_000, ceiling))
     return spending(ceiling - SHARE - prompt - affordable, ceiling)
+
+
+def shown_least(facts: list[Fact], cap: int, *, number: int = 1) -> AttemptStarted:
+    """Bob's attempt with the shortest brief there is, because the money ran short."""
+    meeting, task = meeting_after(*facts), turn("bob")
+    brief = build_brief(meeting, task, "bob", context_tokens=0)
+    economies: tuple[Economy, ...] = ("brief",) if cap == 200 else ("brief", "cap")
+    manifest = brief.manifest
+    reserved = Reservation(manifest.tokens, cap)
+    return AttemptStarted(task, number, "bob", reserved, manifest, brief.digest, "", economies)
 
 
 def test_without_a_ceiling_every_turn_has_its_whole_cap():
@@ -58,10 +76,17 @@ def test_without_a_ceiling_every_turn_has_its_whole_cap():
     given(*facts).when(StartAttempt(turn())).then(started_after(facts, turn(), cap=200))
 
 
-@pytest.mark.parametrize(("affordable", "cap"), [(1_000, 200), (200, 200), (199, 199), (32, 32)])
-def test_the_cap_is_lowered_to_what_can_be_paid_for(affordable: int, cap: int):
+def test_with_enough_left_every_turn_has_its_whole_brief_and_cap():
+    facts = left_for_bob(1_000)
+    given(*facts).when(StartAttempt(turn("bob"))).then(started_after(facts, turn("bob"), cap=200))
+
+
+@pytest.mark.parametrize(("affordable", "cap"), [(200, 200), (199, 199), (32, 32)])
+def test_the_brief_is_shortened_and_then_the_cap_lowered_to_what_can_be_paid_for(
+    affordable: int, cap: int
+):
     facts = left_for_bob(affordable)
-    given(*facts).when(StartAttempt(turn("bob"))).then(started_after(facts, turn("bob"), cap=cap))
+    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, cap))
 
 
 @pytest.mark.parametrize("affordable", [31, 0, -500])
@@ -87,26 +112,22 @@ def test_an_open_attempt_keeps_its_reservation_from_everybody():
 
 def test_an_abandoned_attempt_leaves_less_for_the_next():
     facts = left_for_bob(500)
-    prompt = prompt_of(facts)
+    prompt = least_for_bob(facts)
     facts.append(attempt_started(turn("bob"), prompt=prompt, cap=200))
     facts.append(attempt_abandoned(turn("bob"), charged=prompt + 200))
     left = 500 - 200 - prompt
-    given(*facts).when(StartAttempt(turn("bob"))).then(
-        started_after(facts, turn("bob"), number=2, cap=left)
-    )
+    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, left, number=2))
 
 
 def test_a_retry_too_is_held_to_what_is_left():
     facts = [*left_for_bob(400), attempt_started(turn("bob"), cap=200)]
-    usage = Usage(250, 50, "reported")
+    usage = Usage(100, 200, "reported")
     facts.append(attempt_failed(turn("bob"), charged=300, usage=usage, retry_at=START))
-    given(*facts).when(StartAttempt(turn("bob"))).then(
-        started_after(facts, turn("bob"), number=2, cap=100)
-    )
+    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, 100, number=2))
 
 
 def test_a_reply_longer_than_its_reservation_is_charged_in_full():
-    usage = Usage(5_000, 900, "reported")
+    usage = Usage(100, 5_800, "reported")
     facts = [convened(meeting_tokens=9_000), RoundOpened(1), attempt_started()]
     ledger = meeting_after(*facts, turn_completed(usage=usage)).ledger
     assert ledger == Ledger(5_900, 0)
@@ -116,10 +137,13 @@ def test_a_reply_longer_than_its_reservation_is_charged_in_full():
 
 
 def test_the_synthesis_writes_with_what_an_expensive_reply_left_it():
-    config = convened(meeting_tokens=9_000)
-    facts = left_for_synthesis(config, output=100)
+    facts = left_for_synthesis(convened(meeting_tokens=9_000), output=100)
+    brief = build_brief(meeting_after(*facts), SynthesisTask(), "ann", context_tokens=0)
+    manifest, reserved = brief.manifest, Reservation(brief.manifest.tokens, 100)
     given(*facts).when(StartAttempt(SynthesisTask())).then(
-        started_after(facts, SynthesisTask(), cap=100)
+        AttemptStarted(
+            SynthesisTask(), 1, "ann", reserved, manifest, brief.digest, "", ("brief", "cap")
+        )
     )
 
 
@@ -137,8 +161,8 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
     assert ceiling is not None
     opening = [config, RoundOpened(1), attempt_started()]
     meeting = meeting_after(*opening, turn_completed(), *closing)
-    prompt = build_brief(meeting, SynthesisTask(), "ann").manifest.tokens
-    usage = Usage(ceiling - prompt - output - 6, 6, "reported")
+    prompt = least_tokens(meeting, SynthesisTask(), "ann")
+    usage = Usage(100, ceiling - prompt - output - 100, "reported")
     return [*opening, turn_completed(usage=usage), *closing]
 
 
@@ -146,16 +170,20 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
 def test_no_cap_ever_passes_the_ceiling(spent: int, reserved: int, prompt: int):
     config = configuration(meeting_tokens=20_000)
     ledger = Ledger(spent, reserved)
-    for cap, share in (
-        (turn_cap(config, ledger, prompt), synthesis_share(config)),
-        (synthesis_cap(config, ledger, prompt), 0),
+    for allowance, share, wanted in (
+        (turn_allowance(config, ledger, "", "", 1), synthesis_share(config), 200),
+        (synthesis_allowance(config, ledger, ""), 0, 500),
     ):
         affordable = 20_000 - spent - reserved - share - prompt
-        assert (cap is None) == (affordable < 32)
-        assert cap is None or 32 <= cap <= affordable
+        assert allowance.output_beside(prompt, wanted) == min(wanted, affordable)
+        assert allowance.covers(prompt, wanted) == (affordable >= wanted)
+        beside = allowance.prompt_beside(wanted)
+        assert beside is not None
+        assert allowance.covers(beside, wanted)
+        assert not allowance.covers(beside + 1, wanted)
 
 
 def test_a_reservation_is_given_back_when_it_is_settled():
-    ledger = Ledger(100).reserve(Reservation(50, 20))
-    assert ledger == Ledger(100, 70)
-    assert ledger.settle(Reservation(50, 20), 33) == Ledger(133, 0)
+    ledger = Ledger(100).reserve(Amount(70, 7))
+    assert ledger == Ledger(100, 70, 0, 7)
+    assert ledger.settle(Amount(70, 7), Amount(33, 3)) == Ledger(133, 0, 3, 0)

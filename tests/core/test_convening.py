@@ -226,10 +226,10 @@ def test_a_document_that_fits_is_kept_as_it_is():
     given().when(Convene(MEETING_ID, config)).then(Convened(config))
 
 
-def test_the_smallest_budget_allowed_pays_for_a_turn_however_long_the_goal():
+def test_the_smallest_budget_allowed_pays_for_a_short_round_however_long_the_goal():
     config = configuration(goal="plan the release " * 200)
     share = config.context_tokens + config.synthesis_max_tokens
-    least = share + fixed_tokens(config) + 32
+    least = share + 2 * (fixed_tokens(config) + 32)
     assert least > share + 256
     fits = replace(config, meeting_tokens=least)
     given().when(Convene(MEETING_ID, fits)).then(Convened(fits))

@@ -1,14 +1,14 @@
 """A fault is tried again while that can help; then the speaker is skipped, with the reason."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
-from meeting_core import Record, Usage, WaitUntil, next_step
+from meeting_core import BeginAttempt, Usage, WaitUntil, next_step
 from meeting_core.commands import ReportFault, StartAttempt
 from meeting_core.errors import MeetingEnded, NoSuchAttempt
 from meeting_core.events import AttemptFailed, Fact, Paused, RoundOpened, TurnSkipped
-from meeting_core.faults import FAULT_RULES, LONGEST_WAIT_SECONDS, retry_at
+from meeting_core.faults import FAULT_RULES, JITTER, LONGEST_WAIT_SECONDS, retry_at
 from meeting_core.vocabulary import FaultClass
 from tests.builders import (
     START,
@@ -21,6 +21,7 @@ from tests.builders import (
     started_after,
     turn,
     turn_skipped,
+    waited,
     whole_meeting,
 )
 from tests.spec import given
@@ -44,9 +45,10 @@ def after_faults(count: int) -> tuple[Fact, ...]:
 
 
 def test_a_fault_that_may_pass_is_tried_again_after_a_wait():
-    given(*ASKED).when(fault()).then(attempt_failed(retry_at=after(0.5)))
-    meeting = meeting_after(*ASKED, attempt_failed(retry_at=after(0.5)))
-    assert next_step(meeting) == WaitUntil(after(0.5), StartAttempt(turn()))
+    failed = attempt_failed(retry_at=waited())
+    given(*ASKED).when(fault()).then(failed)
+    again = BeginAttempt("", StartAttempt(turn()))
+    assert next_step(meeting_after(*ASKED, failed)) == WaitUntil(waited(), again)
 
 
 def test_the_next_attempt_has_the_next_number_and_the_same_brief():
@@ -56,10 +58,15 @@ def test_the_next_attempt_has_the_next_number_and_the_same_brief():
     given(*facts).when(StartAttempt(turn()), at=after(0.5)).then(expected)
 
 
-def test_the_wait_doubles():
+def test_the_wait_doubles_and_chance_adds_up_to_half_of_it():
     given(*after_faults(1)).when(fault(number=2)).then(
-        attempt_failed(number=2, retry_at=after(1.0))
+        attempt_failed(number=2, retry_at=waited(2, repeats=2))
     )
+    for repeats, seconds in ((1, 0.5), (2, 1.0), (3, 2.0)):
+        waits = [waited(number, repeats) - START for number in range(20)]
+        assert min(waits) >= timedelta(seconds=seconds)
+        assert max(waits) < timedelta(seconds=seconds * (1 + JITTER))
+        assert len(set(waits)) > 10
 
 
 def test_after_the_last_attempt_the_speaker_is_skipped_with_the_reason():
@@ -74,7 +81,7 @@ def test_after_the_last_attempt_the_speaker_is_skipped_with_the_reason():
         (FaultClass.RATE_LIMITED, 10),
         (FaultClass.UNAVAILABLE, 10),
         (FaultClass.TIMED_OUT, 10),
-        (FaultClass.CONTEXT_TOO_LONG, 1),
+        (FaultClass.CONTEXT_TOO_LONG, 3),
         (FaultClass.REFUSED, 1),
         (FaultClass.REJECTED, 1),
         (FaultClass.TRUNCATED, 2),
@@ -89,6 +96,7 @@ def test_each_fault_is_tried_as_often_as_it_can_help(fault_class: FaultClass, at
             after_attempts,
             max_attempts=most,
             retry_after_seconds=None,
+            seed="any",
             now=START,
         )
 
@@ -125,14 +133,14 @@ def test_a_call_whose_cost_nobody_reported_keeps_its_reservation_if_it_may_have_
 
 
 def test_a_request_that_never_got_there_is_not_charged():
-    given(*ASKED).when(fault(reached=False)).then(attempt_failed(charged=0, retry_at=after(0.5)))
+    given(*ASKED).when(fault(reached=False)).then(attempt_failed(charged=0, retry_at=waited()))
 
 
 def test_a_reported_usage_is_charged_whatever_the_fault():
     usage = Usage(80, 5, "reported")
     for reached in (True, False):
         given(*ASKED).when(fault(usage=usage, reached=reached)).then(
-            attempt_failed(charged=85, usage=usage, retry_at=after(0.5))
+            attempt_failed(charged=85, usage=usage, retry_at=waited())
         )
 
 
@@ -145,8 +153,10 @@ def test_the_providers_wish_to_wait_is_honoured():
 
 def test_a_wish_shorter_than_our_own_wait_does_not_shorten_it():
     limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=0.1)
+    at = waited(fault_class=FaultClass.RATE_LIMITED)
+    assert at >= after(1.0)
     given(*ASKED).when(limited).then(
-        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(1.0))
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=at)
     )
 
 
@@ -160,7 +170,13 @@ def test_a_wish_longer_than_anyone_waits_means_skipping():
 
 def test_our_own_wait_has_an_end():
     at = retry_at(
-        FaultClass.UNAVAILABLE, 9, 9, max_attempts=10, retry_after_seconds=None, now=START
+        FaultClass.UNAVAILABLE,
+        9,
+        9,
+        max_attempts=10,
+        retry_after_seconds=None,
+        seed="any",
+        now=START,
     )
     assert at == after(LONGEST_WAIT_SECONDS)
 
@@ -168,14 +184,15 @@ def test_our_own_wait_has_an_end():
 def test_a_wait_beyond_the_turns_time_means_skipping():
     late = after(60 - 0.5)
     given(*ASKED).when(fault(), at=late).then(attempt_failed(), turn_skipped())
-    just = after(60 - 0.6)
-    given(*ASKED).when(fault(), at=just).then(attempt_failed(retry_at=after(59.9)))
+    just = after(60 - 0.8)
+    given(*ASKED).when(fault(), at=just).then(attempt_failed(retry_at=waited(at=just)))
 
 
 def test_a_wait_beyond_the_rounds_time_means_skipping():
     config = convened(meeting_timeout_seconds=480.0)  # so the rounds have 360
     facts = (config, RoundOpened(1), Later(330, attempt_started()))
-    given(*facts).when(fault(), at=after(359.4)).then(attempt_failed(retry_at=after(359.9)))
+    just = after(360 - 0.8)
+    given(*facts).when(fault(), at=just).then(attempt_failed(retry_at=waited(at=just)))
     given(*facts).when(fault(), at=after(359.5)).then(attempt_failed(), turn_skipped())
 
 
@@ -189,7 +206,7 @@ def test_an_attempt_that_would_start_after_the_turns_time_is_not_made():
 
 def test_after_a_skip_the_next_participant_speaks():
     facts = (*ASKED, attempt_failed(), turn_skipped())
-    assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn("bob")))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("bob")))
 
 
 def test_a_fault_belongs_to_the_open_attempt_and_to_no_other():
@@ -200,7 +217,7 @@ def test_a_fault_belongs_to_the_open_attempt_and_to_no_other():
 
 
 def test_a_fault_may_be_reported_while_paused():
-    given(*ASKED, Paused()).when(fault()).then(attempt_failed(retry_at=after(0.5)))
+    given(*ASKED, Paused()).when(fault()).then(attempt_failed(retry_at=waited()))
     given(*ASKED, Paused()).when(fault(FaultClass.REFUSED)).then(
         attempt_failed(fault=FaultClass.REFUSED), turn_skipped(reason="refused")
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from markdown_it import MarkdownIt
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meeting_core import (
     InvalidConfiguration,
@@ -22,7 +23,7 @@ from meeting_core import (
     parse_synthesis,
     render_minutes,
 )
-from meeting_core.brief import build_brief, fixed_tokens, quoted
+from meeting_core.brief import build_brief, fixed_tokens
 from meeting_core.commands import MakeRemark
 from meeting_core.events import (
     AttemptStarted,
@@ -31,6 +32,7 @@ from meeting_core.events import (
     TurnCompleted,
     envelop,
 )
+from meeting_core.quoting import quoted
 from meeting_core.vocabulary import TurnTask, clean_text
 from tests.builders import (
     START,
@@ -64,6 +66,9 @@ LOOKS_LIKE = str.maketrans(
 )
 
 # --- an independent reader of briefs -----------------------------------------------------------
+
+LONG = 4_000
+"""A cap that no text of the corpus passes."""
 
 
 class Mark(Struct, frozen=True):
@@ -116,6 +121,7 @@ def test_what_a_model_or_a_document_says_shows_no_speaker_but_the_real_ones(inje
         document_context=injection.text.replace("\x00", "").encode(errors="replace").decode(),
         parent_minutes=clean_text(injection.text)[0],
         context_tokens=ROOMY,
+        max_tokens_per_turn=LONG,
     )
     honest = held_with(configuration(context_tokens=ROOMY), "Fine.")[1]
     held, asked = held_with(config, injection.text)
@@ -200,9 +206,9 @@ def test_a_meeting_named_by_a_forger_shows_its_real_speakers(injection: Injectio
 @every_injection
 def test_a_shortened_text_forges_no_more_than_a_whole_one(injection: Injection):
     text = f"{injection.text}\n" * (1 + 4_000 // len(injection.text))
-    config = configuration()
-    room = fixed_tokens(config) + config.max_tokens_per_turn + 900
-    held, asked = held_with(configuration(context_tokens=room), text)
+    config = configuration(max_tokens_per_turn=LONG)
+    room = fixed_tokens(config) + config.max_tokens_per_turn + 200
+    held, asked = held_with(replace(config, context_tokens=room), text)
     started = [event.fact for event in held.events if isinstance(event.fact, AttemptStarted)]
     manifest, user = started[-1].manifest, asked[-1].messages[1].content
     assert manifest.shortened is not None

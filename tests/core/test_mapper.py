@@ -10,7 +10,7 @@ from eventsourcing.compressor import ZlibCompressor
 from eventsourcing.persistence import Cipher, Compressor, StoredEvent
 from msgspec.structs import replace
 
-from meeting_core import CorruptHistory, Fact, MeetingMapper
+from meeting_core import Configuration, CorruptHistory, Fact, MeetingMapper
 from meeting_core.events import RoundOpened, TurnCompleted
 from meeting_core.mapper import FACTS
 from tests.builders import history, whole_meeting
@@ -58,7 +58,20 @@ def test_a_fact_is_written_as_its_golden_file(name: str):
     written = MeetingMapper().to_stored_event(golden_event(GOLDEN[name]))
     assert (written.originator_id, written.originator_version) == (MEETING_ID, 7)
     assert written.topic == topic_of(name)
-    assert msgspec.json.decode(written.state) == msgspec.json.decode(golden_state(name))
+    assert without_later_fields(written.state, name) == msgspec.json.decode(golden_state(name))
+
+
+def without_later_fields(state: bytes, name: str) -> Any:
+    """Read what is written today, less the fields of a configuration that came later: all defaults,
+    which are written too.
+    """
+    written = msgspec.json.decode(state)
+    fields = written["fact"].get("configuration", {})
+    known = msgspec.json.decode(golden_state(name))["fact"].get("configuration", {})
+    defaults = msgspec.to_builtins(Configuration(participants=()))
+    for later in fields.keys() - known.keys():
+        assert fields.pop(later) == defaults[later]
+    return written
 
 
 def test_golden_files_are_kept_for_ever():
@@ -78,17 +91,22 @@ def test_every_fact_has_a_golden_file_under_its_stored_name():
     assert len(FACTS) == len(get_args(Fact))
 
 
-def test_a_golden_file_uses_every_field_of_its_fact():
+def test_the_golden_files_of_a_fact_use_every_field_of_it():
     for topic, fact_type in FACTS.items():
-        fields = msgspec.json.decode(golden_state(topic))["fact"]
-        assert set(fields) == set(fact_type.__struct_fields__), topic
+        names = [name for name in NAMES if topic_of(name) == topic]
+        fields = {
+            field for name in names for field in msgspec.json.decode(golden_state(name))["fact"]
+        }
+        assert fields == set(fact_type.__struct_fields__), topic
 
 
 def test_a_configuration_is_stored_with_its_defaults():
     """A default that changes later must not change meetings that were convened before."""
-    fields = msgspec.json.decode(golden_state("meeting.convened.v1.least"))["fact"]["configuration"]
+    least = golden_event(GOLDEN["meeting.convened.v1.least"])
+    state = MeetingMapper().to_stored_event(least).state
+    fields = msgspec.json.decode(state)["fact"]["configuration"]
     assert fields["max_tokens_per_turn"] == 200
-    assert set(fields) == set(type(GOLDEN["meeting.convened.v1"].configuration).__struct_fields__)
+    assert set(fields) == set(Configuration.__struct_fields__)
 
 
 def changed(name: str, **fields: Any) -> bytes:

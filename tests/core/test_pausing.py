@@ -4,8 +4,8 @@ import pytest
 
 from meeting_core import (
     Ask,
+    BeginAttempt,
     InvalidConfiguration,
-    Record,
     Rest,
     Usage,
     estimate_tokens,
@@ -85,7 +85,7 @@ def test_a_call_in_flight_may_end_while_paused():
     given(*paused).when(AcceptReply(turn(), 1, "Done.", "stop", usage)).then(completed)
     assert next_step(meeting_after(*paused, completed)) == Rest()
     resumed = meeting_after(*paused, completed, Resumed(Phase.IN_ROUND))
-    assert next_step(resumed) == Record(StartAttempt(turn("bob")))
+    assert next_step(resumed) == BeginAttempt("", StartAttempt(turn("bob")))
 
 
 def test_a_pause_is_told_apart_from_the_phase_it_interrupted():

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import (
+    BeginAttempt,
     Fact,
     Meeting,
     MeetingError,
     Phase,
-    Record,
     agenda,
     attempts,
     brief,
@@ -224,7 +224,9 @@ def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(agenda, "_synthesizing", lambda _: Record(StartAttempt(SynthesisTask())))
+    patch.setattr(
+        agenda, "_synthesizing", lambda _: BeginAttempt("", StartAttempt(SynthesisTask()))
+    )
 
 
 @planted

@@ -2,7 +2,16 @@
 
 import pytest
 
-from meeting_core import Ask, Record, SaveMinutes, Usage, WaitUntil, estimate_tokens, next_step
+from meeting_core import (
+    Ask,
+    BeginAttempt,
+    Record,
+    SaveMinutes,
+    Usage,
+    WaitUntil,
+    estimate_tokens,
+    next_step,
+)
 from meeting_core.commands import (
     AcceptReply,
     Complete,
@@ -18,6 +27,7 @@ from meeting_core.events import (
     Paused,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisDrafted,
     SynthesisStarted,
 )
 from meeting_core.vocabulary import FaultClass, Outcome, SynthesisTask
@@ -34,6 +44,7 @@ from tests.builders import (
     started_after,
     turn,
     up_to_synthesis,
+    waited,
     whole_meeting,
     whole_round,
     written,
@@ -56,7 +67,7 @@ UNWRITTEN = SynthesisCompleted(degraded="no summary was written (refused: no ans
 
 def test_the_first_participant_writes_the_minutes():
     facts = up_to_synthesis()
-    assert next_step(meeting_after(*facts)) == Record(StartAttempt(CLOSING))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(CLOSING))
     given(*facts).when(StartAttempt(CLOSING)).then(started_after(facts, CLOSING, by="ann", cap=500))
 
 
@@ -79,12 +90,13 @@ def test_the_reply_becomes_the_closing_text():
     )
 
 
-def test_a_closing_text_without_a_section_says_what_is_missing():
+def test_a_closing_text_without_a_section_is_a_draft_that_says_what_is_missing():
     text = "## Discussion Summary\nWe talked.\n## Decisions\n- none"
     usage = Usage(100, estimate_tokens(text), "estimated")
-    missing = "sections missing from the synthesis: Action Items, Blockers"
     given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length")).then(
-        SynthesisCompleted(text, estimate_tokens(text), "ann", 1, usage, "length", degraded=missing)
+        SynthesisDrafted(
+            text, estimate_tokens(text), "ann", 1, usage, ("Action Items", "Blockers"), "length"
+        )
     )
 
 
@@ -95,10 +107,12 @@ def test_a_reply_to_another_attempt_is_refused():
 
 def test_a_fault_that_may_pass_is_tried_again_by_the_same_author():
     fault = ReportFault(CLOSING, 1, FaultClass.UNAVAILABLE, "no answer", reached=False)
-    failed = attempt_failed(CLOSING, charged=0, retry_at=after(0.5))
+    failed = attempt_failed(CLOSING, charged=0, retry_at=waited(task=CLOSING))
     given(*ASKED).when(fault).then(failed)
     facts = (*ASKED, failed)
-    assert next_step(meeting_after(*facts)) == WaitUntil(after(0.5), StartAttempt(CLOSING))
+    assert next_step(meeting_after(*facts)) == WaitUntil(
+        waited(task=CLOSING), BeginAttempt("", StartAttempt(CLOSING))
+    )
     given(*facts).when(StartAttempt(CLOSING), at=after(0.5)).then(
         started_after(facts, CLOSING, by="ann", number=2, cap=500)
     )
@@ -109,7 +123,7 @@ def test_a_fault_for_good_passes_the_pen_to_the_next_participant():
     failed = AttemptFailed(CLOSING, 1, "ann", FaultClass.REFUSED, "no answer", 600)
     given(*ASKED).when(fault).then(failed)
     facts = (*ASKED, failed)
-    assert next_step(meeting_after(*facts)) == Record(StartAttempt(CLOSING))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(CLOSING))
     given(*facts).when(StartAttempt(CLOSING)).then(
         started_after(facts, CLOSING, by="bob", number=2, cap=500)
     )
@@ -121,7 +135,7 @@ def test_each_author_has_attempts_of_their_own():
     facts += [attempt_started(CLOSING, 2), attempt_failed(CLOSING, 2)]
     facts += [attempt_started(CLOSING, 3, by="bob")]
     fault = ReportFault(CLOSING, 3, FaultClass.UNAVAILABLE, "no answer")
-    failed = attempt_failed(CLOSING, 3, by="bob", retry_at=after(0.5))
+    failed = attempt_failed(CLOSING, 3, by="bob", retry_at=waited(3, task=CLOSING))
     given(*facts).when(fault).then(failed)
 
 
@@ -190,7 +204,7 @@ def test_the_outcome_says_what_ended_the_rounds_and_how_many_were_held(cause: st
     facts += [SynthesisStarted(), *written()]
     ended = {"budget": "the token budget ended", "deadline": "the time limit ended"}[cause]
     losses = (f"{ended} the rounds early", "only 1 of 2 rounds were held")
-    given(*facts).when(Complete()).then(Completed(Outcome(cause, losses, "ann")))
+    given(*facts).when(Complete()).then(Completed(Outcome(cause, losses, "ann", ("bob",), (1,))))
 
 
 def test_every_skipped_turn_is_in_the_outcome():
@@ -201,7 +215,7 @@ def test_every_skipped_turn_is_in_the_outcome():
         "round 1: ann did not speak (unavailable)",
         "round 2: bob did not speak (unavailable)",
     )
-    given(*facts).when(Complete()).then(Completed(Outcome("agenda", losses, "ann")))
+    given(*facts).when(Complete()).then(Completed(Outcome("agenda", losses, "ann", (), (1, 2))))
 
 
 def test_nothing_is_completed_before_the_minutes_are_written():

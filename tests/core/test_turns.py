@@ -2,7 +2,7 @@
 
 import pytest
 
-from meeting_core import Ask, Record, Usage, estimate_tokens, next_step
+from meeting_core import Ask, BeginAttempt, Usage, estimate_tokens, next_step
 from meeting_core.commands import AcceptReply, StartAttempt
 from meeting_core.errors import (
     AttemptStillOpen,
@@ -55,7 +55,7 @@ def test_an_attempt_names_the_model_of_its_speaker():
 def test_the_second_speaker_follows_the_first_whether_that_one_spoke_or_not():
     for first in (spoken("ann"), skipped("ann")):
         facts = (*OPENED, *first)
-        assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn("bob")))
+        assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("bob")))
         given(*facts).when(StartAttempt(turn("bob"))).then(
             started_after(facts, turn("bob"), cap=200)
         )
@@ -63,7 +63,7 @@ def test_the_second_speaker_follows_the_first_whether_that_one_spoke_or_not():
 
 def test_the_first_speaker_begins_every_round():
     facts = (convened(), *whole_round(1), RoundOpened(2))
-    assert next_step(meeting_after(*facts)) == Record(StartAttempt(turn("ann", 2)))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("ann", 2)))
 
 
 @pytest.mark.parametrize(

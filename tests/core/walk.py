@@ -15,16 +15,20 @@ from msgspec.structs import replace
 
 from meeting_core import (
     Ask,
+    BeginAttempt,
     Configuration,
     Ended,
     Meeting,
     MeetingEvent,
+    ModelPrice,
     Phase,
+    PriceTable,
     Record,
     Refusal,
     Rest,
     SaveMinutes,
     Usage,
+    WaitForGateway,
     WaitUntil,
     decide,
     next_step,
@@ -40,18 +44,27 @@ from meeting_core.commands import (
     Command,
     Complete,
     Convene,
+    EndRounds,
     Fail,
     GiveUpSynthesis,
     MakeRemark,
     OpenRound,
     Pause,
+    RaiseBudget,
     ReportFault,
     Resume,
     StartAttempt,
     StartSynthesis,
 )
 from meeting_core.events import Fact
-from meeting_core.vocabulary import FaultClass, Participant, SynthesisTask, Task, TurnTask
+from meeting_core.vocabulary import (
+    DigestTask,
+    FaultClass,
+    Participant,
+    SynthesisTask,
+    Task,
+    TurnTask,
+)
 from tests.builders import MEETING_ID, START, SYNTHESIS
 from tests.core.audit import Audit
 from tests.core.coverage import kinds_of
@@ -59,7 +72,9 @@ from tests.core.draws import Draw
 
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
-SEATS = tuple(Participant(name, name.title()) for name in ("ann", "bob", "cat"))
+SEATS = tuple(Participant(name, name.title(), model="small") for name in ("ann", "bob", "cat"))
+WITH_FALLBACK = replace(SEATS[0], fallback_models=("large",))
+PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
 MOVES = 20
 LONGEST_WALK_HOME = 200
 NO_ID = UUID(int=0)
@@ -71,14 +86,20 @@ def configurations() -> tuple[Configuration, ...]:
     base = Configuration(participants=SEATS[:2], num_rounds=2, round_topics=("One", "Two"))
     least = fixed_tokens(base)
     share = base.context_tokens + base.synthesis_max_tokens
+    tight = replace(base, meeting_tokens=share + 4 * least + 500)
     return (
         base,
         replace(base, participants=SEATS, num_rounds=1, round_topics=("One",), max_attempts=2),
-        replace(base, meeting_tokens=share + least + 900, max_attempts=1),
+        replace(base, meeting_tokens=share + 2 * least + 900, max_attempts=1),
+        replace(tight, on_budget="pause", digest_rounds=True),
+        replace(tight, on_budget="fail"),
+        replace(base, participants=(WITH_FALLBACK, *SEATS[1:2]), prices=PRICES, meeting_cost=0.02),
+        replace(base, digest_rounds=True, synthesizer="bob"),
         replace(base, meeting_tokens=share + 4 * least + 1_500),
         replace(base, context_tokens=least + 260, max_tokens_per_turn=32, max_attempts=2),
         replace(
             base,
+            attempt_timeout_seconds=15.0,
             turn_timeout_seconds=20.0,
             synthesis_timeout_seconds=30.0,
             meeting_timeout_seconds=110.0,
@@ -150,15 +171,23 @@ class Walk:
         match step := next_step(self.standing):
             case Record():
                 self.must(step.command)
+            case BeginAttempt():
+                self.must(step.command)
             case WaitUntil():
                 self.now = max(self.now, step.at)
-                self.must(step.command)
+                self.must(step.then.command)
+            case WaitForGateway():
+                is_back = kindly or not self.chance(4)
+                self.now = self.now + timedelta(seconds=3) if is_back else max(self.now, step.until)
+                self.must((step.then if is_back else step.otherwise).command)
             case Ask():
                 self.audit.asked(self.standing, step)
                 self.must(self.answer(step, kindly=kindly))
             case SaveMinutes():
                 saved = kindly or not self.chance(5)
                 self.must(Complete("minutes.md") if saved else Complete(None, "disk full"))
+            case Rest() if self.standing.pause_cause == "budget":
+                self.must(EndRounds() if self.chance(3) else self.more_money())
             case Rest():
                 self.must(Resume())
             case Ended():
@@ -168,6 +197,12 @@ class Walk:
         """Give a command that the meeting itself asked for: it is never refused nor idle."""
         facts = self.give(command)
         assert facts, f"next_step led nowhere: {command}"
+
+    def more_money(self) -> RaiseBudget:
+        config = self.standing.config
+        tokens = None if config.meeting_tokens is None else config.meeting_tokens + 2_000
+        cost = None if config.meeting_cost is None else config.meeting_cost * 2
+        return RaiseBudget(tokens, cost)
 
     def answer(self, ask: Ask, *, kindly: bool) -> Command:
         late = not kindly and self.chance(12)
@@ -199,6 +234,7 @@ class Walk:
             self.pick([None, None, 2.0, 20.0, 45.0]),
             self.usage(cap) if self.chance(3) else None,
             reached=not self.chance(4),
+            is_away=self.chance(3),
         )
 
     def crash(self) -> None:
@@ -215,7 +251,8 @@ class Walk:
     def interrupt(self) -> None:
         """Somebody from outside pauses, resumes or speaks up; rarely ends the meeting."""
         ordinary = [Pause("lunch"), Resume(), MakeRemark("Eve", f"Remark {len(self.events)}.")]
-        rare = [Cancel("enough"), Fail("crash_loop"), AbandonAttempt("shutdown")]
+        ordinary.append(self.more_money())
+        rare = [Cancel("enough"), Fail("crash_loop"), AbandonAttempt("shutdown"), EndRounds()]
         self.give(self.pick(rare if self.chance(6) else ordinary))
 
     def mistake(self) -> None:
@@ -236,6 +273,9 @@ class Walk:
                     Convene(MEETING_ID, self.standing.config),
                     MakeRemark("Eve", " "),
                     StartAttempt(SynthesisTask()),
+                    StartAttempt(DigestTask(self.draw(3))),
+                    RaiseBudget(1, 0.001),
+                    EndRounds(),
                 ]
             )
         )

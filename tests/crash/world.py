@@ -99,6 +99,4 @@ def assert_sound(meeting: Meeting, history: list[MeetingEvent]) -> None:
     assert len(texts) == len(set(texts))
     for event in history:
         if isinstance(event.fact, AttemptStarted):
-            fact = event.fact
-            brief = rebuild_brief(meeting, fact.task, fact.agent_id, fact.manifest)
-            assert brief.digest == fact.digest
+            assert rebuild_brief(history, event.fact).digest == event.fact.digest
