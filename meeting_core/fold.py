@@ -203,12 +203,14 @@ def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
 
 
 def _budget_raised(meeting: Meeting, fact: BudgetRaised) -> dict[str, Any]:
-    config = meeting.config
-    if fact.meeting_tokens is not None:
-        config = replace(config, meeting_tokens=fact.meeting_tokens)
-    if fact.meeting_cost is not None:
-        config = replace(config, meeting_cost=fact.meeting_cost)
-    return {"config": config}
+    raised = {}
+    for field in ("meeting_tokens", "meeting_cost"):
+        ceiling, wanted = getattr(meeting.config, field), getattr(fact, field)
+        if wanted is not None:
+            if ceiling is None or wanted <= ceiling:
+                raise CorruptHistory(f"a ceiling of {ceiling} is raised to {wanted}")
+            raised[field] = wanted
+    return {"config": replace(meeting.config, **raised)}
 
 
 def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:

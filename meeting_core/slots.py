@@ -135,6 +135,8 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed) -> dict[str, Any]:
     attempt = slot.open
     assert attempt is not None
     usage = fact.usage or charged_usage(attempt.reserved, fact.charged)
+    if usage.total != fact.charged:
+        raise CorruptHistory(f"a call that took {usage.total} tokens is charged {fact.charged}")
     changes: dict[str, Any] = {
         "ledger": _settled(meeting, slot, usage),
         "knowledge": _learnt(meeting, slot, fact.usage),

@@ -111,4 +111,5 @@ def test_a_reply_that_comes_late_is_taken_all_the_same():
 def test_the_outcome_says_that_time_ran_out():
     facts = (*OPENED, *spoken("ann"), round_closed(1, "partial", "deadline"), SynthesisStarted())
     losses = ("the time limit ended the rounds early", "only 1 of 2 rounds were held")
-    given(*facts, *written()).when(Complete()).then(Completed(Outcome("deadline", losses, "ann")))
+    outcome = Outcome("deadline", losses, "ann", ("bob",), (1,))
+    given(*facts, *written()).when(Complete()).then(Completed(outcome))

@@ -19,20 +19,21 @@ from meeting_core import (
     brief,
     budget,
     decider,
+    replies,
     slots,
 )
 from meeting_core import faults as fault_rules
 from meeting_core import meeting as meetings
 from meeting_core import minutes as minutes_of
-from meeting_core.budget import Ledger
+from meeting_core.budget import Allowance, Amount, Ledger
 from meeting_core.commands import StartAttempt
-from meeting_core.events import Resumed, TurnSkipped
-from meeting_core.vocabulary import SynthesisTask, Usage
+from meeting_core.events import Resumed, SynthesisCompleted, TurnSkipped
+from meeting_core.vocabulary import DigestTask, SynthesisTask, Usage
 from tests.core.draws import seeded
 from tests.core.walk import MOVES, walk
 
 fold_facts = import_module("meeting_core.fold")  # the package's `fold` is the function
-WALKS = 300
+WALKS = 1_000
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, Plant] = {}
 
@@ -54,12 +55,14 @@ def first_finding() -> Exception | None:
 
 @planted
 def a_call_is_never_charged(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Ledger, "settle", lambda self, r, _: Ledger(self.spent, self.reserved - r.total))
+    true = Ledger.settle
+    patch.setattr(Ledger, "settle", lambda self, reserved, _: true(self, reserved, Amount()))
 
 
 @planted
 def a_reservation_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Ledger, "settle", lambda self, _, c: Ledger(self.spent + c, self.reserved))
+    true = Ledger.settle
+    patch.setattr(Ledger, "settle", lambda self, _, charged: true(self, Amount(), charged))
 
 
 @planted
@@ -79,7 +82,7 @@ def an_abandoned_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(budget, "fault_charge", lambda *_, **__: 0)
+    patch.setattr(replies, "fault_charge", lambda *_, **__: 0)
 
 
 @planted
@@ -98,13 +101,89 @@ def an_unreported_usage_is_nothing(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def the_ceiling_is_passed_by_one(patch: pytest.MonkeyPatch) -> None:
-    true = budget.turn_cap
+    true = Allowance.output_beside
 
-    def bug(config: Any, ledger: Ledger, prompt_tokens: int) -> int | None:
-        cap = true(config, ledger, prompt_tokens)
-        return cap + 1 if cap is not None and cap < config.max_tokens_per_turn else cap
+    def bug(self: Allowance, prompt_tokens: int, wanted: int) -> int:
+        cap = true(self, prompt_tokens, wanted)
+        return cap + 1 if cap < wanted else cap
 
-    patch.setattr(budget, "turn_cap", bug)
+    patch.setattr(Allowance, "output_beside", bug)
+
+
+@planted
+def nobody_thinks_of_the_turns_to_come(patch: pytest.MonkeyPatch) -> None:
+    true = attempts.turn_allowance
+    patch.setattr(attempts, "turn_allowance", lambda *arguments: true(*arguments[:-1], 1))
+
+
+@planted
+def money_is_no_object(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget, "micros_left", lambda *_: None)
+
+
+@planted
+def the_cap_is_lowered_before_the_brief_is_shortened(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Allowance, "prompt_beside", lambda *_: None)
+
+
+@planted
+def a_gateway_is_waited_for_without_end(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting, _: Any, now: Any) -> Any:
+        return now + timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
+
+    patch.setattr(replies, "_give_up_at", bug)
+
+
+@planted
+def the_wait_for_a_gateway_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts.attempt_started
+
+    def bug(meeting: Meeting, *arguments: Any) -> dict[str, Any]:
+        changes = true(meeting, *arguments)
+        if meeting.slot is None or meeting.slot.give_up_at is None:
+            return changes
+        return {**changes, "slot": replace(changes["slot"], clock_from=meeting.slot.clock_from)}
+
+    patch.setattr(fold_facts, "attempt_started", bug)
+
+
+@planted
+def a_rejected_model_is_asked_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(meetings.Meeting, "speaking", meetings.Meeting.participant)
+
+
+@planted
+def a_reply_over_its_cap_is_quoted_whole(patch: pytest.MonkeyPatch) -> None:
+    true = replies._heard
+    patch.setattr(replies, "_heard", lambda *arguments: replace(true(*arguments), cut_to=None))
+
+
+@planted
+def a_draft_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
+    def bug(_: Meeting, cause: str) -> SynthesisCompleted:
+        return SynthesisCompleted(degraded=f"no summary was written ({cause})")
+
+    for module in (attempts, replies, decider):
+        patch.setattr(module, "draft_or_nothing", bug)
+
+
+@planted
+def the_last_round_is_digested_too(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting) -> bool:
+        last = meeting.rounds[-1]
+        is_open = last.ending is None or last.digest is not None
+        return meeting.config.digest_rounds and not is_open and last.ending != "silent"
+
+    true = agenda._in_round
+
+    def in_round(meeting: Meeting) -> Any:
+        if bug(meeting):
+            return BeginAttempt("", StartAttempt(DigestTask(meeting.round_num)))
+        return true(meeting)
+
+    for module in (agenda, attempts, decider):
+        patch.setattr(module, "awaits_digest", bug)
+    patch.setattr(agenda, "_in_round", in_round)
 
 
 @planted
@@ -175,7 +254,7 @@ def the_speakers_are_asked_in_reverse(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
-    true = attempts._open_attempt
+    true = replies._open_attempt
 
     def bug(meeting: Meeting, command: Any) -> Any:
         slot = meeting.slot
@@ -183,7 +262,7 @@ def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
             return slot, slot.open
         return true(meeting, command)
 
-    patch.setattr(attempts, "_open_attempt", bug)
+    patch.setattr(replies, "_open_attempt", bug)
     patch.setattr(slots, "_open_slot", lambda meeting, *_: meeting.slot)
 
 
@@ -192,7 +271,7 @@ def a_fault_is_tried_again_once_more(patch: pytest.MonkeyPatch) -> None:
     def bug(*arguments: Any, max_attempts: int, **more: Any) -> Any:
         return fault_rules.retry_at(*arguments, max_attempts=max_attempts + 1, **more)
 
-    patch.setattr(attempts, "retry_at", bug)
+    patch.setattr(replies, "retry_at", bug)
 
 
 @planted
@@ -200,7 +279,7 @@ def a_fault_counts_with_every_other(patch: pytest.MonkeyPatch) -> None:
     def bug(fault: Any, tries: int, _: int, **more: Any) -> Any:
         return fault_rules.retry_at(fault, tries, tries, **more)
 
-    patch.setattr(attempts, "retry_at", bug)
+    patch.setattr(replies, "retry_at", bug)
 
 
 @planted
@@ -208,7 +287,7 @@ def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
     def bug(*arguments: Any, retry_after_seconds: float | None, **more: Any) -> Any:
         return fault_rules.retry_at(*arguments, retry_after_seconds=None, **more)
 
-    patch.setattr(attempts, "retry_at", bug)
+    patch.setattr(replies, "retry_at", bug)
 
 
 @planted
@@ -233,8 +312,8 @@ def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
 def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
     true = brief._transcript
 
-    def bug(meeting: Meeting) -> Any:
-        known = true(meeting)
+    def bug(*arguments: Any) -> Any:
+        known = true(*arguments)
         return replace(known, versions=known.versions[:-1], blocks=known.blocks[:-1])
 
     patch.setattr(brief, "_transcript", bug)
@@ -244,9 +323,9 @@ def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
 def a_brief_forgets_the_earlier_rounds(patch: pytest.MonkeyPatch) -> None:
     true = brief._transcript
 
-    def bug(meeting: Meeting) -> Any:
+    def bug(meeting: Meeting, *arguments: Any) -> Any:
         this_round = [turn for turn in meeting.turns if turn.round_num == meeting.round_num]
-        return true(replace(meeting, turns=tuple(this_round)))
+        return true(replace(meeting, turns=tuple(this_round)), *arguments)
 
     patch.setattr(brief, "_transcript", bug)
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import get_args
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import CorruptHistory, Meeting, MeetingEvent, fold
+from meeting_core import CorruptHistory, Fact, Meeting, MeetingEvent, fold
 from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
+    RoundDigested,
     SynthesisCompleted,
     TurnCompleted,
 )
@@ -21,14 +23,29 @@ WALKS = 150
 History = tuple[MeetingEvent, ...]
 Tamper = Callable[[History, int], History]
 
-ENDED_CALLS = {"AttemptFailed", "AttemptAbandoned", "TurnSkipped", "SynthesisCompleted"}
+ENDED_CALLS = {
+    "AttemptFailed",
+    "AttemptAbandoned",
+    "TurnSkipped",
+    "RoundDigested",
+    "SynthesisDrafted",
+    "SynthesisCompleted",
+}
 ORDER_SAYS_NOTHING = {
     "Paused": {*ENDED_CALLS, "Adopted"},
     "Resumed": {*ENDED_CALLS, "Adopted"},
-    "Adopted": {"RoundOpened", "RoundClosed", "SynthesisStarted", "SynthesisCompleted"},
+    "Adopted": {
+        "RoundOpened",
+        "RoundClosed",
+        "RoundDigested",
+        "SynthesisStarted",
+        "SynthesisCompleted",
+    },
+    "BudgetRaised": {fact.__name__ for fact in get_args(Fact)} - {"Convened", "BudgetRaised"},
 }
-"""A pause changes only the phase, an adoption only the owner and the clock of the task in hand:
-with these facts they may come in either order and add up to the same."""
+"""A pause changes only the phase, an adoption only the owner and the clock of the task in hand, a
+raised budget only the ceiling: with these facts they may come in either order and add up to the
+same."""
 
 
 @cache
@@ -120,7 +137,7 @@ def test_two_facts_exchanged_leave_a_mark_unless_their_order_says_nothing():
 def altered(event: MeetingEvent) -> Iterator[MeetingEvent]:
     """The same event with one of the figures that prove something changed."""
     fact = event.fact
-    if isinstance(fact, SynthesisCompleted) and fact.agent_id is None:
+    if isinstance(fact, SynthesisCompleted | RoundDigested) and fact.agent_id is None:
         return  # nobody wrote it, so there is no figure in it
     for field in ("number", "charged", "round_num", "epoch"):
         if hasattr(fact, field):

@@ -226,15 +226,16 @@ class Walk:
         return Usage(60 + self.draw(50) + over, 1 + self.draw(cap) + over, "reported")
 
     def fault(self, task: Task, number: int, cap: int) -> ReportFault:
+        is_away = self.chance(5)
         return ReportFault(
             task,
             number,
-            self.pick(FAULTS),
+            FaultClass.UNAVAILABLE if is_away else self.pick(FAULTS),
             "no luck",
             self.pick([None, None, 2.0, 20.0, 45.0]),
             self.usage(cap) if self.chance(3) else None,
             reached=not self.chance(4),
-            is_away=self.chance(3),
+            is_away=is_away,
         )
 
     def crash(self) -> None:
