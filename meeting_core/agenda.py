@@ -220,10 +220,10 @@ def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
     participant = meeting.participant(attempt.agent_id)
     if attempt.model != participant.model:
         participant = replace(participant, model=attempt.model)
-    attempt_ends = attempt.started_at + timedelta(seconds=meeting.config.attempt_timeout_seconds)
     deadline_at = turn_deadline(meeting, slot.clock_from)
-    if not isinstance(slot.task, SynthesisTask):
-        deadline_at = min(deadline_at, attempt_ends)
+    seconds = meeting.config.attempt_timeout_seconds
+    if seconds is not None and not isinstance(slot.task, SynthesisTask):
+        deadline_at = min(deadline_at, attempt.started_at + timedelta(seconds=seconds))
     return Ask(
         slot.task,
         attempt.number,

@@ -55,7 +55,7 @@ class Configuration(Value, frozen=True, kw_only=True):
 
     Units: tokens and seconds, as the names say; `meeting_cost` is in the currency of `prices`.
     `turn_timeout_seconds` covers every attempt of one turn and the waits between them,
-    `attempt_timeout_seconds` one of them. Shape: the first participant writes the minutes unless
+    `attempt_timeout_seconds` one of them; left out, only the turn's time bounds it. Shape: the first participant writes the minutes unless
     a `synthesizer` is named; the others follow in their order when that fails.
     """
 
@@ -80,7 +80,7 @@ class Configuration(Value, frozen=True, kw_only=True):
     digest_rounds: bool = False
     synthesizer: AgentId | None = None
     max_attempts: int = 3
-    attempt_timeout_seconds: float = 60.0
+    attempt_timeout_seconds: float | None = None
     gateway_reconnect_timeout_seconds: float = 60.0
     turn_timeout_seconds: float = 60.0
     synthesis_timeout_seconds: float = 120.0
@@ -253,17 +253,20 @@ def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem
         "meeting_timeout_seconds",
         "gateway_reconnect_timeout_seconds",
     )
-    wrong = [name for name in names if not 0 < getattr(config, name) <= longest]
+    given = {name: getattr(config, name) for name in names}
+    wrong = [
+        name for name, value in given.items() if value is not None and not 0 < value <= longest
+    ]
     for name in wrong:
         yield Problem(name, f"is {getattr(config, name)}; it must be above 0, at most {longest:g}")
     turns = config.num_rounds * len(config.participants)
     needed = turns * config.turn_timeout_seconds + config.synthesis_timeout_seconds
-    if not wrong and config.attempt_timeout_seconds > config.turn_timeout_seconds:
-        yield Problem(
-            "attempt_timeout_seconds",
-            f"is {config.attempt_timeout_seconds:g}, longer than a whole turn, "
-            f"turn_timeout_seconds, may take: {config.turn_timeout_seconds:g}",
+    attempt, turn = config.attempt_timeout_seconds, config.turn_timeout_seconds
+    if not wrong and attempt is not None and attempt > turn:
+        detail = (
+            f"is {attempt:g}, longer than a whole turn may take (turn_timeout_seconds): {turn:g}"
         )
+        yield Problem("attempt_timeout_seconds", detail)
     if not wrong and needed > config.meeting_timeout_seconds:
         yield Problem(
             "meeting_timeout_seconds",

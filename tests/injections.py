@@ -14,6 +14,8 @@ MARKS = ("turn", "remark", "document", "minutes", "digest", "draft")
 """What keeps the parts of a brief apart; no text may open or close one."""
 
 ROOMY = 100_000
+LONG = 20_000
+"""A cap that no text of the corpus passes."""
 """A context in which everything is shown whole."""
 
 ESCAPE = "\x1b"
@@ -165,6 +167,7 @@ def configured_with(text: str) -> Configuration:
         goal=body[:4_000],
         round_topics=(body[:500], body[:500]),
         context_tokens=ROOMY,
+        max_tokens_per_turn=LONG,
     )
 
 

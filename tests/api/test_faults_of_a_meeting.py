@@ -60,6 +60,9 @@ async def client(database_url: str, tmp_path: Path, model: LLMock) -> AsyncItera
         yield client
 
 
+FAILED = ("attempt_failed", "gateway_away")
+
+
 def warnings_in(told: list[tuple[str, str, dict[str, Any]]]) -> list[dict[str, Any]]:
     return [data for name, _, data in told if name == "meeting-warning"]
 
@@ -78,9 +81,8 @@ async def test_a_fault_that_passes_is_told_and_the_turn_is_spoken(
     model.add(*behaviours)
     meeting_id = await client.start()
     told = await client.watched(meeting_id)
-    warnings = [each for each in warnings_in(told) if each["code"] == "attempt_failed"]
+    warnings = [each for each in warnings_in(told) if each["code"] in FAILED]
     assert {(each["agent_id"], each["severity"]) for each in warnings} == {("dev", "warning")}
-    assert all(f"({kind}: " in each["message"] for each in warnings)
     status = await client.status(meeting_id)
     assert status["state"] == "complete"
     planner, dev = status["rounds"][0]["turns"]

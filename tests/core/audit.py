@@ -42,9 +42,9 @@ class Audit(Books):
         assert ask.participant.agent_id == started.agent_id
         assert ask.output_tokens == started.reserved.output_tokens
         deadline = self.deadline(started.task)
-        if not isinstance(started.task, SynthesisTask):
-            bound = timedelta(seconds=self.config.attempt_timeout_seconds)
-            deadline = min(deadline, self.opened_at + bound)
+        seconds = self.config.attempt_timeout_seconds
+        if seconds is not None and not isinstance(started.task, SynthesisTask):
+            deadline = min(deadline, self.opened_at + timedelta(seconds=seconds))
         assert ask.deadline_at == deadline
         assert digest_of(ask.messages) == started.digest
         assert meeting.slot is not None

@@ -43,6 +43,7 @@ from tests.builders import (
 )
 from tests.injections import (
     INJECTIONS,
+    LONG,
     MARKS,
     ROOMY,
     Injection,
@@ -66,9 +67,6 @@ LOOKS_LIKE = str.maketrans(
 )
 
 # --- an independent reader of briefs -----------------------------------------------------------
-
-LONG = 4_000
-"""A cap that no text of the corpus passes."""
 
 
 class Mark(Struct, frozen=True):
@@ -206,7 +204,7 @@ def test_a_meeting_named_by_a_forger_shows_its_real_speakers(injection: Injectio
 @every_injection
 def test_a_shortened_text_forges_no_more_than_a_whole_one(injection: Injection):
     text = f"{injection.text}\n" * (1 + 4_000 // len(injection.text))
-    config = configuration(max_tokens_per_turn=LONG)
+    config = configuration(max_tokens_per_turn=4_000)
     room = fixed_tokens(config) + config.max_tokens_per_turn + 200
     held, asked = held_with(replace(config, context_tokens=room), text)
     started = [event.fact for event in held.events if isinstance(event.fact, AttemptStarted)]

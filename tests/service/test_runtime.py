@@ -15,6 +15,7 @@ from meeting_core.commands import Adopt, Cancel, Convene
 from meeting_core.vocabulary import MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected
+from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.memory import InMemoryRecorder
@@ -79,6 +80,8 @@ class Speaker:
         text = SYNTHESIS if "/synthesis/" in request.call_key else f"Said {request.call_key}."
         return GatewayReply(text, "stop")
 
+    async def probe(self) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -100,7 +103,7 @@ class Office:
         self.speaker = Speaker()
         self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
         around = Surroundings(
-            self.meetings, Gateways(self.speaker), save or _saved, lambda *_: None
+            self.meetings, Doors(Gateways(self.speaker)), save or _saved, lambda *_: None
         )
         self.supervisor = Supervisor(around, POLICY)
 
@@ -215,7 +218,7 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         adopt = Adopt("other", 2, "takeover")
         command_id = uuid4()
         events, after = made.meetings.stage(before, adopt, "other", command_id)
-        more, after, _ = made.meetings.follow(after, "other", command_id)
+        more, after, _ = made.meetings.follow(after, "other", command_id, lambda *_: True)
         await made.meetings.append(before, events + more, after)
         made.supervisor.notice(after)
         with anyio.fail_after(PATIENCE_SECONDS):
