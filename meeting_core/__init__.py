@@ -26,7 +26,7 @@ from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.mapper import MeetingMapper
 from meeting_core.meeting import Meeting
 from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
-from meeting_core.tokens import estimate_tokens
+from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import Message, Outcome, Participant, Phase, Usage
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Rest",
     "SaveMinutes",
     "Step",
+    "TokenCounter",
     "Usage",
     "WaitUntil",
     "build_brief",
