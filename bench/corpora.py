@@ -1,6 +1,7 @@
 """Texts of known kinds, to measure the estimate of tokens by; the same on every machine.
 
-Prose, code and minutes are files beside this module, and `languages.txt` has a paragraph each; the rest is made from a stream of hashes.
+Prose, code and minutes are files beside this module, and `languages.txt` has a paragraph for each
+of many languages; the rest is made from a stream of hashes.
 """
 
 import base64
@@ -42,7 +43,9 @@ def corpora() -> dict[str, str]:
 
 def stream(name: str, size: int) -> bytes:
     """Give bytes without a pattern, always the same ones for a name."""
-    blocks = (hashlib.sha256(f"{name} {block}".encode()).digest() for block in range(size // 32 + 1))
+    blocks = (
+        hashlib.sha256(f"{name} {block}".encode()).digest() for block in range(size // 32 + 1)
+    )
     return b"".join(blocks)[:size]
 
 

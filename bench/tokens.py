@@ -73,7 +73,9 @@ def table() -> str:
     for each in measured():
         figures = (each.characters, each.estimate, *each.truths)
         ratios = (*each.ratios, min(each.ratios))
-        lines.append((each.name, *(f"{figure:,}" for figure in figures), *map("{:.2f}".format, ratios)))
+        lines.append(
+            (each.name, *(f"{figure:,}" for figure in figures), *map("{:.2f}".format, ratios))
+        )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

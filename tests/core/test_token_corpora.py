@@ -1,4 +1,4 @@
-"""The estimate of tokens against true vocabularies: never below the truth by more than is stated."""
+"""The estimate of tokens against true vocabularies: never further below than is stated."""
 
 import sys
 from collections.abc import Callable
