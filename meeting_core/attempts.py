@@ -6,7 +6,7 @@ from typing import Literal
 from meeting_core.agenda import awaits_digest, next_author, next_speaker, next_writer, turn_deadline
 from meeting_core.brief import Brief, build_brief, least_tokens
 from meeting_core.budget import Allowance, synthesis_allowance, turn_allowance
-from meeting_core.calibration import ModelKnowledge, knowledge_of, scaled, unscaled
+from meeting_core.calibration import scaled
 from meeting_core.commands import StartAttempt
 from meeting_core.errors import AttemptStillOpen, OutOfTurn, WrongPhase
 from meeting_core.events import (
@@ -19,6 +19,7 @@ from meeting_core.events import (
     SynthesisCompleted,
     TurnSkipped,
 )
+from meeting_core.knowledge import knowledge_of
 from meeting_core.meeting import Meeting
 from meeting_core.tokens import TokenCounter
 from meeting_core.vocabulary import (
@@ -169,14 +170,14 @@ def _planned(
     if isinstance(task, SynthesisTask):
         wanted = config.synthesis_max_tokens
     known = knowledge_of(meeting.knowledge, meeting.speaking(agent_id).model)
-    limit = _longest_brief(meeting, known)
+    limit = known.longest_brief(config.context_tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     prompt = scaled(brief.manifest.tokens, known.factor)
     if allowance.is_boundless or allowance.covers(prompt, wanted):
         return _Plan(brief, prompt, wanted, ())
     economies: tuple[Economy, ...] = ()
     beside = allowance.prompt_beside(wanted)
-    shorter = limit if beside is None else min(limit, max(0, unscaled(beside, known.factor)))
+    shorter = limit if beside is None else min(limit, known.estimate_within(beside))
     if least_tokens(meeting, task, agent_id, count) < brief.manifest.tokens:
         brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
         prompt = scaled(brief.manifest.tokens, known.factor)
@@ -187,12 +188,6 @@ def _planned(
     if cap < min(config.min_tokens_per_turn, wanted):
         return None
     return _Plan(brief, prompt, cap, economies)
-
-
-def _longest_brief(meeting: Meeting, known: ModelKnowledge) -> int:
-    """Say how long a brief for a model may be, by our estimate: what it was seen to take in."""
-    longest = unscaled(meeting.config.context_tokens, max(known.factor, 1_000))
-    return longest if known.context_tokens is None else min(longest, known.context_tokens)
 
 
 def _started(meeting: Meeting, task: Task, agent_id: AgentId, plan: _Plan) -> AttemptStarted:

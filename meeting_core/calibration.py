@@ -1,56 +1,44 @@
-"""What a meeting learns about its models: how they count tokens, and how much they take in."""
+"""What a model's reported usage teaches about the estimate of tokens: a factor, kept in permille.
 
-from meeting_core.vocabulary import Value
+Whole numbers only, so that the same reports give the same factor on every machine.
+"""
 
-EVEN = 1_000
-LEAST, MOST = 500, 3_000
-LARGEST_TRUE_RATIO = 10
-SLOWNESS = 8
+UNCALIBRATED = 1_000
+LOWEST_FACTOR = 500
+HIGHEST_FACTOR = 3_000
+
+MOST_BELIEVED_RATIO = 10
+"""A report this many times above or below the estimate is taken for a mistake."""
+
+_DECAY = 8
 
 
-class ModelKnowledge(Value, frozen=True):
-    """What ended calls have shown of one model.
+def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int:
+    """Give the factor after a call whose prompt was estimated at so much, and reported as so much.
 
-    Units: `factor` in thousandths: a thousand tokens by our estimate are so many by the model's
-    count. `context_tokens` is the longest brief to try, by our estimate; none where none was too
-    long.
+    Units: the factor in permille; the estimate is the one before any factor was applied.
+    Invariant: between `LOWEST_FACTOR` and `HIGHEST_FACTOR`; grows by half at most and falls by an
+    eighth of the difference, so that it soon covers the truth and no single report decides it.
+    Source: ADR 0005.
     """
-
-    model: str
-    factor: int = EVEN
-    context_tokens: int | None = None
-
-
-def next_factor(factor: int, estimated: int, reported: int) -> int:
-    """Learn from a prompt: half the way up, so that reservations soon hold; an eighth down.
-
-    Units: thousandths, and tokens. What nobody can have counted is left aside.
-    """
-    if estimated <= 0 or not 0 < reported <= LARGEST_TRUE_RATIO * estimated:
+    if not _is_believable(estimated_tokens, reported_tokens):
         return factor
-    seen = min(max(-(-reported * EVEN // estimated), LEAST), MOST)
-    if seen >= factor:
-        return factor + -(-(seen - factor) // 2)
-    return factor - (factor - seen) // SLOWNESS
+    seen = -(-reported_tokens * 1_000 // estimated_tokens)
+    if seen > factor:
+        return min(seen, factor + factor // 2, HIGHEST_FACTOR)
+    return max(factor - (factor - seen) // _DECAY, LOWEST_FACTOR)
 
 
 def scaled(tokens: int, factor: int) -> int:
-    """Turn an estimate into what the model will count, rounded up."""
-    return -(-tokens * factor // EVEN)
+    """Apply a factor to an estimate, rounding up.
+
+    Units: tokens; the factor in permille.
+    """
+    return -(-tokens * factor // 1_000)
 
 
-def unscaled(tokens: int, factor: int) -> int:
-    """Say which estimate comes to at most so many tokens by the model's count."""
-    return tokens * EVEN // factor
-
-
-def knowledge_of(known: tuple[ModelKnowledge, ...], model: str) -> ModelKnowledge:
-    """Find what is known of a model."""
-    return next((each for each in known if each.model == model), None) or ModelKnowledge(model)
-
-
-def with_knowledge(
-    known: tuple[ModelKnowledge, ...], learnt: ModelKnowledge
-) -> tuple[ModelKnowledge, ...]:
-    """Replace what was known of a model."""
-    return (*(each for each in known if each.model != learnt.model), learnt)
+def _is_believable(estimated_tokens: int, reported_tokens: int) -> bool:
+    return (
+        0 < reported_tokens <= MOST_BELIEVED_RATIO * estimated_tokens
+        and estimated_tokens <= MOST_BELIEVED_RATIO * reported_tokens
+    )

@@ -54,9 +54,10 @@ class Configuration(Value, frozen=True, kw_only=True):
     """Everything a meeting is held by; fixed from the moment it is convened.
 
     Units: tokens and seconds, as the names say; `meeting_cost` is in the currency of `prices`.
-    `turn_timeout_seconds` covers every attempt of one turn and the waits between them,
-    `attempt_timeout_seconds` one of them; left out, only the turn's time bounds it. Shape: the first participant writes the minutes unless
-    a `synthesizer` is named; the others follow in their order when that fails.
+    `turn_timeout_seconds` covers every attempt of one turn and the waits between them;
+    `attempt_timeout_seconds` one of them: left out, only the turn's time bounds it. Shape: the
+    first participant writes the minutes unless a `synthesizer` is named; the others follow in
+    their order when that fails.
     """
 
     participants: tuple[Participant, ...]

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from meeting_core.budget import Ledger
-from meeting_core.calibration import ModelKnowledge
 from meeting_core.configuration import Configuration
+from meeting_core.knowledge import ModelKnowledge
 from meeting_core.vocabulary import (
     FINAL_PHASES,
     AgentId,

@@ -8,12 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from meeting_core.budget import Amount, Ledger, amount_of, charged_usage
-from meeting_core.calibration import (
-    ModelKnowledge,
-    knowledge_of,
-    next_factor,
-    with_knowledge,
-)
+from meeting_core.calibration import next_factor
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import (
     AttemptAbandoned,
@@ -26,6 +21,7 @@ from meeting_core.events import (
     TurnCompleted,
     TurnSkipped,
 )
+from meeting_core.knowledge import ModelKnowledge, knowledge_of, with_knowledge
 from meeting_core.meeting import (
     Digest,
     Draft,

@@ -17,7 +17,7 @@ from meeting_core import (
     build_brief,
     fold,
 )
-from meeting_core.calibration import knowledge_of, scaled
+from meeting_core.calibration import scaled
 from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
@@ -32,6 +32,7 @@ from meeting_core.events import (
     TurnSkipped,
 )
 from meeting_core.faults import retry_at
+from meeting_core.knowledge import knowledge_of
 from meeting_core.vocabulary import (
     AbandonCause,
     EndCause,

@@ -107,7 +107,7 @@ def test_with_room_for_all_everything_is_shown_whole():
 
 
 def test_when_room_is_short_the_newest_stay_whole_and_older_ones_are_shortened():
-    brief = after_four_long_turns(400)
+    brief = after_four_long_turns(350)
     assert brief.manifest.dropped is None
     assert brief.manifest.shortened == EntryRange(4, 6)
     assert brief.manifest.whole == EntryRange(10, 12)
@@ -117,7 +117,7 @@ def test_when_room_is_short_the_newest_stay_whole_and_older_ones_are_shortened()
 
 
 def test_when_room_is_shorter_the_oldest_are_dropped_and_the_reader_is_told():
-    brief = after_four_long_turns(260)
+    brief = after_four_long_turns(210)
     assert brief.manifest.dropped == EntryRange(4, 6)
     assert brief.manifest.shortened == EntryRange(10, 10)
     assert brief.manifest.whole == EntryRange(12, 12)

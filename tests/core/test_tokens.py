@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from meeting_core import estimate_tokens
 from meeting_core.tokens import CUT_MARK, cut_to_tokens
 
-TEXTS = st.text(max_size=400) | st.text("<>ab \n.,!?0{}\u4f1a\U0001f600", max_size=400)
+TEXTS = (
+    st.text(max_size=400)
+    | st.text("<>ab \n.,!?0{}\u4f1a\U0001f600", max_size=400)
+    | st.text("aA\u00e9\u0119\u03b1\u0436\u05d0\U0001f600", max_size=400)
+)
 
 
 def size_of(text: str) -> int:
@@ -18,6 +22,8 @@ def size_of(text: str) -> int:
 @example("!" * 300)
 @example("\ud800")
 @example("a")
+@example("aAA" * 100)
+@example("a" * 300)
 def test_an_estimate_is_never_above_the_bytes_and_never_nothing_for_something(text: str):
     assert (text != "") <= estimate_tokens(text) <= size_of(text)
 
