@@ -54,8 +54,8 @@ def _ceilings(plan: Plan, held: Sequence[Held]) -> Iterator[str]:
     for name in (TOKENS_OVERRUN, COST_OVERRUN):
         if share := _share_with(held, {name}):
             yield (
-                f"{name} in {_percent(share)} of runs: the provider counts more tokens than were "
-                "reserved; leave that much below what you can pay"
+                f"{name} in {_percent(share)} of runs: calls take more tokens than were "
+                "reserved for them; set it below what you can pay"
             )
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -67,6 +67,9 @@ class Tables:
             place = _PLACE.fullmatch(str(error))
             assert place is not None
             what = place["what"].replace("`", "")
+            if get_origin(wanted) is Literal:
+                *others, last = get_args(wanted)
+                what = f"must be {', '.join(others)} or {last}"
             shown = "" if isinstance(raw, Mapping | list) else f"is {raw!r}; "
             raise self.refuse(
                 at + (place["where"] or ""), f"{shown}{what[:1].lower()}{what[1:]}"
