@@ -22,7 +22,6 @@ DIGITS = 3
 GIVEN_UP: tuple[SkipReason, ...] = ("rate_limited", "unavailable", "timed_out")
 """Why turns are skipped that more attempts, or more time for them, could save."""
 GONE = "error: gateway_unreachable"
-MICROS = 1_000_000
 
 
 def advice_on(plan: Plan, held: Sequence[Held]) -> Iterator[str]:
@@ -49,7 +48,7 @@ def _ceilings(plan: Plan, held: Sequence[Held]) -> Iterator[str]:
     tokens = [each.needs.tokens for each in held]
     yield _ceiling("meeting_tokens", config.meeting_tokens, tokens)
     if config.prices is not None:
-        cost = [each.needs.micros / MICROS for each in held]
+        cost = [each.needs.cost for each in held]
         yield _ceiling("meeting_cost", config.meeting_cost, cost)
     for name in (TOKENS_OVERRUN, COST_OVERRUN):
         if share := _share_with(held, {name}):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+MICROS = 1_000_000
+
 
 class Needs(Struct, frozen=True):
     """The least limits under which this meeting would have gone as if it had none.
@@ -15,6 +17,10 @@ class Needs(Struct, frozen=True):
     micros: int
     context_tokens: int
     seconds: float
+
+    @property
+    def cost(self) -> float:
+        return self.micros / MICROS
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -42,3 +48,7 @@ class Held(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def cost(self) -> float:
+        return self.micros / MICROS

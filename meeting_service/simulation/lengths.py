@@ -6,7 +6,8 @@ from typing import Annotated, TypeAlias, assert_never
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
+MOST_TOKENS = 100_000
+Tokens = Annotated[int, Meta(ge=1, le=MOST_TOKENS)]
 
 SHAPE = 6.0
 """How closely a spread keeps to its mean: the two exponents of its beta distribution together."""

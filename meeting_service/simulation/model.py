@@ -68,13 +68,15 @@ class Model:
         """Answer a call, or fail it."""
         random = Random(f"{self._plan.seed}/{self._run}/{call.task.key}/{call.number}")  # noqa: S311
         # Always in this order: a setting that changes one draw must not change the others.
-        luck, jitter, length = random.random(), random.uniform(-1, 1), self._wanted(call, random)
+        luck, jitter, habit = random.random(), random.uniform(-1, 1), random.random()
         is_reported = random.random() < self._plan.usage.reported
+        # The last, for a distribution takes as many numbers as it needs.
+        length = self._wanted(call, random)
         pace = 1 + self._plan.latency.jitter * jitter
         fault = self._fault(luck)
         if fault is not None:
             return self._failed(call, fault, pace, is_reported=is_reported)
-        ignores_cap, is_complete = self._habits(call, random)
+        ignores_cap, is_complete = self._habits(call, habit)
         said = length if ignores_cap else min(length, call.output_tokens)
         seconds = self._seconds(said, pace)
         if seconds > call.seconds_left:
@@ -100,14 +102,13 @@ class Model:
             case SynthesisTask():
                 return drawn_tokens(self._plan.synthesis.tokens, random)
 
-    def _habits(self, call: Call, random: Random) -> tuple[bool, bool]:
-        """Draw whether the cap is ignored, and whether all sections are there."""
-        share = random.random()
+    def _habits(self, call: Call, habit: float) -> tuple[bool, bool]:
+        """Say whether the cap is ignored, and whether all sections are there."""
         match call.task:
             case TurnTask():
-                return share < self._plan.replies[call.agent_id].ignores_cap_probability, True
+                return habit < self._plan.replies[call.agent_id].ignores_cap_probability, True
             case SynthesisTask():
-                return False, share < self._plan.synthesis.complete_sections_probability
+                return False, habit < self._plan.synthesis.complete_sections_probability
             case DigestTask():
                 return False, True
 

@@ -14,7 +14,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Ratio = Annotated[float, Meta(ge=0.1, le=10)]
 Rate = Annotated[float, Meta(gt=0, le=1_000_000)]
-Runs = Annotated[int, Meta(ge=1, le=1_000_000)]
+Runs = Annotated[int, Meta(ge=1, le=100_000)]
 
 USUAL_REPLY = Span(p50=120, p95=180)
 USUAL_DIGEST = Span(p50=80, p95=120)

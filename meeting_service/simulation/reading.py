@@ -50,7 +50,6 @@ _FROM_SETTINGS = (
     "synthesis_timeout_seconds",
     "meeting_timeout_seconds",
 )
-MOST_FAULTS = 1.0
 
 
 class _Seat(Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +140,8 @@ class _PlanReader:
             **read,
         )
         together = sum(getattr(plan.faults, name) for name in _fault_names())
-        if together > MOST_FAULTS:
+        # Ten times 0.1 is a little less or more than 1.
+        if round(together, 9) > 1:
             raise tables.refuse("faults", f"come to {together:g} together; 1 is all calls")
         return plan
 
@@ -173,6 +173,9 @@ class _PlanReader:
         seats = tuple(self._seats(given.pop("participants"), prices))
         for name, value in given.items():
             values[name] = self._tables.value(f"meeting.{name}", known[name].type, value)
+        # Whoever shortens turns means each attempt too.
+        usual = Configuration(participants=()).attempt_timeout_seconds
+        values.setdefault("attempt_timeout_seconds", min(usual, values["turn_timeout_seconds"]))
         return self._convened(Configuration(participants=seats, prices=prices, **values))
 
     def _convened(self, config: Configuration) -> Configuration:

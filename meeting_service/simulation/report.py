@@ -11,8 +11,6 @@ from meeting_service.simulation.percentiles import Percentiles, percentiles_of
 from meeting_service.simulation.plan import Plan
 from meeting_service.simulation.trips import in_order
 
-MICROS = 1_000_000
-
 
 class Ending(Struct, frozen=True):
     """How often meetings ended so.
@@ -97,6 +95,6 @@ def _percentiles(plan: Plan, held: Sequence[Held]) -> list[Percentiles]:
         percentiles_of("seconds", [round(each.seconds, 1) for each in held]),
     ]
     if plan.meeting.prices is not None:
-        cost = [each.micros / MICROS for each in held]
+        cost = [each.cost for each in held]
         found.append(percentiles_of(f"cost in {plan.meeting.prices.currency}", cost))
     return found

@@ -9,7 +9,7 @@ _WORDS = ("we", "should", "agree", "on", "what", "ships", "first", "and", "who",
 _SECTION_SHARES = (0.5, 0.2, 0.15, 0.15)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def text_of(tokens: int) -> str:
     """Make a text of so many tokens, by our estimate.
 
@@ -22,7 +22,7 @@ def text_of(tokens: int) -> str:
     return " ".join(part for part in (text, *("a" * letters)) if part)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def minutes_of(tokens: int, wanted: int, *, is_complete: bool) -> str:
     """Make minutes that want to be so long, and are cut off after `tokens`, section by section.
 

@@ -304,6 +304,24 @@ def test_the_price_of_the_only_model_is_everybodys(planned: Planned):
         assert price <= each.micros <= price + each.calls
 
 
+def test_a_limit_changes_no_draw(planned: Planned):
+    plan = planned(FOUR + ROUGH)
+    shorter = with_meeting(plan, max_tokens_per_turn=100, meeting_tokens=9_000, num_rounds=2)
+    for one, other in zip(held(plan), held(shorter), strict=True):
+        assert one.wanted_tokens[:2] == other.wanted_tokens[:2]
+
+
+def test_a_rejected_call_goes_to_the_next_model(planned: Planned):
+    seats = ", ".join(
+        f'{{id = "{name}", name = "{name}", model = "m", fallback_models = ["n", "o", "p"]}}'
+        for name in "abc"
+    )
+    plan = planned(f"[meeting]\nparticipants = [{seats}]\n[faults]\nrejected = 0.1\n")
+    found = held(plan)
+    assert any(RETRIED in each.trips for each in found)
+    assert all(each.ending == "complete by agenda" for each in found)
+
+
 # --- the parts -----------------------------------------------------------------------------------
 
 
