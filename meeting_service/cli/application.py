@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from meeting_service.cli import meeting_commands, service_commands
+from meeting_service.cli import meeting_commands, service_commands, simulation
 from meeting_service.cli.exits import MEANINGS, CommandError, Exit
 
 EXIT_CODES = "\n".join(
@@ -29,6 +29,7 @@ def command_line() -> App:
     )
     service_commands.register(app)
     meeting_commands.register(app)
+    simulation.register(app)
     return app
 
 

@@ -21,6 +21,7 @@ from tests.docs.curl import WRITTEN_DOWN
 
 HERE = Path(__file__).resolve().parent
 DATABASE_WRITTEN_DOWN = "postgresql://meetings:secret@db.example/meetings"
+NAMED_FILE = re.compile(r"# (\w+\.toml)\n")
 SERVES = re.compile(r"\b(?:meetings|run\.py) serve\b")
 
 # What a page's commands are on the machine of a test. `serve` gets a free port, so that two tests
@@ -159,6 +160,10 @@ class Reader:
         assert doctest.OutputChecker().check_output(said, shown, doctest.ELLIPSIS), self._shown
 
     def _settle(self, text: str) -> None:
+        """Save a file; without a name of its own it is the settings, which must be right."""
+        if named := NAMED_FILE.match(text):
+            (self.folder / named[1]).write_text(text)
+            return
         path = self.folder / "meetings.toml"
         path.write_text(text)
         load_settings(path, {}, {}, for_service=False)
