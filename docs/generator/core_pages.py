@@ -121,7 +121,9 @@ def _faults() -> str:
         + f"\n\nNo wait is longer than {LONGEST_WAIT_SECONDS:g} s: a provider that asks for more "
         "gets no further attempt. A participant whose attempts are used up is skipped, with the "
         "fault as the reason; at the synthesis the next participant tries. What a provider "
-        "reported as used is always charged, and a call that never reached it is not."
+        "reported as used is always charged, and a call that never reached it is not. A gateway "
+        "that nobody can reach at all is not the participant's fault: the meeting waits for it, "
+        "as long as `gateway_reconnect_timeout_seconds` says, and fails if it does not come back."
     )
     columns = [field.name for field in fields_of(FaultRule)]
     rows = [
@@ -131,7 +133,9 @@ def _faults() -> str:
     return page("Faults", intro, table(("fault", *map(code, columns)), rows))
 
 
-def _shown(value: float | bool) -> str:
+def _shown(value: float | bool | str) -> str:
+    if isinstance(value, str):
+        return code(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}"
