@@ -17,6 +17,7 @@ from meeting_core import (
     build_brief,
     fold,
 )
+from meeting_core.calibration import knowledge_of, scaled
 from meeting_core.events import (
     AttemptAbandoned,
     AttemptFailed,
@@ -140,14 +141,16 @@ def started_after(
     meeting = meeting_after(*facts)
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     brief = build_brief(meeting, task, agent_id, context_tokens=context_tokens)
+    model = meeting.speaking(agent_id).model
+    factor = knowledge_of(meeting.knowledge, model).factor
     return AttemptStarted(
         task,
         number,
         agent_id,
-        Reservation(brief.manifest.tokens, cap),
+        Reservation(scaled(brief.manifest.tokens, factor), cap),
         brief.manifest,
         brief.digest,
-        meeting.speaking(agent_id).model,
+        model,
         economies,
     )
 
