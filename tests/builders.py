@@ -47,6 +47,7 @@ from meeting_core.vocabulary import (
     Task,
     TurnTask,
 )
+from meeting_core.wording import TEMPLATE
 
 MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
@@ -124,7 +125,9 @@ def attempt_started(
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     reserved = Reservation(prompt, cap)
-    return AttemptStarted(task, number, agent_id, reserved, Manifest(1, prompt), "digest", model)
+    return AttemptStarted(
+        task, number, agent_id, reserved, Manifest(TEMPLATE, prompt), "digest", model
+    )
 
 
 def started_after(

@@ -1,5 +1,7 @@
 """A gateway that nobody can reach: the meeting waits for it, so long and no longer."""
 
+import pytest
+
 from meeting_core import Ask, BeginAttempt, Fact, Record, Rest, WaitForGateway, next_step
 from meeting_core.commands import Fail, ReportFault, StartAttempt
 from meeting_core.events import (
