@@ -107,9 +107,8 @@ def test_a_ceiling_in_money_needs_a_price_for_every_model(prices: PriceTable | N
     )
 
 
-PRICED = st.builds(
-    ModelPrice, st.just("m"), st.floats(0, 200, width=32), st.floats(0, 200, width=32)
-)
+PRICE = st.just(0.0) | st.floats(0, 200, width=32)
+PRICED = st.builds(ModelPrice, st.just("m"), PRICE, PRICE)
 TOKENS = st.integers(0, 100_000)
 
 
@@ -118,7 +117,8 @@ def test_a_price_is_never_rounded_down_and_never_by_more_than_one(
     price: ModelPrice, prompt: int, completion: int
 ):
     exact = prompt * price.prompt + completion * price.completion
-    assert exact <= price.micros(prompt, completion) < exact + 1
+    micros = price.micros(prompt, completion)
+    assert micros - 1 < exact <= micros
 
 
 @given_values(
@@ -131,12 +131,18 @@ def test_what_an_allowance_offers_it_covers(
     output = allowance.output_beside(prompt, wanted)
     assert output <= wanted
     if output >= 0:
-        assert allowance.covers(prompt, output) or output == 0
+        assert allowance.covers(prompt, output)
     if 0 <= output < wanted:
         assert not allowance.covers(prompt, output + 1)
     shorter = allowance.prompt_beside(wanted)
     if shorter is not None and shorter >= 0:
         assert allowance.covers(shorter, wanted) or not price.prompt
+
+
+def test_words_that_cost_nothing_do_not_pay_for_a_prompt_that_does():
+    free = Allowance(None, 100, ModelPrice("m", 3.0, 0.0))
+    assert free.output_beside(33, 200) == 200
+    assert free.output_beside(34, 200) < 0
 
 
 @given_values(PRICED, st.lists(st.tuples(TOKENS, TOKENS), max_size=8))
