@@ -89,6 +89,18 @@ def test_its_author_is_asked_again_with_the_draft_quoted():
     assert shown.count("<turn ") == 4
 
 
+def test_what_was_said_gives_way_to_a_long_draft():
+    draft = f"{HALF} {'word ' * 250}".strip()
+    tokens = estimate_tokens(draft)
+    asked = (*up_to_synthesis(context_tokens=600), attempt_started(CLOSING, cap=500))
+    drafted = synthesis_drafted(draft, LACKING, text_tokens=tokens)
+    before = build_brief(meeting_after(*asked), CLOSING, "ann").manifest
+    later = build_brief(meeting_after(*asked, drafted), CLOSING, "ann").manifest
+    assert before.dropped is None
+    assert later.dropped is not None
+    assert tokens < later.tokens <= 600 + tokens
+
+
 def test_the_author_of_the_draft_is_asked_even_when_others_come_first():
     refused = attempt_failed(CLOSING, by="ann", fault=FaultClass.REFUSED)
     facts = (*ASKED, refused, attempt_started(CLOSING, 2, by="bob", cap=500))
