@@ -178,7 +178,7 @@ def _planned(
     economies: tuple[Economy, ...] = ()
     beside = allowance.prompt_beside(wanted)
     shorter = limit if beside is None else min(limit, known.estimate_within(beside))
-    if least_tokens(meeting, task, agent_id, count) < brief.manifest.tokens:
+    if max(shorter, least_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
         brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
         prompt = scaled(brief.manifest.tokens, known.factor)
         economies = ("brief",)

@@ -220,7 +220,8 @@ def _of_last_round(meeting: Meeting, transcript: _Transcript) -> _Transcript:
     """Leave only what was said since the round last opened."""
     first_turn = meeting.rounds[-1].first_turn
     after = meeting.turns[first_turn - 1].version if first_turn else 0
-    first = bisect_right(transcript.versions, after)
+    digests = [each.digest.version for each in meeting.rounds[:-1] if each.digest is not None]
+    first = bisect_right(transcript.versions, max([after, *digests]))
     return _Transcript(transcript.versions[first:], transcript.blocks[first:], ())
 
 

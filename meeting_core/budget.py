@@ -76,9 +76,12 @@ class Allowance(Value, frozen=True):
     def output_beside(self, prompt_tokens: int, wanted: int) -> int:
         """Say how much of the wanted output can be paid for beside such a prompt."""
         most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
-        if self.micros is not None and self.price is not None and self.price.completion:
+        if self.micros is not None and self.price is not None:
             left = self.micros - self.price.micros(prompt_tokens, 0)
-            most = min(most, int(left // self.price.completion))
+            if self.price.completion:
+                most = min(most, int(left // self.price.completion))
+            elif left < 0:
+                most = min(most, -1)
         return most
 
     def covers(self, prompt_tokens: int, output_tokens: int) -> bool:

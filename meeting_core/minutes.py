@@ -86,7 +86,7 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
     degraded: list[str] = []
     if meeting.ended_by != "agenda":
         degraded.append(_ENDINGS[meeting.ended_by])
-    skipped = {(turn.round_num, turn.agent_id): turn for turn in meeting.turns if not turn.text}
+    skipped = {(turn.round_num, turn.agent_id): turn for turn in meeting.turns if turn.text is None}
     degraded.extend(
         f"round {turn.round_num}: {turn.agent_id} did not speak ({turn.skipped_reason})"
         for turn in skipped.values()

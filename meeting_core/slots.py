@@ -169,7 +169,8 @@ def attempt_abandoned(meeting: Meeting, fact: AttemptAbandoned) -> dict[str, Any
     slot = _open_slot(meeting, fact.task, fact.number, fact.agent_id)
     assert slot.open is not None
     usage = charged_usage(slot.open.reserved, fact.charged)
-    return {"slot": _spent(slot, usage), "ledger": _settled(meeting, slot, usage)}
+    spent = replace(_spent(slot, usage), give_up_at=None)
+    return {"slot": spent, "ledger": _settled(meeting, slot, usage)}
 
 
 def turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -> dict[str, Any]:

@@ -25,8 +25,10 @@ from meeting_core.events import (
     Completed,
     Convened,
     RoundClosed,
+    RoundDigested,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisDrafted,
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
@@ -35,6 +37,8 @@ from meeting_core.faults import retry_at
 from meeting_core.knowledge import knowledge_of
 from meeting_core.vocabulary import (
     AbandonCause,
+    DigestTask,
+    Economy,
     EndCause,
     FaultClass,
     Manifest,
@@ -118,22 +122,33 @@ def attempt_started(
     by: str = "",
     prompt: int = 100,
     cap: int = 200,
+    model: str = "",
 ) -> AttemptStarted:
     """An attempt with a made-up brief; `started_after` gives the real one."""
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     reserved = Reservation(prompt, cap)
-    return AttemptStarted(task, number, agent_id, reserved, Manifest(TEMPLATE, prompt), "digest")
+    return AttemptStarted(
+        task, number, agent_id, reserved, Manifest(TEMPLATE, prompt), "digest", model
+    )
 
 
 def started_after(
-    facts: Iterable[Fact | Later], task: Task, *, by: str = "", number: int = 1, cap: int
+    facts: Iterable[Fact | Later],
+    task: Task,
+    *,
+    by: str = "",
+    number: int = 1,
+    cap: int,
+    context_tokens: int | None = None,
+    economies: tuple[Economy, ...] = (),
 ) -> AttemptStarted:
     """The attempt that must start after these facts, with the brief it must show."""
     meeting = meeting_after(*facts)
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
-    brief = build_brief(meeting, task, agent_id)
-    factor = knowledge_of(meeting.knowledge, meeting.participant(agent_id).model).factor
+    brief = build_brief(meeting, task, agent_id, context_tokens=context_tokens)
+    model = meeting.speaking(agent_id).model
+    factor = knowledge_of(meeting.knowledge, model).factor
     return AttemptStarted(
         task,
         number,
@@ -141,7 +156,8 @@ def started_after(
         Reservation(scaled(brief.manifest.tokens, factor), cap),
         brief.manifest,
         brief.digest,
-        meeting.participant(agent_id).model,
+        model,
+        economies,
     )
 
 
@@ -155,10 +171,13 @@ def attempt_failed(
     charged: int = 300,
     usage: Usage | None = None,
     retry_at: datetime | None = None,
+    give_up_at: datetime | None = None,
 ) -> AttemptFailed:
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
-    return AttemptFailed(task, number, agent_id, fault, detail, charged, usage, retry_at)
+    return AttemptFailed(
+        task, number, agent_id, fault, detail, charged, usage, retry_at, give_up_at
+    )
 
 
 def waited(
@@ -243,6 +262,23 @@ def whole_round(round_num: int = 1) -> list[Fact]:
     return [RoundOpened(round_num), *turns, round_closed(round_num)]
 
 
+def round_digested(
+    round_num: int = 1,
+    text: str = "Both did their part.",
+    *,
+    by: str = "ann",
+    number: int = 1,
+    text_tokens: int = 7,
+) -> RoundDigested:
+    usage = Usage(120, 7, "reported")
+    return RoundDigested(round_num, text, text_tokens, by, number, usage, "stop")
+
+
+def digested(round_num: int = 1, text: str = "Both did their part.") -> list[Fact]:
+    """A closed round's digest that went well."""
+    return [attempt_started(DigestTask(round_num)), round_digested(round_num, text)]
+
+
 def up_to_synthesis(**changes: object) -> list[Fact]:
     """Everything before the closing call."""
     return [convened(**changes), *whole_round(1), *whole_round(2), SynthesisStarted()]
@@ -253,6 +289,13 @@ def synthesis_completed(
 ) -> SynthesisCompleted:
     usage = usage or Usage(400, 40, "reported")
     return SynthesisCompleted(text, 50, by, number, usage, "stop")
+
+
+def synthesis_drafted(
+    text: str, missing: tuple[str, ...], *, by: str = "ann", number: int = 1, text_tokens: int = 30
+) -> SynthesisDrafted:
+    usage = Usage(400, 30, "reported")
+    return SynthesisDrafted(text, text_tokens, by, number, usage, missing, "stop")
 
 
 def written(text: str = SYNTHESIS) -> list[Fact]:

@@ -1,0 +1,196 @@
+"""A gateway that nobody can reach: the meeting waits for it, so long and no longer."""
+
+import pytest
+
+from meeting_core import Ask, BeginAttempt, Fact, Record, Rest, WaitForGateway, next_step
+from meeting_core.commands import Fail, ReportFault, StartAttempt
+from meeting_core.events import (
+    Adopted,
+    Failed,
+    Paused,
+    Resumed,
+    RoundClosed,
+    RoundDigested,
+    RoundOpened,
+)
+from meeting_core.vocabulary import DigestTask, FaultClass, Participant, Phase, SynthesisTask, Task
+from tests.builders import (
+    BOB,
+    Later,
+    after,
+    attempt_abandoned,
+    attempt_failed,
+    attempt_started,
+    convened,
+    meeting_after,
+    started_after,
+    synthesis_drafted,
+    turn,
+    turn_completed,
+    turn_skipped,
+    up_to_synthesis,
+    whole_round,
+)
+from tests.spec import given
+
+ANN = Participant("ann", "Ann", gateway="main")
+OPENED = (convened(participants=(ANN, BOB)), RoundOpened(1))
+ASKED = (*OPENED, attempt_started())
+BEGIN = BeginAttempt("main", StartAttempt(turn()))
+GONE = Record(Fail("gateway_unreachable", "gateway 'main' was away for 60 s: no answer"))
+
+
+def away(task: Task | None = None, number: int = 1, **changes: object) -> ReportFault:
+    return ReportFault(
+        task or turn(),
+        number,
+        FaultClass.UNAVAILABLE,
+        "no answer",
+        reached=False,
+        is_away=True,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def waiting(number: int = 1, *, until: float = 60, task: Task | None = None) -> Fact:
+    return attempt_failed(task, number, charged=0, give_up_at=after(until))
+
+
+def test_the_meeting_waits_for_a_gateway_that_is_away():
+    given(*ASKED).when(away()).then(waiting(until=60))
+    meeting = meeting_after(*ASKED, waiting(until=60))
+    assert next_step(meeting) == WaitForGateway("main", after(60), BEGIN, GONE)
+
+
+def test_how_long_it_waits_is_the_meetings_choice():
+    opened = (convened(gateway_reconnect_timeout_seconds=7.5), RoundOpened(1), attempt_started())
+    given(*opened).when(away()).then(waiting(until=7.5))
+
+
+def test_a_gateway_that_answers_is_not_away():
+    fault = ReportFault(turn(), 1, FaultClass.RATE_LIMITED, "no answer", 12.0, is_away=True)
+    given(*ASKED).when(fault).then(
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(12))
+    )
+
+
+def test_the_patience_is_counted_from_the_first_time():
+    facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
+    given(*facts).when(away(number=2), at=after(25)).then(waiting(2, until=60))
+
+
+def test_the_patience_is_new_once_the_gateway_has_answered():
+    facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
+    limited = attempt_failed(number=2, fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(22))
+    facts = (*facts, Later(21, limited), Later(22, attempt_started(number=3)))
+    given(*facts).when(away(number=3), at=after(25)).then(waiting(3, until=85))
+
+
+def test_a_gateway_that_stays_away_fails_the_meeting():
+    facts = (*ASKED, waiting(until=60), Later(59, attempt_started(number=2)))
+    given(*facts).when(away(number=2), at=after(60)).then(
+        attempt_failed(number=2, charged=0), Failed("gateway_unreachable", "no answer")
+    )
+
+
+def test_the_wait_takes_nothing_from_the_turns_time():
+    facts = (*ASKED, Later(50, waiting(until=110)))
+    expected = started_after(facts, turn(), number=2, cap=200)
+    given(*facts).when(StartAttempt(turn()), at=after(100)).then(expected)
+    step = next_step(meeting_after(*facts, Later(100, expected)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(100 + 60)
+
+
+def test_the_wait_is_no_attempt_of_the_speakers():
+    """After it, a speaker still has all its attempts."""
+    facts = (*ASKED, waiting(until=60), Later(10, attempt_started(number=2)))
+    failed = attempt_failed(number=2, retry_at=after(11))
+    facts = (*facts, Later(10, failed), Later(11, attempt_started(number=3)))
+    assert meeting_after(*facts).slot is not None
+    fault = ReportFault(turn(), 3, FaultClass.EMPTY, "no answer")
+    given(*facts).when(fault, at=after(12)).then(
+        attempt_failed(number=3, fault=FaultClass.EMPTY, retry_at=after(12))
+    )
+
+
+def test_the_end_of_the_rounds_comes_first():
+    config = convened(participants=(ANN, BOB), meeting_timeout_seconds=480.0)  # the rounds have 360
+    facts = (config, RoundOpened(1), Later(310, attempt_started()))
+    facts = (*facts, Later(320, waiting(until=380)))
+    step = next_step(meeting_after(*facts))
+    assert step == WaitForGateway("main", after(360), BEGIN, BEGIN)
+    given(*facts).when(StartAttempt(turn()), at=after(360)).then(
+        turn_skipped(reason="unavailable"), RoundClosed(1, "silent", "deadline")
+    )
+
+
+def test_a_digest_waits_alike_and_is_given_up_when_the_rounds_end():
+    config = convened(digest_rounds=True, meeting_timeout_seconds=480.0)
+    task = DigestTask(1)
+    facts = (config, *whole_round(1), Later(330, attempt_started(task)))
+    given(*facts).when(away(task), at=after(330)).then(waiting(until=390, task=task))
+    facts = (*facts, Later(330, waiting(until=390, task=task)))
+    begin = BeginAttempt("", StartAttempt(task))
+    assert next_step(meeting_after(*facts)) == WaitForGateway("", after(360), begin, begin)
+    given(*facts).when(StartAttempt(task), at=after(360)).then(
+        RoundDigested(1, degraded="the time for it ran out")
+    )
+
+
+CLOSING = SynthesisTask()
+WRITING = (*up_to_synthesis(), attempt_started(CLOSING, cap=500))
+
+
+def test_the_synthesis_waits_too_and_its_time_starts_anew():
+    given(*WRITING).when(away(CLOSING), at=after(100)).then(waiting(until=160, task=CLOSING))
+    facts = (*WRITING, Later(100, waiting(until=160, task=CLOSING)))
+    gone = Record(Fail("gateway_unreachable", "gateway '' was away for 60 s: no answer"))
+    begin = BeginAttempt("", StartAttempt(CLOSING))
+    assert next_step(meeting_after(*facts)) == WaitForGateway("", after(160), begin, gone)
+    expected = started_after(facts, CLOSING, number=2, cap=500)
+    given(*facts).when(StartAttempt(CLOSING), at=after(150)).then(expected)
+    step = next_step(meeting_after(*facts, Later(150, expected)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(150 + 120)
+
+
+def test_a_draft_is_not_lost_with_the_gateway():
+    half = "## Discussion Summary\nWe talked."
+    missing = ("Action Items", "Decisions", "Blockers")
+    facts = (*WRITING, synthesis_drafted(half, missing), attempt_started(CLOSING, 2, cap=500))
+    facts = (*facts, waiting(2, until=60, task=CLOSING))
+    step = next_step(meeting_after(*facts))
+    assert isinstance(step, WaitForGateway)
+    assert not (isinstance(step.otherwise, Record) and isinstance(step.otherwise.command, Fail))
+
+
+def test_a_paused_meeting_waits_for_nobody():
+    given(*ASKED, Paused()).when(away()).then(waiting(until=60))
+    assert next_step(meeting_after(*ASKED, Paused(), waiting(until=60))) == Rest()
+
+
+def test_an_attempt_that_was_lost_is_begun_again_without_waiting_for_the_gateway():
+    facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
+    facts = (*facts, Later(90, attempt_abandoned(number=2)))
+    assert next_step(meeting_after(*facts)) == BEGIN
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        [Later(90, Adopted("replica", 2, "restart"))],
+        [Later(10, Paused("lunch")), Later(90, Resumed(Phase.IN_ROUND))],
+    ],
+)
+def test_the_gateway_is_tried_before_a_meeting_gives_up_that_stood_still(
+    interruption: list[Later],
+):
+    facts = (*ASKED, waiting(until=60), *interruption)
+    assert next_step(meeting_after(*facts)) == BEGIN
+
+
+def test_the_next_speaker_does_not_wait_for_what_the_last_one_waited_for():
+    facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
+    facts = (*facts, Later(21, turn_completed(number=2)))
+    assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("bob")))

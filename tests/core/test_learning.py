@@ -1,0 +1,230 @@
+"""What a meeting learns of its models: how they count tokens, and how much they take in."""
+
+from hypothesis import given as given_values
+from hypothesis import strategies as st
+
+from meeting_core import Fact, Meeting, Participant, Usage, build_brief, decide, estimate_tokens
+from meeting_core.calibration import (
+    LARGEST_TRUE_RATIO,
+    LEAST,
+    MOST,
+    ModelKnowledge,
+    next_factor,
+    scaled,
+    unscaled,
+)
+from meeting_core.commands import ReportFault, StartAttempt
+from meeting_core.events import AttemptStarted, RoundOpened, SynthesisCompleted
+from meeting_core.vocabulary import DigestTask, FaultClass, Reservation, SynthesisTask
+from tests.builders import (
+    START,
+    attempt_failed,
+    attempt_started,
+    convened,
+    digested,
+    meeting_after,
+    spoken,
+    synthesis_drafted,
+    turn,
+    turn_completed,
+    turn_skipped,
+    up_to_synthesis,
+    whole_round,
+)
+from tests.spec import given
+
+FACTORS = st.integers(LEAST, MOST)
+LONG = "alpha " * 300
+
+
+def test_the_factor_moves_up_at_once():
+    assert next_factor(1_000, 100, 150) == 1_500
+    assert next_factor(1_500, 100, 150) == 1_500
+
+
+def test_the_factor_moves_down_an_eighth_of_the_way():
+    assert next_factor(1_800, 100, 100) == 1_700
+    assert next_factor(1_007, 100, 100) == 1_007
+
+
+def test_the_factor_keeps_within_bounds():
+    assert next_factor(1_000, 100, 900) == MOST
+    assert next_factor(LEAST, 100, 1) == LEAST
+
+
+def test_what_nobody_can_have_counted_is_left_aside():
+    assert next_factor(1_200, 100, 0) == 1_200
+    assert next_factor(1_200, 100, 100 * LARGEST_TRUE_RATIO + 1) == 1_200
+    assert next_factor(1_200, 0, 50) == 1_200
+
+
+@given_values(FACTORS, st.integers(0, 100_000), st.integers(-10, 10_000_000))
+def test_a_factor_never_leaves_its_bounds(factor: int, estimated: int, reported: int):
+    learnt = next_factor(factor, estimated, reported)
+    assert LEAST <= learnt <= MOST
+    assert learnt >= factor - (factor - LEAST) // 8
+
+
+@given_values(FACTORS, st.integers(1, 100_000), st.integers(1, 300_000))
+def test_after_a_report_a_reservation_holds_what_was_reported(
+    factor: int, estimated: int, reported: int
+):
+    learnt = next_factor(factor, estimated, reported)
+    if reported * 1_000 <= MOST * estimated:
+        assert scaled(estimated, learnt) >= reported
+
+
+@given_values(FACTORS, st.lists(st.tuples(st.integers(1, 9_999), st.integers(1, 9_999))))
+def test_a_factor_follows_from_the_reports_alone(factor: int, reports: list[tuple[int, int]]):
+    first = second = factor
+    for estimated, reported in reports:
+        first = next_factor(first, estimated, reported)
+        second = next_factor(second, estimated, reported)
+    assert first == second
+
+
+@given_values(FACTORS, st.integers(0, 1_000_000))
+def test_scaling_there_and_back_never_promises_too_much(factor: int, tokens: int):
+    assert scaled(unscaled(tokens, factor), factor) <= tokens
+    assert unscaled(scaled(tokens, factor), factor) >= tokens
+
+
+def reported(prompt: int) -> Usage:
+    return Usage(prompt, 6, "reported")
+
+
+OPENED = (convened(), RoundOpened(1))
+
+
+def known(*facts: Fact) -> tuple[ModelKnowledge, ...]:
+    return meeting_after(*facts).knowledge
+
+
+def test_a_turn_teaches_how_its_model_counts():
+    facts = (*OPENED, attempt_started(prompt=100), turn_completed(usage=reported(130)))
+    assert known(*facts) == (ModelKnowledge("", 1_300),)
+
+
+def test_digests_drafts_minutes_and_faults_teach_it_too():
+    digest = (convened(digest_rounds=True), *whole_round(1), *digested())
+    assert known(*digest) != known(*digest[:-1])
+    asked = (*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500))
+    drafted = (*asked, synthesis_drafted("x", ("Decisions",)))
+    assert known(*drafted) == (ModelKnowledge("", MOST),)
+    usage = Usage(250, 40, "reported")
+    written = SynthesisCompleted("x", 1, "ann", 1, usage, "stop")
+    assert known(*asked, written) == (ModelKnowledge("", 2_500),)
+    failed = attempt_failed(charged=160, usage=Usage(160, 0, "reported"), retry_at=START)
+    assert known(*OPENED, attempt_started(), failed) == (ModelKnowledge("", 1_600),)
+
+
+def test_estimates_and_unknown_charges_teach_nothing():
+    estimated = turn_completed(usage=Usage(300, 6, "estimated"))
+    assert known(*OPENED, attempt_started(), estimated) == ()
+    assert known(*OPENED, attempt_started(), attempt_failed(charged=300, retry_at=START)) == ()
+
+
+def test_a_reservation_is_scaled_by_what_was_learnt():
+    facts = (*OPENED, attempt_started(prompt=100), turn_completed(usage=reported(130)))
+    meeting = meeting_after(*facts)
+    brief = build_brief(meeting, turn("bob"), "bob")
+    (started,) = decide(meeting, StartAttempt(turn("bob")), START)
+    assert isinstance(started, AttemptStarted)
+    assert started.manifest == brief.manifest
+    assert started.reserved == Reservation(scaled(brief.manifest.tokens, 1_300), 200)
+
+
+def test_each_model_is_known_by_itself():
+    seats = (Participant("ann", "Ann", model="m-1"), Participant("bob", "Bob", model="m-2"))
+    facts = [convened(participants=seats), RoundOpened(1)]
+    facts += [attempt_started(model="m-1"), turn_completed(usage=reported(130))]
+    facts += [attempt_started(turn("bob"), model="m-2"), turn_completed("bob", usage=reported(110))]
+    assert known(*facts) == (ModelKnowledge("m-1", 1_300), ModelKnowledge("m-2", 1_100))
+
+
+def test_a_model_that_counts_more_is_shown_less():
+    """So that the context holds by its own count."""
+
+    def brief_tokens(prompt: int) -> int:
+        tokens = estimate_tokens(LONG)
+        long = turn_completed(text=LONG, text_tokens=tokens, usage=reported(prompt))
+        facts = (convened(context_tokens=600), RoundOpened(1), attempt_started(), long)
+        (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
+        assert isinstance(started, AttemptStarted)
+        assert started.reserved.prompt_tokens <= 600
+        return started.manifest.tokens
+
+    assert brief_tokens(100) > 500
+    assert brief_tokens(200) <= 300
+
+
+def long_meeting() -> list[Fact]:
+    """Ann has spoken at length, and Bob's first attempt is open."""
+    long = turn_completed(text=LONG, text_tokens=estimate_tokens(LONG), usage=reported(100))
+    facts = [*OPENED, attempt_started(), long]
+    (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
+    return [*facts, started]
+
+
+def too_long(number: int = 1, *, last: bool = False) -> Fact:
+    again = None if last else START
+    return attempt_failed(
+        turn("bob"), number, FaultClass.CONTEXT_TOO_LONG, charged=0, retry_at=again
+    )
+
+
+def context_limit(meeting: Meeting) -> int | None:
+    (knowledge,) = meeting.knowledge
+    return knowledge.context_tokens
+
+
+def test_after_a_brief_was_too_long_the_next_is_at_most_half_as_long():
+    facts = long_meeting()
+    first = facts[-1]
+    assert isinstance(first, AttemptStarted)
+    fault = ReportFault(turn("bob"), 1, FaultClass.CONTEXT_TOO_LONG, "no answer")
+    given(*facts).when(fault).then(too_long())
+    facts.append(too_long())
+    assert context_limit(meeting_after(*facts)) == first.manifest.tokens // 2
+    (second,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
+    assert isinstance(second, AttemptStarted)
+    assert second.number == 2
+    assert second.manifest.tokens <= first.manifest.tokens // 2
+    assert second.digest != first.digest
+
+
+def test_when_nothing_can_be_left_out_the_speaker_is_skipped():
+    (started,) = decide(meeting_after(*OPENED), StartAttempt(turn()), START)
+    fault = ReportFault(turn(), 1, FaultClass.CONTEXT_TOO_LONG, "no answer")
+    given(*OPENED, started).when(fault).then(
+        attempt_failed(fault=FaultClass.CONTEXT_TOO_LONG, charged=0),
+        turn_skipped(reason="context_too_long"),
+    )
+
+
+def test_what_was_too_long_once_is_not_tried_again_by_anybody_with_that_model():
+    facts = [*long_meeting(), too_long(last=True), turn_skipped("bob", reason="context_too_long")]
+    limit = context_limit(meeting_after(*facts))
+    facts += [*whole_round(1)[-1:], RoundOpened(2)]
+    (started,) = decide(meeting_after(*facts), StartAttempt(turn("ann", 2)), START)
+    assert isinstance(started, AttemptStarted)
+    assert limit is not None
+    assert started.manifest.tokens <= limit
+
+
+def test_knowledge_is_folded_from_events_and_from_nothing_else():
+    facts = [*long_meeting(), too_long()]
+    assert meeting_after(*facts) == meeting_after(*facts)
+    assert known(*facts)[0].context_tokens is not None
+    assert known(*facts[:-1]) == ()
+
+
+def test_a_digest_task_is_held_to_what_was_learnt():
+    config = convened(digest_rounds=True)
+    facts = [config, RoundOpened(1), attempt_started(), turn_completed(usage=reported(140))]
+    facts += [*spoken("bob"), *whole_round(1)[-1:]]
+    (started,) = decide(meeting_after(*facts), StartAttempt(DigestTask(1)), START)
+    assert isinstance(started, AttemptStarted)
+    factor = known(*facts)[0].factor
+    assert started.reserved.prompt_tokens == scaled(started.manifest.tokens, factor)
+    assert 1_300 < factor < 1_400
