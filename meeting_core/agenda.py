@@ -126,6 +126,22 @@ def next_speaker(meeting: Meeting) -> AgentId | None:
     return seats[spoken].agent_id if spoken < len(seats) else None
 
 
+def turns_to_come(
+    meeting: Meeting, last_round: int | None = None
+) -> tuple[tuple[TurnTask, AgentId], ...]:
+    """List the turns that have not ended, up to a round's end; in the order of their coming."""
+    config = meeting.config
+    seats = [seat.agent_id for seat in config.participants]
+    now = meeting.round_num
+    is_open = meeting.rounds[-1].ending is None
+    present = seats[meeting.round_turns :] if is_open else []
+    later = range(now + 1, (last_round or config.num_rounds) + 1)
+    return (
+        *((TurnTask(now, agent_id), agent_id) for agent_id in present),
+        *((TurnTask(n, agent_id), agent_id) for n in later for agent_id in seats),
+    )
+
+
 def next_author(meeting: Meeting) -> AgentId | None:
     """Say who writes the minutes: the first who has not given up on it, or the draft's author."""
     if meeting.draft is not None:
@@ -206,8 +222,10 @@ def _attempt(meeting: Meeting, task: Task, agent_id: AgentId) -> Step:
 def _wait_for_gateway(
     meeting: Meeting, slot: Slot, give_up_at: datetime, begin: BeginAttempt
 ) -> WaitForGateway:
-    # The time for the rounds may run out first: the minutes are tried then.
-    if meeting.synthesis_clock_from is None and meeting.deadline_at < give_up_at:
+    # The minutes are written without it, and the time for the rounds may run out first.
+    if meeting.synthesis_clock_from is not None:
+        return WaitForGateway(begin.gateway, give_up_at, begin, begin)
+    if meeting.deadline_at < give_up_at:
         return WaitForGateway(begin.gateway, meeting.deadline_at, begin, begin)
     seconds = meeting.config.gateway_reconnect_timeout_seconds
     detail = f"gateway {begin.gateway!r} was away for {seconds:g} s: {slot.detail}"

@@ -1,11 +1,25 @@
 """Deciding whether an attempt may start, what it shows, and what it may cost."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from meeting_core.agenda import awaits_digest, next_author, next_speaker, next_writer, turn_deadline
+from meeting_core.agenda import (
+    awaits_digest,
+    next_author,
+    next_speaker,
+    next_writer,
+    turn_deadline,
+    turns_to_come,
+)
 from meeting_core.brief import Brief, build_brief, least_tokens
-from meeting_core.budget import Allowance, synthesis_allowance, turn_allowance
+from meeting_core.budget import (
+    Allowance,
+    Amount,
+    amount_of,
+    synthesis_allowance,
+    turn_allowance,
+)
 from meeting_core.calibration import scaled
 from meeting_core.commands import StartAttempt
 from meeting_core.errors import AttemptStillOpen, OutOfTurn, WrongPhase
@@ -74,9 +88,8 @@ def _start_turn(
         reason: SkipReason = slot.fault.value
         return (TurnSkipped(task.round_num, task.agent_id, reason, slot.detail),)
     # What is left goes to all turns to come; where that is too little, to this round's.
-    in_round = len(meeting.config.participants) - meeting.round_turns
-    for calls in (meeting.turns_to_come, in_round):
-        allowance = _turn_allowance(meeting, task.agent_id, calls)
+    for tasks in (turns_to_come(meeting), turns_to_come(meeting, task.round_num)):
+        allowance = _allowance(meeting, tasks, count)
         plan = _planned(meeting, task, task.agent_id, allowance, count)
         if plan is not None:
             return (_started(meeting, task, task.agent_id, plan),)
@@ -116,7 +129,7 @@ def _start_digest(
     if slot is not None and slot.fault and _is_too_late(meeting, now):
         return (undigested(task, f"{slot.fault}: {slot.detail}"),)
     # One of the calls still to come: it must not cost the turns theirs.
-    allowance = _turn_allowance(meeting, writer, meeting.turns_to_come + 1)
+    allowance = _allowance(meeting, ((task, writer), *turns_to_come(meeting)), count)
     plan = _planned(meeting, task, writer, allowance, count)
     if plan is None:
         return (undigested(task, OUT_OF_BUDGET),)
@@ -130,6 +143,9 @@ def _start_writing(
         raise WrongPhase(f"no synthesis can start while the meeting is {meeting.state}")
     if _is_too_late(meeting, now):
         return (draft_or_nothing(meeting, "the time for it ran out"),)
+    slot = meeting.slot
+    if slot is not None and slot.give_up_at is not None and now >= slot.give_up_at:
+        return (draft_or_nothing(meeting, f"{slot.fault}: {slot.detail}"),)
     author = next_author(meeting)
     if author is None:
         raise OutOfTurn("nobody is left who could write the minutes")
@@ -149,13 +165,26 @@ def _is_too_late(meeting: Meeting, now: datetime) -> bool:
     return slot.give_up_at is None and now >= turn_deadline(meeting, slot.clock_from)
 
 
-def _turn_allowance(meeting: Meeting, agent_id: AgentId, calls: int) -> Allowance:
+def _allowance(
+    meeting: Meeting, calls: Sequence[tuple[Task, AgentId]], count: TokenCounter
+) -> Allowance:
+    """Say what the first of these calls may cost, so that the others can be made too."""
     config = meeting.config
     if config.meeting_tokens is None and config.meeting_cost is None:
         return Allowance(None, None, None)
-    author = config.synthesizer or config.participants[0].agent_id
-    models = meeting.speaking(agent_id).model, meeting.speaking(author).model
-    return turn_allowance(config, meeting.ledger, *models, calls)
+    floors = [_floor(meeting, task, agent_id, count) for task, agent_id in calls]
+    model = meeting.speaking(calls[0][1]).model
+    author_model = meeting.speaking(next_writer(meeting)).model
+    return turn_allowance(config, meeting.ledger, model, author_model, floors)
+
+
+def _floor(meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter) -> Amount:
+    """Say what a call takes at the least: the shortest brief, and the least cap worth it."""
+    config, model = meeting.config, meeting.speaking(agent_id).model
+    factor = knowledge_of(meeting.knowledge, model).factor
+    prompt = scaled(least_tokens(meeting, task, agent_id, count), factor)
+    output = min(config.min_tokens_per_turn, config.max_tokens_per_turn)
+    return amount_of(config, model, Reservation(prompt, output))
 
 
 def _planned(

@@ -4,6 +4,8 @@ Counters are folded from events, so a restart cannot reset them. A call whose ou
 keeps its whole reservation. Source: docs/explanation/budget.md.
 """
 
+from collections.abc import Sequence
+
 from meeting_core.configuration import Configuration
 from meeting_core.faults import FAULT_RULES
 from meeting_core.prices import ModelPrice
@@ -140,18 +142,26 @@ def micros_left(config: Configuration, ledger: Ledger) -> int | None:
 
 
 def turn_allowance(
-    config: Configuration, ledger: Ledger, model: str, author_model: str, calls: int
+    config: Configuration,
+    ledger: Ledger,
+    model: str,
+    author_model: str,
+    floors: Sequence[Amount],
 ) -> Allowance:
-    """Give one of so many calls its fair share of what is left beside the synthesis's share."""
-    tokens = tokens_left(config, ledger)
-    micros = micros_left(config, ledger)
-    return Allowance(
-        None if tokens is None else (tokens - synthesis_share(config)) // calls,
-        None
-        if micros is None
-        else (micros - synthesis_share_micros(config, author_model)) // calls,
-        price_of(config, model),
-    )
+    """Give a call its fair share of what is left beside the synthesis's share.
+
+    Shape: `floors` are what each call to come takes at the least, this one's first. Each has its
+    floor, and all share evenly what is left above the floors.
+    """
+    tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
+    if tokens is not None:
+        spare = tokens - synthesis_share(config) - sum([floor.tokens for floor in floors])
+        tokens = floors[0].tokens + spare // len(floors)
+    if micros is not None:
+        spare = micros - synthesis_share_micros(config, author_model)
+        spare -= sum([floor.micros for floor in floors])
+        micros = floors[0].micros + spare // len(floors)
+    return Allowance(tokens, micros, price_of(config, model))
 
 
 def synthesis_allowance(config: Configuration, ledger: Ledger, model: str) -> Allowance:

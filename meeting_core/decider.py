@@ -13,7 +13,7 @@ from meeting_core.attempts import (
     start_attempt,
 )
 from meeting_core.brief import fixed_tokens
-from meeting_core.budget import synthesis_share
+from meeting_core.budget import price_of, synthesis_share, synthesis_share_micros
 from meeting_core.commands import (
     AbandonAttempt,
     AcceptReply,
@@ -35,7 +35,7 @@ from meeting_core.commands import (
     StartAttempt,
     StartSynthesis,
 )
-from meeting_core.configuration import Configuration, checked
+from meeting_core.configuration import MOST_COST, Configuration, Limits, checked
 from meeting_core.errors import (
     AlreadyConvened,
     InvalidConfiguration,
@@ -70,6 +70,7 @@ from meeting_core.vocabulary import Phase, clean_text, is_storable
 DOCUMENT_SHARE = 0.4
 MINUTES_SHARE = 0.2
 LONGEST_REMARK = 4_000
+MOST_RAISED = {"meeting_tokens": Limits().max_meeting_tokens, "meeting_cost": MOST_COST}
 
 
 def decide(
@@ -165,7 +166,28 @@ def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
             f"what every brief holds, take {least}"
         )
         raise InvalidConfiguration((Problem("meeting_tokens", detail),))
+    _check_cost(fitted, turn)
     return fitted
+
+
+def _check_cost(config: Configuration, turn: int) -> None:
+    """Refuse a ceiling in money that cannot pay the synthesis and one round of short turns.
+
+    Units: `turn` is what every turn takes, in tokens.
+    """
+    if config.meeting_cost is None:
+        return
+    seats = {seat.agent_id: price_of(config, seat.model) for seat in config.participants}
+    author = seats[config.synthesizer or config.participants[0].agent_id]
+    shortest = config.min_tokens_per_turn
+    least = synthesis_share_micros(config, author.model) if author is not None else 0
+    least += sum(price.micros(turn - shortest, shortest) for price in seats.values() if price)
+    if int(config.meeting_cost * 1_000_000) < least:
+        detail = (
+            f"is {config.meeting_cost:g}; the synthesis's share and one round of short turns cost "
+            f"{least / 1_000_000:g}"
+        )
+        raise InvalidConfiguration((Problem("meeting_cost", detail),))
 
 
 def _open_round(meeting: Meeting, command: OpenRound) -> tuple[Fact, ...]:
@@ -239,9 +261,11 @@ def _raise_budget(meeting: Meeting, command: RaiseBudget) -> tuple[Fact, ...]:
     config, problems = meeting.config, []
     for field in ("meeting_tokens", "meeting_cost"):
         now, wanted = getattr(config, field), getattr(command, field)
-        if wanted is not None and (now is None or wanted <= now):
-            had = "the meeting has no such ceiling" if now is None else f"it is {now:g} already"
-            problems.append(Problem(field, f"is {wanted:g}; {had}, and can only be raised"))
+        if wanted is not None and (now is None or not now < wanted <= MOST_RAISED[field]):
+            detail = "the meeting has no such ceiling"
+            if now is not None:
+                detail = f"it must be above {now:g}, at most {MOST_RAISED[field]:g}"
+            problems.append(Problem(field, f"is {wanted:g}; {detail}"))
     if command.meeting_tokens is None and command.meeting_cost is None:
         problems.append(Problem("meeting_tokens", "is missing; name the new ceiling"))
     if problems:

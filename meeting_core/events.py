@@ -109,7 +109,7 @@ class TurnCompleted(Value, frozen=True, omit_defaults=True):
 
     Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
     the reply because no store or terminal takes them. `cut_to` is set where the reply passed its
-    cap: wherever it is quoted, it is cut to that many tokens.
+    cap: wherever it is quoted, only so many characters of it are, and a mark.
     """
 
     TOPIC: ClassVar[str] = "meeting.turn_completed.v1"

@@ -155,9 +155,7 @@ def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
         case Paused():
             return {"paused_from": meeting.phase, "pause_cause": fact.cause}
         case Resumed():
-            if fact.to is not meeting.paused_from:
-                raise CorruptHistory(f"resumed to {fact.to}, paused from {meeting.paused_from}")
-            return {"paused_from": None, "pause_cause": None}
+            return _resumed(meeting, fact, at)
         case Convened():
             raise CorruptHistory(f"meeting {meeting.id} is convened twice")
         case _:
@@ -213,6 +211,23 @@ def _budget_raised(meeting: Meeting, fact: BudgetRaised) -> dict[str, Any]:
     return {"config": replace(meeting.config, **raised)}
 
 
+def _resumed(meeting: Meeting, fact: Resumed, at: datetime) -> dict[str, Any]:
+    if fact.to is not meeting.paused_from:
+        raise CorruptHistory(f"resumed to {fact.to}, paused from {meeting.paused_from}")
+    return {"paused_from": None, "pause_cause": None, **_patient_again(meeting, at)}
+
+
+def _patient_again(meeting: Meeting, at: datetime) -> dict[str, Any]:
+    """Have a gateway tried again that nobody tried for so long that it would be given up."""
+    slot = meeting.slot
+    if slot is None or slot.give_up_at is None or at < slot.give_up_at:
+        return {}
+    changes: dict[str, Any] = {"slot": replace(slot, give_up_at=None, clock_from=at)}
+    if meeting.synthesis_clock_from is not None:
+        changes["synthesis_clock_from"] = at
+    return changes
+
+
 def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
     if fact.epoch <= meeting.epoch:
         raise CorruptHistory(f"epoch {fact.epoch} does not follow epoch {meeting.epoch}")
@@ -222,4 +237,5 @@ def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
         "adoptions": meeting.adoptions + 1,
         "slot": slot and replace(slot, clock_from=at),
         "synthesis_clock_from": None if meeting.synthesis_clock_from is None else at,
+        **_patient_again(meeting, at),
     }

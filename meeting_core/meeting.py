@@ -253,9 +253,3 @@ class Meeting(Value, frozen=True, kw_only=True):
         """Say whether the agent has another model to go on to."""
         passed = dict(self.fallbacks).get(agent_id, 0)
         return passed < len(self.participant(agent_id).fallback_models)
-
-    @property
-    def turns_to_come(self) -> int:
-        """How many turns have not ended, in this round and in those after it."""
-        config = self.config
-        return config.num_rounds * len(config.participants) - len(self.turns)

@@ -22,7 +22,7 @@ from meeting_core.events import (
 from meeting_core.faults import FAULT_RULES, retry_at
 from meeting_core.meeting import Meeting, OpenAttempt, Slot, repeats_with
 from meeting_core.minutes import parse_synthesis
-from meeting_core.tokens import TokenCounter, cut_to_tokens
+from meeting_core.tokens import CUT_MARK, TokenCounter, cut_to_characters, cut_to_tokens
 from meeting_core.vocabulary import (
     AbandonCause,
     DigestTask,
@@ -44,7 +44,7 @@ SURELY_OVER = 2
 class _Said(Value, frozen=True):
     """A reply as it is kept.
 
-    Units: tokens.
+    Units: tokens; `cut_to` in characters.
     """
 
     text: str
@@ -55,7 +55,7 @@ class _Said(Value, frozen=True):
 
     @property
     def quotable(self) -> str:
-        return self.text if self.cut_to is None else cut_to_tokens(self.text, self.cut_to)
+        return self.text if self.cut_to is None else cut_to_characters(self.text, self.cut_to)
 
 
 def kept_reason(text: str) -> str:
@@ -137,7 +137,8 @@ def _heard(attempt: OpenAttempt, command: AcceptReply, count: TokenCounter) -> _
     is_over = text_tokens > cap and (
         usage.completion_tokens > cap or text_tokens > SURELY_OVER * cap
     )
-    return _Said(text, text_tokens, usage, cleaned, cap if is_over else None)
+    cut_to = len(cut_to_tokens(text, cap).removesuffix(CUT_MARK)) if is_over else None
+    return _Said(text, text_tokens, usage, cleaned, cut_to)
 
 
 def _synthesised(
@@ -180,7 +181,7 @@ def _synthesised(
 
 def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple[Fact, ...]:
     slot, attempt = _open_attempt(meeting, command)
-    is_away = command.is_away and command.fault is FaultClass.UNAVAILABLE
+    is_away = command.is_away and _waits_for_gateway(meeting, slot, attempt, command)
     give_up_at = _give_up_at(meeting, slot, now) if is_away else None
     again = None if is_away else _again(meeting, slot, attempt, command, now)
     failed = AttemptFailed(
@@ -198,10 +199,34 @@ def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple
     if is_away:
         if failed.give_up_at is not None:
             return (failed,)
-        return (failed, Failed("gateway_unreachable", failed.detail))
+        return (failed, lost_gateway(meeting, failed.detail))
     if again is not None:
         return (failed,)
     return (failed, *_given_up(meeting, command, failed.detail))
+
+
+def _waits_for_gateway(
+    meeting: Meeting, slot: Slot, attempt: OpenAttempt, command: ReportFault
+) -> bool:
+    """Say whether a gateway that is away is waited for: not for a digest, which can be done
+    without, and not for the synthesis while somebody can write it through another gateway.
+    """
+    if command.fault is not FaultClass.UNAVAILABLE or isinstance(slot.task, DigestTask):
+        return False
+    if isinstance(slot.task, TurnTask) or meeting.draft is not None:
+        return True
+    gateway = meeting.participant(attempt.agent_id).gateway
+    return not any(
+        seat.gateway != gateway and seat.agent_id not in slot.given_up
+        for seat in meeting.config.participants
+    )
+
+
+def lost_gateway(meeting: Meeting, detail: str) -> Fact:
+    """Say what follows when a gateway did not come back: the minutes are written without it."""
+    if meeting.synthesis_clock_from is not None:
+        return draft_or_nothing(meeting, detail)
+    return Failed("gateway_unreachable", detail)
 
 
 def _give_up_at(meeting: Meeting, slot: Slot, now: datetime) -> datetime:
@@ -214,6 +239,8 @@ def _again(
     meeting: Meeting, slot: Slot, attempt: OpenAttempt, command: ReportFault, now: datetime
 ) -> datetime | None:
     """Say when the task may be tried again; none to give up."""
+    if command.is_away:
+        return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None
     if FAULT_RULES[command.fault].remedy == "shorter" and not _can_be_shorter(

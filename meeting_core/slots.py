@@ -32,7 +32,7 @@ from meeting_core.meeting import (
     Turn,
     repeats_with,
 )
-from meeting_core.tokens import cut_to_tokens
+from meeting_core.tokens import cut_to_characters
 from meeting_core.vocabulary import (
     AgentId,
     DigestTask,
@@ -178,7 +178,7 @@ def turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -
     task = TurnTask(fact.round_num, fact.agent_id)
     slot = _open_slot(meeting, task, fact.number, fact.agent_id)
     _check_turn(meeting, task)
-    text, text_tokens = _quotable(fact)
+    text, text_tokens = _quotable(slot, fact)
     turn = _turn(
         _spent(slot, fact.usage),
         task,
@@ -196,12 +196,13 @@ def turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -
 
 
 def _quotable(
-    fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted,
+    slot: Slot, fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted
 ) -> tuple[str, int]:
-    """Give the text as it may be quoted, and its tokens at most."""
+    """Give the text as it may be quoted, and its tokens at most: those of the cap it passed."""
     if fact.cut_to is None:
         return fact.text, fact.text_tokens
-    return cut_to_tokens(fact.text, fact.cut_to), fact.cut_to
+    assert slot.open is not None
+    return cut_to_characters(fact.text, fact.cut_to), slot.open.reserved.output_tokens
 
 
 def turn_skipped(meeting: Meeting, fact: TurnSkipped, event: MeetingEvent) -> dict[str, Any]:
@@ -262,23 +263,21 @@ def round_digested(meeting: Meeting, fact: RoundDigested, event: MeetingEvent) -
     last = meeting.rounds[-1] if meeting.rounds else None
     if last is None or last.round_num != fact.round_num or last.ending is None or last.digest:
         raise CorruptHistory(f"round {fact.round_num} cannot be digested now")
-    text, text_tokens = _quotable(fact)
-    version = Version(event.originator_version)
-    digest = Digest(version, text, text_tokens, fact.agent_id, fact.degraded)
-    changes: dict[str, Any] = {
-        "rounds": (*meeting.rounds[:-1], replace(last, digest=digest)),
-        "slot": None,
-    }
+    changes: dict[str, Any] = {"slot": None}
+    text, text_tokens = "", 0
     if fact.agent_id is None:
         if meeting.slot is not None and meeting.slot.open is not None:
             raise CorruptHistory("a digest is given up while an attempt is open")
-        return changes
-    slot = _open_slot(meeting, DigestTask(fact.round_num), fact.number, fact.agent_id)
-    if fact.usage is None:
-        raise CorruptHistory("a written digest has a usage")
-    changes["ledger"] = _settled(meeting, slot, fact.usage)
-    changes["knowledge"] = _learnt(meeting, slot, fact.usage)
-    return changes
+    else:
+        slot = _open_slot(meeting, DigestTask(fact.round_num), fact.number, fact.agent_id)
+        if fact.usage is None:
+            raise CorruptHistory("a written digest has a usage")
+        text, text_tokens = _quotable(slot, fact)
+        changes["ledger"] = _settled(meeting, slot, fact.usage)
+        changes["knowledge"] = _learnt(meeting, slot, fact.usage)
+    version = Version(event.originator_version)
+    digest = Digest(version, text, text_tokens, fact.agent_id, fact.degraded)
+    return {**changes, "rounds": (*meeting.rounds[:-1], replace(last, digest=digest))}
 
 
 def synthesis_drafted(
@@ -288,11 +287,11 @@ def synthesis_drafted(
     if meeting.synthesis is not None or meeting.draft is not None:
         raise CorruptHistory("the closing text is drafted twice")
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
-    text, text_tokens = _quotable(fact)
+    text, text_tokens = _quotable(slot, fact)
     version = Version(event.originator_version)
     return {
         "draft": Draft(version, text, text_tokens, fact.agent_id, fact.number, fact.missing),
-        "slot": replace(_spent(slot, fact.usage), tries=0, repeats=0),
+        "slot": replace(_spent(slot, fact.usage), tries=0, repeats=0, give_up_at=None),
         "ledger": _settled(meeting, slot, fact.usage),
         "knowledge": _learnt(meeting, slot, fact.usage),
     }
@@ -300,20 +299,21 @@ def synthesis_drafted(
 
 def synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str, Any]:
     """Keep the closing text, or the reason why there is none."""
-    synthesis = Synthesis(_quotable(fact)[0], fact.agent_id, fact.degraded)
-    changes: dict[str, Any] = {"synthesis": synthesis, "slot": None}
     if meeting.synthesis is not None:
         raise CorruptHistory("the closing text is written twice")
     if fact.agent_id is None or _is_draft(meeting.draft, fact):
         if meeting.slot is not None and meeting.slot.open is not None:
             raise CorruptHistory("the closing text is given up while an attempt is open")
-        return changes
+        return {"synthesis": Synthesis(fact.text, fact.agent_id, fact.degraded), "slot": None}
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
     if fact.usage is None:
         raise CorruptHistory("a written synthesis has a usage")
-    changes["ledger"] = _settled(meeting, slot, fact.usage)
-    changes["knowledge"] = _learnt(meeting, slot, fact.usage)
-    return changes
+    return {
+        "synthesis": Synthesis(_quotable(slot, fact)[0], fact.agent_id, fact.degraded),
+        "slot": None,
+        "ledger": _settled(meeting, slot, fact.usage),
+        "knowledge": _learnt(meeting, slot, fact.usage),
+    }
 
 
 def _is_draft(draft: Draft | None, fact: SynthesisCompleted) -> bool:

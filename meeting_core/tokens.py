@@ -97,6 +97,11 @@ def _pieces_beyond_ascii(shape: bytes) -> int:
     )
 
 
+def cut_to_characters(text: str, kept: int) -> str:
+    """Keep so many characters of a text, with a visible mark; nothing where none are kept."""
+    return f"{text[:kept]}{CUT_MARK}" if kept else ""
+
+
 def cut_to_tokens(text: str, limit: int) -> str:
     """Keep the beginning of a text, at most `limit` tokens of it, with a visible mark.
 

@@ -19,6 +19,7 @@ from meeting_core import (
     Participant,
     Phase,
     Usage,
+    estimate_tokens,
 )
 from meeting_core.commands import (
     AbandonAttempt,
@@ -188,7 +189,7 @@ class Books:
                 assert fact.agent_id == self._authors[0]
                 assert self.now < self.rounds_end
                 wanted = self.config.max_tokens_per_turn
-                pots = [self._share(self._turns_to_come + 1)]
+                pots = [self._share([fact.task, *self._turns_to_come()])]
             case SynthesisTask():
                 author = next(seat for seat in self._authors if seat not in self.given_up)
                 assert fact.agent_id == (self.draft.agent_id if self.draft else author)
@@ -207,6 +208,8 @@ class Books:
         reached = self.command.reached if isinstance(self.command, ReportFault) else True
         is_away = isinstance(self.command, ReportFault) and self.command.is_away
         is_away = is_reported and is_away and fact.fault is FaultClass.UNAVAILABLE
+        is_digest_away = is_away and isinstance(fact.task, DigestTask)
+        is_away = is_away and not is_digest_away
         reserved = self.open.reserved.total if self.open is not None else 0
         unreported = 0 if fact.fault in FREE or not reached else reserved
         usage = self.command.usage
@@ -230,6 +233,8 @@ class Books:
             self.passed[fact.agent_id] += goes_on
             self.tries.pop((fact.task, fact.agent_id), None)
             self.broken.pop((fact.task, fact.agent_id), None)
+        elif is_digest_away:
+            assert fact.retry_at is None
         else:
             self._check_retry(fact)
         if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
@@ -239,6 +244,7 @@ class Books:
     def on_attempt_abandoned(self, fact: AttemptAbandoned) -> None:
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, None)
         assert fact.charged == self.settled.reserved.total, "the outcome is unknown: all is charged"
+        self.away.pop(fact.task, None)  # it was asked, so it is there
         match self.command:
             case Adopt() | AbandonAttempt():
                 assert fact.cause == self.command.cause
@@ -301,6 +307,7 @@ class Books:
         self._check_cut(fact)
         self.tries.pop((SynthesisTask(), fact.agent_id), None)
         self.broken.pop((SynthesisTask(), fact.agent_id), None)
+        self.away.pop(SynthesisTask(), None)
         self.draft = fact
 
     def on_synthesis_completed(self, fact: SynthesisCompleted) -> None:
@@ -333,6 +340,16 @@ class Books:
         assert fact.epoch > self.epoch
         self.epoch = fact.epoch
         self.clocks = dict.fromkeys(self.clocks, self.now)
+        self._be_patient_again()
+
+    def on_resumed(self, fact: Resumed) -> None:
+        self._be_patient_again()
+
+    def _be_patient_again(self) -> None:
+        """A gateway that would be given up by now, because nobody tried it, is tried anew."""
+        for task in [task for task, until in self.away.items() if until <= self.now]:
+            del self.away[task]
+            self.clocks[task] = self.now
 
     def on_remark_made(self, fact: RemarkMade) -> None:
         self.entries.append((self.version, fact.text, None))
@@ -345,7 +362,7 @@ class Books:
     def on_paused(self, fact: Fact) -> None:
         """Is booked as a phase, and as nothing else."""
 
-    on_resumed = on_completed = on_paused
+    on_completed = on_paused
 
     # --- rules, by hand ------------------------------------------------------------------------
 
@@ -373,13 +390,15 @@ class Books:
     def _check_cut(self, fact: Written) -> None:
         """A reply that passed its cap says so, unless the provider counts it below."""
         cap = self.settled.reserved.output_tokens
-        assert fact.cut_to in (None, cap)
         assert fact.usage is not None
         if fact.cut_to is None:
             assert fact.text_tokens <= 2 * cap
             assert fact.text_tokens <= cap or fact.usage.completion_tokens <= cap
         else:
             assert fact.text_tokens > cap
+            kept = fact.text[: fact.cut_to]
+            assert estimate_tokens(kept) <= cap
+            assert fact.cut_to < len(fact.text)
 
     def _check_usage(self, usage: Usage) -> None:
         """A usage is what was reported, or an estimate that says so: never nothing."""
@@ -434,23 +453,38 @@ class Books:
         return any(purse.is_useful(wanted, pot) for pot in self._pots(model))
 
     def _pots(self, model: str) -> list[Money]:
-        """What a turn may cost: a share of what is left among all to come, or in this round."""
-        assert self.before is not None
-        seats = len(self.config.participants)
-        return [
-            self._share(self.config.num_rounds * seats - len(self.before.turns)),
-            self._share(seats - self.before.round_turns),
-        ]
+        """What a turn may cost: its share of what is left for all to come, or for this round."""
+        return [self._share(self._turns_to_come()), self._share(self._turns_to_come(later=False))]
 
-    def _share(self, calls: int) -> Money:
+    def _turns_to_come(self, *, later: bool = True) -> list[Task]:
+        assert self.before is not None
+        seats = [seat.agent_id for seat in self.config.participants]
+        is_open = self.rounds[-1] is None or self.before.rounds[-1].ending is None
+        present = seats[self.before.round_turns :] if is_open else []
+        rounds = range(len(self.rounds) + 1, self.config.num_rounds + 1) if later else ()
+        tasks: list[Task] = [TurnTask(len(self.rounds), seat) for seat in present]
+        return tasks + [TurnTask(n, seat) for n in rounds for seat in seats]
+
+    def _share(self, tasks: list[Task]) -> Money:
+        """Each has what it takes at the least; all share evenly what is above that."""
         config, author = self.config, self.model_of(self._authors[0])
         closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
-        tokens, micros = left_of(config, self.spent, self.reserved, closing)
-        return tokens // calls, micros // calls
+        left = left_of(config, self.spent, self.reserved, closing)
+        floors = [self._floor(task) for task in tasks]
+        needed = [sum(floor[n] for floor in floors) for n in (0, 1)]
+        first, calls = floors[0], len(tasks)
+        return (
+            first[0] + (left[0] - needed[0]) // calls,
+            first[1] + (left[1] - needed[1]) // calls,
+        )
 
-    @property
-    def _turns_to_come(self) -> int:
-        return self.config.num_rounds * len(self.config.participants) - len(self.endings)
+    def _floor(self, task: Task) -> Money:
+        assert self.before is not None
+        agent_id = task.agent_id if isinstance(task, TurnTask) else self._authors[0]
+        model = self.model_of(agent_id)
+        purse = Purse(self.before, task, agent_id, model)
+        least = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
+        return price(self.config, model, purse.prompt(purse.least), least)
 
     @property
     def _authors(self) -> list[AgentId]:

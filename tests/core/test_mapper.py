@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,9 +10,8 @@ from eventsourcing.compressor import ZlibCompressor
 from eventsourcing.persistence import Cipher, Compressor, StoredEvent
 from msgspec.structs import replace
 
-from meeting_core import Configuration, CorruptHistory, Fact, MeetingMapper
+from meeting_core import CorruptHistory, MeetingMapper
 from meeting_core.events import RoundOpened, TurnCompleted
-from meeting_core.mapper import FACTS
 from tests.builders import history, whole_meeting
 from tests.core.golden_facts import GOLDEN, MEETING_ID, golden_event
 
@@ -46,67 +45,6 @@ class Mirror(Cipher):
         if sha256(plaintext).digest() != ciphertext[-32:]:
             raise RuntimeError("the seal is broken")
         return plaintext
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_golden_file_is_read_as_the_fact_it_stands_for(name: str):
-    assert MeetingMapper().to_domain_event(stored(name)) == golden_event(GOLDEN[name])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_fact_is_written_as_its_golden_file(name: str):
-    written = MeetingMapper().to_stored_event(golden_event(GOLDEN[name]))
-    assert (written.originator_id, written.originator_version) == (MEETING_ID, 7)
-    assert written.topic == topic_of(name)
-    assert without_later_fields(written.state, name) == msgspec.json.decode(golden_state(name))
-
-
-def without_later_fields(state: bytes, name: str) -> Any:
-    """Read what is written today, less the fields of a configuration that came later: all defaults,
-    which are written too.
-    """
-    written = msgspec.json.decode(state)
-    fields = written["fact"].get("configuration", {})
-    known = msgspec.json.decode(golden_state(name))["fact"].get("configuration", {})
-    defaults = msgspec.to_builtins(Configuration(participants=()))
-    for later in fields.keys() - known.keys():
-        assert fields.pop(later) == defaults[later]
-    return written
-
-
-def test_golden_files_are_kept_for_ever():
-    """A stored event is never rewritten. A new shape is a new version with a new file and line."""
-    sums = {}
-    for line in (FOLDER / "SHA256SUMS").read_text().splitlines():
-        digest, name = line.split()
-        sums[name] = digest
-    files = {path.name: path.read_bytes() for path in FOLDER.glob("*.json")}
-    assert {name: sha256(data).hexdigest() for name, data in files.items()} == sums
-    assert sorted(files) == [f"{name}.json" for name in NAMES]
-
-
-def test_every_fact_has_a_golden_file_under_its_stored_name():
-    assert {fact.TOPIC for fact in get_args(Fact)} == {topic_of(name) for name in NAMES}
-    assert set(FACTS) == {topic_of(name) for name in NAMES}
-    assert len(FACTS) == len(get_args(Fact))
-
-
-def test_the_golden_files_of_a_fact_use_every_field_of_it():
-    for topic, fact_type in FACTS.items():
-        names = [name for name in NAMES if topic_of(name) == topic]
-        fields = {
-            field for name in names for field in msgspec.json.decode(golden_state(name))["fact"]
-        }
-        assert fields == set(fact_type.__struct_fields__), topic
-
-
-def test_a_configuration_is_stored_with_its_defaults():
-    """A default that changes later must not change meetings that were convened before."""
-    least = golden_event(GOLDEN["meeting.convened.v1.least"])
-    state = MeetingMapper().to_stored_event(least).state
-    fields = msgspec.json.decode(state)["fact"]["configuration"]
-    assert fields["max_tokens_per_turn"] == 200
-    assert set(fields) == set(Configuration.__struct_fields__)
 
 
 def changed(name: str, **fields: Any) -> bytes:
