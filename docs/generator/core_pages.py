@@ -131,10 +131,10 @@ def _faults() -> str:
     return page("Faults", intro, table(("fault", *map(code, columns)), rows))
 
 
-def _shown(value: float | bool) -> str:
+def _shown(value: float | bool | str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _names() -> str:
