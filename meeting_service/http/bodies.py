@@ -12,12 +12,14 @@ from msgspec.structs import fields
 
 from meeting_core.configuration import (
     DEFAULT_TITLE,
+    MOST_FALLBACK_MODELS,
     SMALLEST_CONTEXT,
     SMALLEST_USEFUL_CAP,
     Configuration,
     Limits,
 )
 from meeting_core.errors import Problem
+from meeting_core.vocabulary import OnBudget
 from meeting_service.http.fields import read_fields
 from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
 
@@ -36,7 +38,8 @@ def _about(text: str, **bounds: int) -> Meta:
     return Meta(description=text, extra_json_schema=dict(bounds))
 
 
-class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True):
+# Its defaults are left out of a request's digest, so that a field added later changes none.
+class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A participant that is not, or not as such, in the directory."""
 
     id: Annotated[str, _about("Letters, digits, `_`, `.` and `-`, 64 at most.")]
@@ -45,6 +48,10 @@ class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True):
     instructions: Annotated[str, _about("How it is to think and speak.")] = ""
     model: Annotated[str, _about("Model; the gateway's if left out.")] = ""
     gateway: Annotated[str, _about("Configured gateway; the default one if left out.")] = ""
+    fallback_models: Annotated[
+        tuple[str, ...],
+        _about("Models to go on to, in this order, when the provider rejects one."),
+    ] = ()
 
 
 class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,6 +87,35 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = _DEFAULTS.context_tokens
     meeting_tokens: Annotated[
         int | None, _about("Most tokens the whole meeting may spend; no ceiling if left out.")
+    ] = None
+    meeting_cost: Annotated[
+        float | None,
+        _about(
+            "Most money the whole meeting may spend, in the currency of the operator's prices; "
+            "every model it may use must have one. No ceiling if left out."
+        ),
+    ] = None
+    on_budget: Annotated[
+        OnBudget | None,
+        _about(
+            "What happens when no further turn can be paid for: the minutes are written, the "
+            "meeting waits for a higher budget, or it fails. The operator's choice if left out."
+        ),
+    ] = None
+    min_tokens_per_turn: Annotated[
+        int | None,
+        _about("Least tokens worth a turn; the operator's choice if left out.", minimum=1),
+    ] = None
+    digest_rounds: Annotated[
+        bool | None,
+        _about(
+            "Whether closed rounds are digested for later briefs; the operator's choice if left "
+            "out."
+        ),
+    ] = None
+    synthesizer: Annotated[
+        str | None,
+        _about("The participant who writes the minutes, by its id; the first if left out."),
     ] = None
     document_context: Annotated[
         str | None, _about("A text put before the meeting, cut to its budget, quoted as data.")
@@ -172,7 +208,8 @@ def largest_body_bytes(limits: Limits) -> int:
 
     Units: bytes.
     """
-    seat = limits.max_instructions_characters + 5 * limits.max_title_characters
+    names = 5 + MOST_FALLBACK_MODELS
+    seat = limits.max_instructions_characters + names * limits.max_title_characters
     characters = (
         limits.max_document_characters
         + limits.max_goal_characters
