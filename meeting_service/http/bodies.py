@@ -1,12 +1,10 @@
-"""Bodies of requests: strict JSON, by schema, with every error naming the field it is about."""
+"""Bodies of requests: what they may hold, and what it means."""
 
-import json
 from hashlib import sha256
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Request
 from msgspec import Meta, Struct
 from msgspec.structs import fields
 
@@ -18,15 +16,8 @@ from meeting_core.configuration import (
     Configuration,
     Limits,
 )
-from meeting_core.errors import Problem
 from meeting_core.vocabulary import OnBudget
-from meeting_service.http.fields import read_fields
-from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
 
-WHOLE = "body"
-"""The name by which a body as a whole is refused."""
-
-JSON = "application/json"
 BYTES_PER_CHARACTER = 12
 """What a character takes when it is escaped as two surrogates."""
 
@@ -144,63 +135,27 @@ class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, _about("Why, for the history and the feed.")] = ""
 
 
-class _JsonRequest(Request[Any, Any, Any]):
-    """A request whose body is read strictly: "3" is not 3, and no unknown field is let through.
+class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/pause` and `resume` take; no body at all is fine too."""
 
-    The framework's own way converts loosely, ignores the media type, and takes empty for null.
+    reason: Annotated[str, _about("Why; the history keeps it with a pause.")] = ""
+
+
+class WrapUpBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/wrap-up` takes: nothing, or an empty object."""
+
+
+class BudgetBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/budget` takes: one new ceiling or both; null leaves one as it
+    is.
     """
 
-    def _check_media_type(self) -> None:
-        media_type = self.content_type[0].lower()
-        if media_type != JSON:
-            shown = f"not {media_type[:80]}" if media_type else "and Content-Type must say so"
-            raise HttpProblem(UNSUPPORTED_MEDIA_TYPE, f"the body must be {JSON}, {shown}")
-
-
-class StartRequest(_JsonRequest):
-    """A request to start a meeting."""
-
-    async def body(self) -> bytes:
-        """Read the body. Raises: `HttpProblem` 400 when there is none, or 415."""
-        self._check_media_type()
-        body = await super().body()
-        if not body:
-            raise invalid(Problem(WHOLE, "is empty; send a JSON object"))
-        return body
-
-    async def json(self) -> StartBody:
-        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
-        return read_fields(read_object(await self.body()), StartBody)
-
-
-class CancelRequest(_JsonRequest):
-    """A request to cancel a meeting; it may have no body."""
-
-    async def json(self) -> CancelBody:
-        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
-        self._check_media_type()
-        return read_fields(read_object(await self.body()), CancelBody)
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
-
-    By the standard library: msgspec cannot say which field has a lone surrogate in it.
-    Raises: `HttpProblem` 400.
-    """
-    try:
-        read = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise invalid(Problem(WHOLE, f"is not UTF-8 from byte {error.start} on")) from None
-    except json.JSONDecodeError as error:
-        detail = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise invalid(Problem(WHOLE, detail)) from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else _short(error)
-        raise invalid(Problem(WHOLE, f"is no JSON that is read here: {reason}")) from None
-    if not isinstance(read, dict):
-        raise invalid(Problem(WHOLE, f"must be a JSON object, not {type(read).__name__}"))
-    return read
+    meeting_tokens: Annotated[
+        int | None, _about("Most tokens the whole meeting may spend from now on.", minimum=1)
+    ] = None
+    meeting_cost: Annotated[
+        float | None, _about("Most money it may spend, in the currency of its prices.")
+    ] = None
 
 
 def largest_body_bytes(limits: Limits) -> int:
@@ -217,11 +172,3 @@ def largest_body_bytes(limits: Limits) -> int:
         + (limits.max_participants + 1) * seat
     )
     return BYTES_PER_CHARACTER * characters
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _short(error: Exception) -> str:
-    return str(error).partition(";")[0]

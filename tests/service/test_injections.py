@@ -14,7 +14,7 @@ import pytest
 from httpx_sse import EventSource
 from rich.console import Console
 
-from meeting_core import HeldMeeting, evolve
+from meeting_core import HeldMeeting, evolve, spending
 from meeting_core.events import MeetingEvent
 from meeting_core.vocabulary import TurnTask, clean_text
 from meeting_service.cli import tables
@@ -75,7 +75,7 @@ def test_a_status_shows_the_turns_that_were_held_and_their_texts_as_data(injecti
     config = configured_with(injection.text)
     held, _ = held_with(config, injection.text, injection.text)
     text = clean_text(injection.text)[0].strip()
-    status = json.loads(msgspec.json.encode(status_view(held.meeting)))
+    status = json.loads(msgspec.json.encode(status_view(held.meeting, spending(held.events))))
     turns = [(turn["agent_id"], turn["response"]) for n in status["rounds"] for turn in n["turns"]]
     assert turns == [("ann", text), ("bob", text)] * 2
     assert [seat["agent_id"] for seat in status["participants"]] == ["ann", "bob"]
