@@ -136,7 +136,9 @@ def openapi_document(
         logging_config=None,
     )
     document: dict[str, Any] = app.openapi_schema.to_schema()
-    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
+    _, shapes = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
+    # As it is served: in JSON a default that is a tuple is a list.
+    schemas = msgspec.json.decode(msgspec.json.encode(shapes))
     for schema in schemas.values():
         schema["description"] = cleandoc(schema.get("description", ""))
     document["components"] = {"schemas": dict(sorted(schemas.items()))}
