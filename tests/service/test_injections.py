@@ -16,6 +16,7 @@ from rich.console import Console
 
 from meeting_core import HeldMeeting, evolve, spending
 from meeting_core.events import MeetingEvent
+from meeting_core.tokens import cut_to_tokens
 from meeting_core.vocabulary import TurnTask, clean_text
 from meeting_service.cli import tables
 from meeting_service.cli.application import run
@@ -74,7 +75,7 @@ def test_every_frame_is_exactly_one_event(injection: Injection):
 def test_a_status_shows_the_turns_that_were_held_and_their_texts_as_data(injection: Injection):
     config = configured_with(injection.text)
     held, _ = held_with(config, injection.text, injection.text)
-    text = clean_text(injection.text)[0].strip()
+    text = cut_to_tokens(clean_text(injection.text)[0].strip(), config.max_tokens_per_turn)
     status = json.loads(msgspec.json.encode(status_view(held.meeting, spending(held.events))))
     turns = [(turn["agent_id"], turn["response"]) for n in status["rounds"] for turn in n["turns"]]
     assert turns == [("ann", text), ("bob", text)] * 2
