@@ -195,6 +195,11 @@ async def test_an_unknown_field_is_told_with_the_one_that_was_meant(client):
     )
 
 
+async def test_a_word_that_is_none_of_those_taken_is_refused_with_them(client):
+    body = json.dumps({**BODY, "on_budget": "stop"}).encode()
+    assert_problem(await post(client, body), 400, "on_budget: must be one of wrap_up, pause, fail")
+
+
 async def test_a_refusal_survives_the_strangest_names(client, subtests):
     for name in ("\ud800", "\0", "x" * 10_000, "", "`", "a`b", "\u202e", '"', "__proto__"):
         with subtests.test(name=ascii(name[:10])):
