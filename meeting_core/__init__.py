@@ -29,6 +29,7 @@ from meeting_core.mapper import MeetingMapper
 from meeting_core.meeting import Meeting
 from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
 from meeting_core.prices import ModelPrice, PriceTable
+from meeting_core.spending import Spending, SpentAttempt, Tally, spending
 from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import Message, Outcome, Participant, Phase, Usage
 
@@ -58,7 +59,10 @@ __all__ = [
     "Refusal",
     "Rest",
     "SaveMinutes",
+    "Spending",
+    "SpentAttempt",
     "Step",
+    "Tally",
     "TokenCounter",
     "Usage",
     "WaitForGateway",
@@ -76,4 +80,5 @@ __all__ = [
     "project",
     "rebuild_brief",
     "render_minutes",
+    "spending",
 ]

@@ -35,7 +35,7 @@ from meeting_core.events import (
 )
 from meeting_core.knowledge import knowledge_of
 from meeting_core.meeting import Meeting
-from meeting_core.tokens import TokenCounter
+from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import (
     AgentId,
     DigestTask,
@@ -172,13 +172,15 @@ def _allowance(
     config = meeting.config
     if config.meeting_tokens is None and config.meeting_cost is None:
         return Allowance(None, None, None)
-    floors = [_floor(meeting, task, agent_id, count) for task, agent_id in calls]
+    floors = [least_cost(meeting, task, agent_id, count) for task, agent_id in calls]
     model = meeting.speaking(calls[0][1]).model
     author_model = meeting.speaking(next_writer(meeting)).model
     return turn_allowance(config, meeting.ledger, model, author_model, floors)
 
 
-def _floor(meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter) -> Amount:
+def least_cost(
+    meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
+) -> Amount:
     """Say what a call takes at the least: the shortest brief, and the least cap worth it."""
     config, model = meeting.config, meeting.speaking(agent_id).model
     factor = knowledge_of(meeting.knowledge, model).factor

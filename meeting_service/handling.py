@@ -58,6 +58,16 @@ class Meetings:
             raise MeetingNotFound(meeting_id)
         return meeting
 
+    async def history(self, meeting_id: MeetingId) -> list[MeetingEvent]:
+        """Read all the events of a meeting, oldest first.
+
+        Raises: `MeetingNotFound`.
+        """
+        events = await self.events(meeting_id)
+        if not events:
+            raise MeetingNotFound(meeting_id)
+        return events
+
     async def find(self, meeting_id: MeetingId) -> Meeting | None:
         """Fold a meeting from its whole history; none when it has none."""
         return project(None, await self.events(meeting_id))

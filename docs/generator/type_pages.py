@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import EnumType
+from importlib import import_module
 from types import ModuleType
 from typing import Any, get_args
 
@@ -15,7 +16,10 @@ from meeting_core import vocabulary as words
 FACTS: tuple[type[Any], ...] = get_args(events.Fact)
 COMMANDS: tuple[type[Any], ...] = get_args(commands.Command)
 
-_MODULES: tuple[ModuleType, ...] = (words, configuration, meeting, budget, minutes)
+# The package has a function of this module's name.
+spending = import_module("meeting_core.spending")
+
+_MODULES: tuple[ModuleType, ...] = (words, configuration, meeting, budget, minutes, spending)
 _ALIASES = {name: found for module in _MODULES for name, found in aliases_of(module).items()}
 _ELSEWHERE = {
     **{each.__name__: f"events.md#{each.__name__.lower()}" for each in FACTS},

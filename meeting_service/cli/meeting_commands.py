@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
+from meeting_service.cli import steering_commands
 from meeting_service.cli.exits import Exit
 from meeting_service.cli.options import THERE, ClientOptions, JsonFlag, MeetingArgument
 from meeting_service.cli.start_options import NOTHING, StartOptions
@@ -27,6 +28,7 @@ def register(app: App) -> None:
     app.command(cancel, group=group, sort_key=6)
     app.command(history, group=group, sort_key=7)
     app.command(agents, group=group, sort_key=8)
+    steering_commands.register(app, group)
 
 
 def start(

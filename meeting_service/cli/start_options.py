@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -18,8 +18,8 @@ class StartOptions:
     participant: Annotated[
         tuple[str, ...],
         Parameter(
-            help="Agent id, or a JSON object with id, name, role, instructions, model, gateway; "
-            "repeat it, in speaking order (default: every agent of the service)."
+            help="Agent id, or a JSON object with id, name, role, instructions, model, gateway, "
+            "fallback_models; repeat it, in speaking order (default: every agent of the service)."
         ),
     ] = ()
     rounds: Annotated[
@@ -48,6 +48,22 @@ class StartOptions:
     meeting_tokens: Annotated[
         int | None, Parameter(help="Most tokens the whole meeting may spend (no ceiling).")
     ] = None
+    meeting_cost: Annotated[
+        float | None, Parameter(help="Most money the whole meeting may spend (no ceiling).")
+    ] = None
+    on_budget: Annotated[
+        Literal["wrap_up", "pause", "fail"] | None,
+        Parameter(help="What happens when no further turn can be paid for."),
+    ] = None
+    min_tokens_per_turn: Annotated[
+        int | None, Parameter(help="Least tokens worth a turn (32).")
+    ] = None
+    digest_rounds: Annotated[
+        bool, Parameter(help="Have closed rounds digested; one more call a round.")
+    ] = False
+    synthesizer: Annotated[
+        str | None, Parameter(help="Participant who writes the minutes (the first).")
+    ] = None
     idempotency_key: Annotated[
         str | None, Parameter(help="Repeating a start with the same key starts nothing new.")
     ] = None
@@ -69,6 +85,11 @@ class StartOptions:
             "synthesis_max_tokens": self.synthesis_max_tokens,
             "context_tokens": self.context_tokens,
             "meeting_tokens": self.meeting_tokens,
+            "meeting_cost": self.meeting_cost,
+            "on_budget": self.on_budget,
+            "min_tokens_per_turn": self.min_tokens_per_turn,
+            "digest_rounds": self.digest_rounds or None,
+            "synthesizer": self.synthesizer,
             "document_context": _document(self.document) if self.document else None,
             "parent_meeting_id": self.parent,
         }

@@ -14,6 +14,7 @@ from meeting_service.cli.displays import percent
 from meeting_service.cli.printable import one_line, printable
 
 PIPED_WIDTH = 10_000
+UNCUT = ("id", "created", "version", "at", "call")
 
 
 def show(renderable: RenderableType) -> None:
@@ -59,7 +60,7 @@ def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
         )
         for one in answer.get("meetings", ())
     )
-    table = _table(("id", "state", "title", "participants", "created", "took"), rows)
+    table = table_of(("id", "state", "title", "participants", "created", "took"), rows)
     shown = len(answer.get("meetings", ()))
     more = f"; more with --cursor {answer['next_cursor']}" if answer.get("next_cursor") else ""
     return Group(table, _text(f"{shown} of {answer.get('total', shown)} meetings{more}"))
@@ -71,12 +72,12 @@ def agent_list(answer: Mapping[str, Any]) -> RenderableType:
         tuple(one.get(name) for name in ("id", "name", "role", "gateway", "model"))
         for one in answer.get("agents", ())
     )
-    return _table(("id", "name", "role", "gateway", "model"), rows)
+    return table_of(("id", "name", "role", "gateway", "model"), rows)
 
 
 def meeting_status(answer: Mapping[str, Any]) -> RenderableType:
     """Show where one meeting stands."""
-    facts = _table(("", ""), _facts(answer), show_header=False)
+    facts = table_of(("", ""), _facts(answer), show_header=False)
     turns = (
         (
             f"{held.get('round_num')}: {held.get('topic')}",
@@ -87,7 +88,21 @@ def meeting_status(answer: Mapping[str, Any]) -> RenderableType:
         for held in answer.get("rounds", ())
         for turn in held.get("turns") or ()
     )
-    return Group(facts, Text(), _table(("round", "who", "said", "tokens"), turns))
+    return Group(facts, Text(), table_of(("round", "who", "said", "tokens"), turns))
+
+
+def table_of(
+    headings: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, show_header: bool = True
+) -> Table:
+    """Lay rows out; where no headings are shown, a row whose second cell is empty is left out."""
+    table = Table(box=box.SIMPLE_HEAD, show_header=show_header, pad_edge=False)
+    for heading in headings:
+        # An id or a time that is cut cannot be copied.
+        table.add_column(_text(heading), no_wrap=heading in UNCUT)
+    for row in rows:
+        if show_header or row[1] not in (None, ""):
+            table.add_row(*(_text(cell) for cell in row))
+    return table
 
 
 def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
@@ -96,11 +111,35 @@ def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
         yield name, answer.get(name)
     yield "progress", percent(dict(answer))
     yield "round", f"{answer.get('current_round')} of {answer.get('total_rounds')}"
-    yield "tokens", ", ".join(f"{one_line(str(k))} {v}" for k, v in tokens.items() if v is not None)
+    counts = {name: tokens.get(name) for name in ("spent", "reserved", "left")}
+    yield "tokens", ", ".join(f"{name} {each}" for name, each in counts.items() if each is not None)
+    yield "cost", _cost(tokens.get("cost") or {})
+    yield "waits for", _wait(answer.get("waiting") or {})
     for name in ("room_id", "project_id", "parent_meeting_id", "created_at", "completed_at"):
         yield name, answer.get(name)
     for name in ("cancelled_at", "error_message", "output_path"):
         yield name, answer.get(name)
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    """Say how the budget in money stands; nothing where there are no prices."""
+    amounts = ((name, cost.get(name)) for name in ("spent", "reserved", "left"))
+    told = [f"{name} {each:.4f}" for name, each in amounts if isinstance(each, int | float)]
+    return f"{cost.get('currency')}: {', '.join(told)}" if told else ""
+
+
+def _wait(waiting: Mapping[str, Any]) -> str:
+    """Say what a meeting waits for; nothing if it does not wait."""
+    if not waiting:
+        return ""
+    about = (
+        ("of gateway", waiting.get("gateway")),
+        ("since", waiting.get("since")),
+        ("until", waiting.get("until")),
+        ("calls ahead:", waiting.get("calls_ahead")),
+    )
+    told = [f"{word} {each}" for word, each in about if each is not None]
+    return ", ".join((str(waiting.get("for")), *told))
 
 
 def _said(turn: Mapping[str, Any]) -> str:
@@ -116,19 +155,6 @@ def _tokens(turn: Mapping[str, Any]) -> str:
 
 def _seconds(value: object) -> str:
     return f"{value:.1f} s" if isinstance(value, int | float) else ""
-
-
-def _table(
-    headings: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, show_header: bool = True
-) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_header=show_header, pad_edge=False)
-    for heading in headings:
-        # An id or a time that is cut cannot be copied.
-        table.add_column(heading, no_wrap=heading in ("id", "created", "version", "at"))
-    for row in rows:
-        if show_header or row[1] not in (None, ""):
-            table.add_row(*(_text(cell) for cell in row))
-    return table
 
 
 def _text(cell: object) -> Text:

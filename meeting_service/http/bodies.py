@@ -1,30 +1,23 @@
-"""Bodies of requests: strict JSON, by schema, with every error naming the field it is about."""
+"""Bodies of requests: what they may hold, and what it means."""
 
-import json
 from hashlib import sha256
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Request
 from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from meeting_core.configuration import (
     DEFAULT_TITLE,
+    MOST_FALLBACK_MODELS,
     SMALLEST_CONTEXT,
     SMALLEST_USEFUL_CAP,
     Configuration,
     Limits,
 )
-from meeting_core.errors import Problem
-from meeting_service.http.fields import read_fields
-from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
+from meeting_core.vocabulary import OnBudget
 
-WHOLE = "body"
-"""The name by which a body as a whole is refused."""
-
-JSON = "application/json"
 BYTES_PER_CHARACTER = 12
 """What a character takes when it is escaped as two surrogates."""
 
@@ -36,7 +29,8 @@ def _about(text: str, **bounds: int) -> Meta:
     return Meta(description=text, extra_json_schema=dict(bounds))
 
 
-class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True):
+# Its defaults are left out of a request's digest, so that a field added later changes none.
+class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A participant that is not, or not as such, in the directory."""
 
     id: Annotated[str, _about("Letters, digits, `_`, `.` and `-`, 64 at most.")]
@@ -45,6 +39,10 @@ class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True):
     instructions: Annotated[str, _about("How it is to think and speak.")] = ""
     model: Annotated[str, _about("Model; the gateway's if left out.")] = ""
     gateway: Annotated[str, _about("Configured gateway; the default one if left out.")] = ""
+    fallback_models: Annotated[
+        tuple[str, ...],
+        _about("Models to go on to, in this order, when the provider rejects one."),
+    ] = ()
 
 
 class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +79,35 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     meeting_tokens: Annotated[
         int | None, _about("Most tokens the whole meeting may spend; no ceiling if left out.")
     ] = None
+    meeting_cost: Annotated[
+        float | None,
+        _about(
+            "Most money the whole meeting may spend, in the currency of the operator's prices; "
+            "every model it may use must have one. No ceiling if left out."
+        ),
+    ] = None
+    on_budget: Annotated[
+        OnBudget | None,
+        _about(
+            "What happens when no further turn can be paid for: the minutes are written, the "
+            "meeting waits for a higher budget, or it fails. The operator's choice if left out."
+        ),
+    ] = None
+    min_tokens_per_turn: Annotated[
+        int | None,
+        _about("Least tokens worth a turn; the operator's choice if left out.", minimum=1),
+    ] = None
+    digest_rounds: Annotated[
+        bool | None,
+        _about(
+            "Whether closed rounds are digested for later briefs; the operator's choice if left "
+            "out."
+        ),
+    ] = None
+    synthesizer: Annotated[
+        str | None,
+        _about("The participant who writes the minutes, by its id; the first if left out."),
+    ] = None
     document_context: Annotated[
         str | None, _about("A text put before the meeting, cut to its budget, quoted as data.")
     ] = None
@@ -108,63 +135,27 @@ class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, _about("Why, for the history and the feed.")] = ""
 
 
-class _JsonRequest(Request[Any, Any, Any]):
-    """A request whose body is read strictly: "3" is not 3, and no unknown field is let through.
+class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/pause` and `resume` take; no body at all is fine too."""
 
-    The framework's own way converts loosely, ignores the media type, and takes empty for null.
+    reason: Annotated[str, _about("Why; the history keeps it with a pause.")] = ""
+
+
+class WrapUpBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/wrap-up` takes: nothing, or an empty object."""
+
+
+class BudgetBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/budget` takes: one new ceiling or both; null leaves one as it
+    is.
     """
 
-    def _check_media_type(self) -> None:
-        media_type = self.content_type[0].lower()
-        if media_type != JSON:
-            shown = f"not {media_type[:80]}" if media_type else "and Content-Type must say so"
-            raise HttpProblem(UNSUPPORTED_MEDIA_TYPE, f"the body must be {JSON}, {shown}")
-
-
-class StartRequest(_JsonRequest):
-    """A request to start a meeting."""
-
-    async def body(self) -> bytes:
-        """Read the body. Raises: `HttpProblem` 400 when there is none, or 415."""
-        self._check_media_type()
-        body = await super().body()
-        if not body:
-            raise invalid(Problem(WHOLE, "is empty; send a JSON object"))
-        return body
-
-    async def json(self) -> StartBody:
-        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
-        return read_fields(read_object(await self.body()), StartBody)
-
-
-class CancelRequest(_JsonRequest):
-    """A request to cancel a meeting; it may have no body."""
-
-    async def json(self) -> CancelBody:
-        """Read the body's fields. Raises: `HttpProblem` 400 naming every one that is wrong."""
-        self._check_media_type()
-        return read_fields(read_object(await self.body()), CancelBody)
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
-
-    By the standard library: msgspec cannot say which field has a lone surrogate in it.
-    Raises: `HttpProblem` 400.
-    """
-    try:
-        read = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise invalid(Problem(WHOLE, f"is not UTF-8 from byte {error.start} on")) from None
-    except json.JSONDecodeError as error:
-        detail = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise invalid(Problem(WHOLE, detail)) from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else _short(error)
-        raise invalid(Problem(WHOLE, f"is no JSON that is read here: {reason}")) from None
-    if not isinstance(read, dict):
-        raise invalid(Problem(WHOLE, f"must be a JSON object, not {type(read).__name__}"))
-    return read
+    meeting_tokens: Annotated[
+        int | None, _about("Most tokens the whole meeting may spend from now on.", minimum=1)
+    ] = None
+    meeting_cost: Annotated[
+        float | None, _about("Most money it may spend, in the currency of its prices.")
+    ] = None
 
 
 def largest_body_bytes(limits: Limits) -> int:
@@ -172,7 +163,8 @@ def largest_body_bytes(limits: Limits) -> int:
 
     Units: bytes.
     """
-    seat = limits.max_instructions_characters + 5 * limits.max_title_characters
+    names = 5 + MOST_FALLBACK_MODELS
+    seat = limits.max_instructions_characters + names * limits.max_title_characters
     characters = (
         limits.max_document_characters
         + limits.max_goal_characters
@@ -180,11 +172,3 @@ def largest_body_bytes(limits: Limits) -> int:
         + (limits.max_participants + 1) * seat
     )
     return BYTES_PER_CHARACTER * characters
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _short(error: Exception) -> str:
-    return str(error).partition(";")[0]

@@ -30,9 +30,8 @@ from litestar.types import ControllerRouterHandler, Receive, Send
 from msgspec import Struct
 
 from meeting_core.errors import Problem
-from meeting_service.http.meetings import meeting_id_of
 from meeting_service.http.problems import invalid
-from meeting_service.http.surface import readable
+from meeting_service.http.surface import meeting_id_of, readable
 from meeting_service.read.streams import Stream
 from meeting_service.read.tail import Feed
 

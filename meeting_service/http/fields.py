@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -58,7 +59,10 @@ def _read_field(known: FieldInfo, value: Any, values: dict[str, Any]) -> Iterato
     try:
         values[known.name] = msgspec.convert(value, known.type, strict=True)
     except msgspec.ValidationError as error:
-        yield _problem_of(str(error), known.encode_name)
+        if (words := _words(known.type)) and isinstance(value, str):
+            yield Problem(known.encode_name, f"must be one of {', '.join(words)}")
+        else:
+            yield _problem_of(str(error), known.encode_name)
         return
     except UnicodeEncodeError:
         pass  # a name in an object has a lone surrogate; the walk finds it
@@ -97,6 +101,15 @@ def _problem_of(message: str, field: str) -> Problem:
             path, f"must be {_in_words(wrong['wanted'])}, not {_in_words(wrong['given'])}"
         )
     return Problem(path, what[:1].lower() + what[1:].replace("`", ""))
+
+
+def _words(annotation: Any) -> list[str]:
+    """List the words a field takes, if it takes certain words only."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return [word for inner in get_args(annotation) for word in _words(inner)]
+    return []
 
 
 def _in_words(types: str) -> str:

@@ -14,10 +14,9 @@ from msgspec import Struct
 from meeting_core.events import MeetingEvent
 from meeting_core.vocabulary import MeetingId, milliseconds_utc
 from meeting_service.handling import MeetingNotFound
-from meeting_service.http.meetings import meeting_id_of
 from meeting_service.http.queries import HistoryQuery, read_query
-from meeting_service.http.surface import Surface, readable
-from meeting_service.read.transcript import Time
+from meeting_service.http.surface import Surface, meeting_id_of, readable
+from meeting_service.read.terms import Time
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

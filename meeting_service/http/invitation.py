@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from meeting_core.configuration import Configuration
 from meeting_core.errors import Problem
+from meeting_core.prices import PriceTable
 from meeting_core.vocabulary import MeetingId, Participant
 from meeting_service.handling import MeetingNotFound
 from meeting_service.http.bodies import ParticipantBody, StartBody
@@ -18,7 +19,7 @@ from meeting_service.http.problems import (
 )
 from meeting_service.http.surface import Surface
 from meeting_service.read.transcript import output_md
-from meeting_service.settings import ScriptedGateway
+from meeting_service.settings import ScriptedGateway, Settings
 
 _CLIENT_FIELDS = {
     # The operator's time limits are no fields of a request, its size is.
@@ -53,7 +54,15 @@ async def configuration(surface: Surface, body: StartBody) -> Configuration:
         synthesis_max_tokens=body.synthesis_max_tokens,
         context_tokens=body.context_tokens,
         meeting_tokens=body.meeting_tokens,
+        meeting_cost=body.meeting_cost,
+        prices=_prices(settings.price_table, seats),
+        min_tokens_per_turn=_least_tokens(settings, body),
+        on_budget=body.on_budget or settings.on_budget,
+        digest_rounds=settings.digest_rounds if body.digest_rounds is None else body.digest_rounds,
+        synthesizer=body.synthesizer,
         max_attempts=settings.max_attempts,
+        attempt_timeout_seconds=settings.attempt_timeout_seconds,
+        gateway_reconnect_timeout_seconds=settings.gateway_reconnect_timeout_seconds,
         turn_timeout_seconds=settings.turn_timeout_seconds,
         synthesis_timeout_seconds=settings.synthesis_timeout_seconds,
         meeting_timeout_seconds=settings.meeting_timeout_seconds,
@@ -64,6 +73,21 @@ def in_client_terms(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Name problems by the fields a client sends."""
     for problem in problems:
         yield replace(problem, field=_CLIENT_FIELDS.get(problem.field, problem.field))
+
+
+def _prices(kept: PriceTable | None, seats: tuple[Participant, ...]) -> PriceTable | None:
+    """Give the prices of the models that may speak; a meeting keeps no others."""
+    if kept is None:
+        return None
+    models = {model for seat in seats for model in (seat.model, *seat.fallback_models)}
+    return replace(kept, models=tuple(price for price in kept.models if price.model in models))
+
+
+def _least_tokens(settings: Settings, body: StartBody) -> int:
+    """Say what a turn is at least worth: an operator's default never stands in a client's way."""
+    if body.min_tokens_per_turn is not None:
+        return body.min_tokens_per_turn
+    return max(1, min(settings.min_tokens_per_turn, body.max_tokens_per_turn))
 
 
 def _seats(surface: Surface, given: tuple[str | ParticipantBody, ...]) -> tuple[Participant, ...]:
@@ -91,7 +115,13 @@ def _seat(
         return surface.directory[given]
     seat = surface.settings.seated(
         Participant(
-            given.id, given.name, given.role, given.instructions, given.model, given.gateway
+            given.id,
+            given.name,
+            given.role,
+            given.instructions,
+            given.model,
+            given.gateway,
+            given.fallback_models,
         )
     )
     gateway = surface.settings.gateways.get(seat.gateway)

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from litestar import Request, post
 from litestar.di import NamedDependency
@@ -10,25 +9,24 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
+from meeting_core import fold, spending
 from meeting_core.commands import Cancel
 from meeting_core.errors import Problem
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import MeetingId, Phase, milliseconds_utc
-from meeting_service.http.bodies import CancelBody, CancelRequest
-from meeting_service.http.problems import NO_MEETING, NOT_COMPLETE, HttpProblem, invalid
+from meeting_core.vocabulary import Phase, milliseconds_utc
+from meeting_service.http.bodies import CancelBody
+from meeting_service.http.problems import NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
+from meeting_service.http.requests import CancelRequest
 from meeting_service.http.starting import ACTOR, start_meeting
-from meeting_service.http.surface import Surface, readable
+from meeting_service.http.steering import steering_routes
+from meeting_service.http.surface import Surface, meeting_id_of, readable
 from meeting_service.ports import SummaryFilter
+from meeting_service.read.spending import SpendingView, spending_view
 from meeting_service.read.summaries import ListView, list_meetings, place_of
-from meeting_service.read.transcript import (
-    OutcomeView,
-    StatusView,
-    Time,
-    outcome_view,
-    output_md,
-    status_view,
-)
+from meeting_service.read.terms import OutcomeView, Time, outcome_view
+from meeting_service.read.transcript import StatusView, output_md, status_view
+from meeting_service.read.waiting import WaitingView, waiting_view
 
 
 class CancelledView(Struct, frozen=True):
@@ -46,17 +44,6 @@ class OutputView(Struct, frozen=True):
     output_md: str
     output_path: str | None
     outcome: OutcomeView
-
-
-def meeting_id_of(text: str) -> MeetingId:
-    """Read an id from a path.
-
-    Raises: `HttpProblem` 404, since no meeting has an id that is none.
-    """
-    try:
-        return UUID(text)
-    except ValueError:
-        raise HttpProblem(NO_MEETING, f"there is no meeting {text[:80]}") from None
 
 
 async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Surface]) -> ListView:
@@ -80,7 +67,18 @@ async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Sur
 
 async def read_status(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> StatusView:
     """Show everything about one meeting, as its events say at this moment."""
-    return status_view(await surface.meetings.load(meeting_id_of(meeting_id)))
+    events = await surface.meetings.history(meeting_id_of(meeting_id))
+    meeting = fold(events)
+    waiting = _permit(surface, meeting) or waiting_view(meeting, events)
+    return status_view(meeting, spending(events), waiting)
+
+
+async def read_spending(
+    meeting_id: FromPath[str], surface: NamedDependency[Surface]
+) -> SpendingView:
+    """Show what a meeting spent, call by call and summed up."""
+    events = await surface.meetings.history(meeting_id_of(meeting_id))
+    return spending_view(fold(events), spending(events))
 
 
 async def read_output(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> OutputView:
@@ -113,6 +111,19 @@ async def cancel_meeting(
     return CancelledView(str(meeting.id), meeting.state, milliseconds_utc(meeting.ended_at))
 
 
+def _permit(surface: Surface, meeting: Meeting) -> WaitingView | None:
+    """Show what permit a meeting waits for; none of this is in its events."""
+    waiting = surface.supervisor.waiting(meeting.id)
+    if waiting is None:
+        return None
+    return WaitingView(
+        reason="permit",
+        gateway=waiting.gateway,
+        since=milliseconds_utc(waiting.began_at),
+        calls_ahead=waiting.calls_ahead,
+    )
+
+
 def _no_output(meeting: Meeting) -> str:
     if meeting.phase in (Phase.CANCELLED, Phase.ERROR):
         return f"the meeting ended without minutes: {meeting.state}"
@@ -122,6 +133,7 @@ def _no_output(meeting: Meeting) -> str:
 meeting_routes: list[ControllerRouterHandler] = [
     start_meeting,
     cancel_meeting,
+    *steering_routes,
     *readable("/api/meetings", list_all, operation_id="list_meetings", tags=["meetings"]),
     *readable(
         "/api/meetings/history",
@@ -133,6 +145,12 @@ meeting_routes: list[ControllerRouterHandler] = [
         "/api/meetings/{meeting_id:str}/status",
         read_status,
         operation_id="read_status",
+        tags=["meetings"],
+    ),
+    *readable(
+        "/api/meetings/{meeting_id:str}/spending",
+        read_spending,
+        operation_id="read_spending",
         tags=["meetings"],
     ),
     *readable(

@@ -18,12 +18,20 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_service.http import problems
-from meeting_service.http.bodies import CancelBody, StartBody
+from meeting_service.http.bodies import (
+    BudgetBody,
+    CancelBody,
+    PauseBody,
+    StartBody,
+    WrapUpBody,
+)
 from meeting_service.http.history import JSON, NDJSON, HistoryView, StoredEventView
 from meeting_service.http.meetings import CancelledView, OutputView
 from meeting_service.http.operations import AgentsView, HealthView
 from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
 from meeting_service.http.queries import HistoryQuery, ListQuery
+from meeting_service.http.steering import BudgetView, SteeredView
+from meeting_service.read.spending import SpendingView
 from meeting_service.read.summaries import ListView
 from meeting_service.read.transcript import StartedView, StatusView
 
@@ -34,24 +42,43 @@ DESCRIPTION = (
 )
 _SHAPES: tuple[type[Struct], ...] = (
     AgentsView,
+    BudgetBody,
+    BudgetView,
     CancelBody,
     CancelledView,
     HealthView,
     HistoryView,
     ListView,
     OutputView,
+    PauseBody,
     ProblemDocument,
+    SpendingView,
     StartBody,
     StartedView,
     StatusView,
+    SteeredView,
     StoredEventView,
+    WrapUpBody,
 )
+_OPTIONAL_BODIES: dict[str, type[Struct]] = {
+    "cancel_meeting": CancelBody,
+    "pause_meeting": PauseBody,
+    "resume_meeting": PauseBody,
+    "wrap_up_meeting": WrapUpBody,
+}
 _QUERIES: dict[str, type[Struct]] = {
     "list_meetings": ListQuery,
     "list_meetings_as_history": ListQuery,
     "read_history": HistoryQuery,
 }
 _OF_ONE = (problems.NO_MEETING, problems.STORE_AWAY)
+_CHANGING = (
+    problems.INVALID,
+    *_OF_ONE,
+    problems.MEETING_ENDED,
+    problems.TOO_LARGE,
+    problems.UNSUPPORTED_MEDIA_TYPE,
+)
 _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
     "start_meeting": (
         problems.INVALID,
@@ -66,16 +93,15 @@ _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
         problems.STORE_AWAY,
         problems.STOPPING,
     ),
-    "cancel_meeting": (
-        problems.INVALID,
-        *_OF_ONE,
-        problems.MEETING_ENDED,
-        problems.TOO_LARGE,
-        problems.UNSUPPORTED_MEDIA_TYPE,
-    ),
+    "cancel_meeting": _CHANGING,
+    "pause_meeting": _CHANGING,
+    "resume_meeting": _CHANGING,
+    "wrap_up_meeting": (*_CHANGING, problems.NOT_NOW),
+    "raise_budget": _CHANGING,
     "list_meetings": (problems.INVALID, problems.STORE_AWAY),
     "list_meetings_as_history": (problems.INVALID, problems.STORE_AWAY),
     "read_status": _OF_ONE,
+    "read_spending": _OF_ONE,
     "read_output": (*_OF_ONE, problems.NOT_COMPLETE),
     "read_history": (problems.INVALID, *_OF_ONE),
     "watch_meeting": (problems.INVALID, *_OF_ONE),
@@ -110,7 +136,9 @@ def openapi_document(
         logging_config=None,
     )
     document: dict[str, Any] = app.openapi_schema.to_schema()
-    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
+    _, shapes = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
+    # As it is served: in JSON a default that is a tuple is a list.
+    schemas = msgspec.json.decode(msgspec.json.encode(shapes))
     for schema in schemas.values():
         schema["description"] = cleandoc(schema.get("description", ""))
     document["components"] = {"schemas": dict(sorted(schemas.items()))}
@@ -135,10 +163,10 @@ def _repair(operation: dict[str, Any]) -> None:
         for status, answer in responses.items()
         if status < "400"
     }
-    if name == "cancel_meeting":
+    if name in _OPTIONAL_BODIES:
         operation["requestBody"] = {
             "required": False,
-            "content": {JSON: {"schema": _reference(CancelBody)}},
+            "content": {JSON: {"schema": _reference(_OPTIONAL_BODIES[name])}},
         }
     if name == "read_history":
         operation["responses"]["200"]["content"] = {

@@ -13,9 +13,10 @@ from meeting_core.errors import InvalidConfiguration, Problem
 from meeting_core.fold import fold
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import MeetingId
-from meeting_service.http.bodies import StartBody, StartRequest
+from meeting_service.http.bodies import StartBody
 from meeting_service.http.invitation import configuration, in_client_terms
 from meeting_service.http.problems import KEY_REUSED, TOO_MANY, HttpProblem, invalid
+from meeting_service.http.requests import StartRequest
 from meeting_service.http.surface import Surface
 from meeting_service.ports import VersionConflict
 from meeting_service.read.transcript import StartedView, started_view

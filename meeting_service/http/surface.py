@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from litestar import get
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
-from meeting_core.vocabulary import AgentId, Participant
+from meeting_core.vocabulary import AgentId, MeetingId, Participant
 from meeting_service.handling import Meetings
-from meeting_service.http.problems import STOPPING, HttpProblem
+from meeting_service.http.problems import NO_MEETING, STOPPING, HttpProblem
 from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.settings import Settings
 
@@ -34,6 +35,17 @@ class Surface:
         if not self.is_open:
             detail = "the service is starting or stopping; try again when it is ready"
             raise HttpProblem(STOPPING, detail, retry_seconds=STOPPING_RETRY_SECONDS)
+
+
+def meeting_id_of(text: str) -> MeetingId:
+    """Read an id from a path.
+
+    Raises: `HttpProblem` 404, since no meeting has an id that is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise HttpProblem(NO_MEETING, f"there is no meeting {text[:80]}") from None
 
 
 def readable(

@@ -50,7 +50,8 @@ from meeting_service.read.mishaps import (
     returned_gateway,
     shortened_brief,
 )
-from meeting_service.read.transcript import error_message, outcome_view
+from meeting_service.read.terms import outcome_view
+from meeting_service.read.transcript import error_message
 
 _encoder = msgspec.json.Encoder()
 _SEPARATORS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]

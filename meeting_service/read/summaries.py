@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from meeting_core.vocabulary import MeetingId, Phase, milliseconds_utc
 from meeting_service.ports import Recorder, SummaryFilter, SummaryRow
-from meeting_service.read.transcript import Time
+from meeting_service.read.terms import Time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")

@@ -1,25 +1,33 @@
 """One meeting as clients see it, folded from its events and so never stale."""
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from meeting_core.budget import tokens_left
+from meeting_core import Spending
 from meeting_core.meeting import Meeting, Turn
 from meeting_core.minutes import render_minutes
 from meeting_core.vocabulary import (
-    EndCause,
     FailReason,
-    Outcome,
     Phase,
     RoundEnding,
     SkipReason,
     UsageSource,
     milliseconds_utc,
 )
+from meeting_service.read.spending import SpendingSummaryView, spending_summary
+from meeting_service.read.terms import (
+    ConfigView,
+    OutcomeView,
+    Time,
+    TokensView,
+    config_view,
+    outcome_view,
+    tokens_view,
+)
+from meeting_service.read.waiting import WaitingView
 
-Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
 
 
@@ -30,21 +38,6 @@ class SeatView(Struct, frozen=True):
     name: str
     role: str
     sort_order: int
-
-
-class ConfigView(Struct, frozen=True, kw_only=True):
-    """What the meeting was convened with. Units: tokens and seconds, as the names say."""
-
-    num_rounds: int
-    round_topics: tuple[str, ...]
-    max_tokens_per_turn: int
-    synthesis_max_tokens: int
-    context_tokens: int
-    meeting_tokens: int | None
-    max_attempts: int
-    turn_timeout_seconds: float
-    synthesis_timeout_seconds: float
-    meeting_timeout_seconds: float
 
 
 class StartedView(Struct, frozen=True):
@@ -60,11 +53,15 @@ class StartedView(Struct, frozen=True):
 
 
 class TurnView(Struct, frozen=True, kw_only=True):
-    """An ended turn. Units: tokens over all its attempts."""
+    """An ended turn. Units: tokens over all its attempts.
+
+    `is_cut` says that the response was longer and is shown up to its cap.
+    """
 
     agent_id: str
     agent_name: str
     response: str | None
+    is_cut: bool
     skipped_reason: SkipReason | None
     prompt_tokens: int
     response_tokens: int
@@ -75,29 +72,18 @@ class TurnView(Struct, frozen=True, kw_only=True):
 
 
 class RoundView(Struct, frozen=True, kw_only=True):
-    """A round, whether it was held or not. `ending` says how one that was closed ended."""
+    """A round, whether it was held or not.
+
+    `ending` says how one that was closed ended; `digest` is what stands for it in later briefs,
+    null if nothing does.
+    """
 
     round_num: int
     topic: str
     status: RoundStatus
     ending: RoundEnding | None
+    digest: str | None
     turns: tuple[TurnView, ...]
-
-
-class TokensView(Struct, frozen=True):
-    """The budget. Units: tokens; `left` is null without a ceiling."""
-
-    spent: int
-    reserved: int
-    left: int | None
-
-
-class OutcomeView(Struct, frozen=True):
-    """How a complete meeting ended, what was lost on the way, and who wrote the minutes."""
-
-    ended_by: EndCause
-    degraded: tuple[str, ...]
-    author: str | None
 
 
 class StatusView(Struct, frozen=True, kw_only=True):
@@ -129,6 +115,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
     error_message: str | None
     error_reason: FailReason | None
     tokens: TokensView
+    spending: SpendingSummaryView
+    waiting: WaitingView | None
     version: int
     created_at: Time
     started_at: Time | None
@@ -145,15 +133,17 @@ def started_view(meeting: Meeting) -> StartedView:
         meeting.config.title,
         meeting.state,
         _seats(meeting),
-        _config(meeting),
+        config_view(meeting),
         milliseconds_utc(meeting.convened_at),
         f"/api/meetings/{meeting.id}/events",
     )
 
 
-def status_view(meeting: Meeting) -> StatusView:
-    """Show a meeting as it stands."""
-    config, ledger = meeting.config, meeting.ledger
+def status_view(
+    meeting: Meeting, spent: Spending, waiting: WaitingView | None = None
+) -> StatusView:
+    """Show a meeting as it stands, with what it spent and what it waits for."""
+    config = meeting.config
     return StatusView(
         id=str(meeting.id),
         title=config.title,
@@ -169,14 +159,16 @@ def status_view(meeting: Meeting) -> StatusView:
         total_participants=len(config.participants),
         progress_pct=meeting.progress_pct,
         participants=_seats(meeting),
-        config=_config(meeting),
+        config=config_view(meeting),
         rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
         output_md=output_md(meeting),
         output_path=meeting.output_path,
         outcome=outcome_view(meeting.outcome) if meeting.outcome else None,
         error_message=error_message(meeting),
         error_reason=meeting.failure,
-        tokens=TokensView(ledger.spent, ledger.reserved, tokens_left(config, ledger)),
+        tokens=tokens_view(meeting),
+        spending=spending_summary(spent),
+        waiting=waiting,
         version=meeting.version,
         created_at=milliseconds_utc(meeting.convened_at),
         started_at=_time(meeting.rounds[0].opened_at if meeting.rounds else None),
@@ -190,11 +182,6 @@ def status_view(meeting: Meeting) -> StatusView:
 def output_md(meeting: Meeting) -> str | None:
     """Write the minutes of a complete meeting; none of any other."""
     return None if meeting.outcome is None else render_minutes(meeting, meeting.outcome)
-
-
-def outcome_view(outcome: Outcome) -> OutcomeView:
-    """Show an outcome, with the parts that a stored one leaves out when they are empty."""
-    return OutcomeView(outcome.ended_by, outcome.degraded, outcome.author)
 
 
 def error_message(meeting: Meeting) -> str | None:
@@ -212,12 +199,6 @@ def _seats(meeting: Meeting) -> tuple[SeatView, ...]:
     return tuple(
         SeatView(seat.agent_id, seat.name, seat.role, n)
         for n, seat in enumerate(meeting.config.participants)
-    )
-
-
-def _config(meeting: Meeting) -> ConfigView:
-    return ConfigView(
-        **{name: getattr(meeting.config, name) for name in ConfigView.__struct_fields__}
     )
 
 
@@ -241,6 +222,7 @@ def _round(meeting: Meeting, round_num: int) -> RoundView:
         topic=meeting.config.round_topics[round_num - 1],
         status=_round_status(meeting, round_num, turns),
         ending=held.ending if held is not None else None,
+        digest=held.digest.text or None if held is not None and held.digest is not None else None,
         turns=tuple(_turn(meeting, turn) for turn in turns),
     )
 
@@ -260,6 +242,7 @@ def _turn(meeting: Meeting, turn: Turn) -> TurnView:
         agent_id=turn.agent_id,
         agent_name=meeting.participant(turn.agent_id).name,
         response=turn.text,
+        is_cut=turn.is_cut,
         skipped_reason=turn.skipped_reason,
         prompt_tokens=turn.prompt_tokens,
         response_tokens=turn.response_tokens,

@@ -35,7 +35,7 @@ from meeting_core.errors import Refusal
 from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass, MeetingId, Timing
+from meeting_core.vocabulary import FaultClass, MeetingId, Timing, Version
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
     Fenced,
@@ -84,6 +84,11 @@ class Runner:
     @property
     def meeting_id(self) -> MeetingId:
         return self._meeting.id
+
+    @property
+    def version(self) -> Version:
+        """The last event that this runner knows of."""
+        return self._meeting.version
 
     @property
     def epoch(self) -> int:

@@ -11,23 +11,38 @@ from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
-from eventsourcing.persistence import PersistenceError
+from eventsourcing.persistence import Notification, PersistenceError
 from msgspec import Struct
 
 from meeting_core.commands import Adopt, Convene, Fail
 from meeting_core.errors import MeetingError
-from meeting_core.events import Adopted, Cancelled, Paused, RemarkMade, Resumed
+from meeting_core.events import (
+    Adopted,
+    BudgetRaised,
+    Cancelled,
+    Paused,
+    RemarkMade,
+    Resumed,
+    RoundClosed,
+)
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import AdoptCause, FailReason, MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import Fenced, Lease, VersionConflict
 from meeting_service.runtime.patience import patiently
+from meeting_service.runtime.permits import Waiting
 from meeting_service.runtime.runner import ACTOR, Runner, Surroundings
 
 log = logging.getLogger(__name__)
 
-OUTSIDE_TOPICS = tuple(fact.TOPIC for fact in (Adopted, Cancelled, Paused, Resumed, RemarkMade))
-"""The facts that others append to a meeting somebody is running."""
+OUTSIDE_TOPICS = tuple(
+    fact.TOPIC
+    for fact in (Adopted, BudgetRaised, Cancelled, Paused, RemarkMade, Resumed, RoundClosed)
+)
+"""The facts that others append to a meeting somebody is running.
+
+Each of their commands leaves one: that which ends the rounds, `RoundClosed`.
+"""
 
 MOST_CLAIMS_WITHOUT_PROGRESS = 5
 CLAIM_BATCH = 200
@@ -110,6 +125,10 @@ class Supervisor:
         runner = self._runners.get(meeting.id)
         if runner is not None:
             runner.notice(meeting)
+
+    def waiting(self, meeting_id: MeetingId) -> Waiting | None:
+        """Tell what permit the meeting waits for, if it waits and this process runs it."""
+        return self._around.doors.permits.waiting(meeting_id)
 
     async def stopped(self, meeting_id: MeetingId) -> None:
         """Wait until this process runs the meeting no longer."""
@@ -254,9 +273,16 @@ class Supervisor:
         news = await recorder.select_notifications(
             seen, 1_000, last, OUTSIDE_TOPICS, inclusive_of_start=False
         )
-        for meeting_id in {note.originator_id for note in news} & self._runners.keys():
-            self.notice(await self.meetings.load(MeetingId(str(meeting_id))))
+        for meeting_id in {
+            MeetingId(str(note.originator_id)) for note in news if self._is_new(note)
+        }:
+            self.notice(await self.meetings.load(meeting_id))
         return last if len(news) < 1_000 else news[-1].id
+
+    def _is_new(self, note: Notification) -> bool:
+        """Say whether the runner of a meeting does not know of an event, as it does of its own."""
+        runner = self._runners.get(MeetingId(str(note.originator_id)))
+        return runner is not None and runner.version < note.originator_version
 
 
 def _cause(lease: Lease, owner: str) -> AdoptCause:

@@ -11,6 +11,7 @@ from meeting_service.settings.gateways import (
     Secret,
 )
 from meeting_service.settings.loading import load_settings
+from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.shape import (
     DEFAULT_FILE,
     FOUR_AGENTS,
@@ -28,7 +29,9 @@ __all__ = [
     "CallBounds",
     "DatabaseUrl",
     "GatewaySettings",
+    "ModelPriceSettings",
     "OpenAICompatibleGateway",
+    "PriceList",
     "RemoteGateway",
     "ScriptedGateway",
     "Secret",

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from meeting_core.configuration import Limits
+from meeting_core.configuration import MOST_FALLBACK_MODELS, Limits
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     GatewaySettings,
@@ -20,6 +20,13 @@ from meeting_service.settings.gateways import (
 from meeting_service.settings.shape import Settings, SettingsError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_TIMEOUTS = (
+    "attempt_timeout_seconds",
+    "turn_timeout_seconds",
+    "synthesis_timeout_seconds",
+    "meeting_timeout_seconds",
+    "gateway_reconnect_timeout_seconds",
+)
 
 
 def check_settings(settings: Settings, origins: Mapping[str, str], otherwise: str) -> None:
@@ -94,6 +101,10 @@ def _agent_problems(settings: Settings) -> Iterator[str]:
         length, longest = len(agent.instructions), settings.limits.max_instructions_characters
         if length > longest:
             yield f"{at}.instructions: is {length} characters long; at most {longest} may be"
+        if len(agent.fallback_models) > MOST_FALLBACK_MODELS:
+            yield f"{at}.fallback_models: names more than {MOST_FALLBACK_MODELS} models"
+        if not all(model.strip() for model in agent.fallback_models):
+            yield f"{at}.fallback_models: has an empty name; name models only"
 
 
 def _limit_problems(limits: Limits) -> Iterator[str]:
@@ -106,14 +117,22 @@ def _limit_problems(limits: Limits) -> Iterator[str]:
 
 def _timeout_problems(settings: Settings) -> Iterator[str]:
     longest = settings.limits.max_timeout_seconds
-    for name in ("turn_timeout_seconds", "synthesis_timeout_seconds", "meeting_timeout_seconds"):
-        if getattr(settings, name) > longest:
+    for name in _TIMEOUTS:
+        if (getattr(settings, name) or 0) > longest:
             yield f"{name}: is above limits.max_timeout_seconds ({longest:g}); change either"
-    shortest = 2 * settings.turn_timeout_seconds + settings.synthesis_timeout_seconds
-    if settings.meeting_timeout_seconds < shortest:
+    attempt, turn = settings.attempt_timeout_seconds, settings.turn_timeout_seconds
+    synthesis, meeting = settings.synthesis_timeout_seconds, settings.meeting_timeout_seconds
+    if attempt is not None and attempt > turn:
         yield (
-            f"meeting_timeout_seconds: is {settings.meeting_timeout_seconds:g}, but the shortest "
-            f"meeting (two turns and the synthesis) may take {shortest:g}; raise it or lower those"
+            f"attempt_timeout_seconds: is {attempt:g}, longer than a whole turn may take "
+            f"(turn_timeout_seconds, {turn:g}); lower it or raise that"
+        )
+    shortest = 2 * turn + synthesis
+    if meeting < shortest:
+        yield (
+            f"meeting_timeout_seconds: is {meeting:g}, but the shortest meeting (two turns and the "
+            f"synthesis: 2 x {turn:g} + {synthesis:g}) may take {shortest:g}; raise it or lower "
+            "those"
         )
 
 

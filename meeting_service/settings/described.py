@@ -11,6 +11,7 @@ from msgspec.structs import FieldInfo, fields
 from meeting_core.configuration import Limits
 from meeting_service.settings.gateways import GATEWAY_KINDS
 from meeting_service.settings.loading import ENVIRONMENT_PREFIX, SCALARS
+from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.shape import AgentSettings
 
 
@@ -42,6 +43,11 @@ def _rows() -> Iterator[SettingDescription]:
     for known in fields(Limits):
         words = known.name.removeprefix("max_").replace("_", " ")
         yield _row("[limits]", known, "", f"Most {words} a meeting may ask for.")
+    for known in fields(PriceList):
+        if known.name != "models":
+            yield _row("[prices]", known, "")
+    for known in fields(ModelPriceSettings):
+        yield _row('[prices.models."NAME"]', known, "")
     for kind, shape in GATEWAY_KINDS.items():
         table = f'[gateways.NAME] with kind = "{kind}"'
         yield SettingDescription(table, "kind", f'"{kind}"', "", "", (shape.__doc__ or "").strip())
@@ -95,12 +101,14 @@ def _plain_name(annotation: Any) -> str:
         return " or ".join(_plain_name(each) for each in arguments if each is not type(None))
     if origin is not None and issubclass(origin, Mapping):
         return "table"
+    if origin is tuple:
+        return f"list of {_plain_name(arguments[0])}s"
     names = {bool: "true or false", int: "integer", float: "number", Path: "path"}
     return names.get(annotation, "text")
 
 
 def _written(default: Any) -> str:
-    if default is NODEFAULT or default is None or default in ("", {}):
+    if default is NODEFAULT or default is None or default in ("", {}, ()):
         return ""
     if isinstance(default, bool):
         return str(default).lower()

@@ -9,11 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo, fields, replace
 
 from meeting_core.configuration import Limits
 from meeting_service.settings.checks import check_settings, with_api_keys
 from meeting_service.settings.gateways import GATEWAY_KINDS, GatewaySettings, Secret
+from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.shape import (
     DEFAULT_FILE,
     AgentSettings,
@@ -23,7 +24,7 @@ from meeting_service.settings.shape import (
 )
 
 ENVIRONMENT_PREFIX = "MEETINGS_"
-TABLES = ("limits", "gateways", "agents")
+TABLES = ("limits", "prices", "gateways", "agents")
 SCALARS: dict[str, FieldInfo] = {
     known.name: known for known in fields(Settings) if known.name not in TABLES
 }
@@ -127,6 +128,8 @@ class _Reader:
         found = {name: self._value("", SCALARS[name], value) for name, value in plain.items()}
         if "limits" in raw:
             found["limits"] = self._table("limits", Limits, raw["limits"])
+        if "prices" in raw:
+            found["prices"] = self._prices(raw["prices"])
         if "gateways" in raw:
             found["gateways"] = {
                 name: self._gateway(f"gateways.{name}", table)
@@ -153,6 +156,17 @@ class _Reader:
             raise SettingsError(f"{self.source}: {at}.kind: {given}; write {kinds}")
         gateway: GatewaySettings = self._table(at, GATEWAY_KINDS[kind], table)
         return gateway
+
+    def _prices(self, raw: Any) -> PriceList:
+        plain = dict(raw) if isinstance(raw, Mapping) else raw
+        models = {}
+        if isinstance(plain, dict) and "models" in plain:
+            models = {
+                name: self._table(f"prices.models.{name}", ModelPriceSettings, table)
+                for name, table in self._entries("prices.models", plain.pop("models"))
+            }
+        prices: PriceList = self._table("prices", PriceList, plain)
+        return replace(prices, models=models)
 
     def _table(self, at: str, shape: type[Struct], raw: Any) -> Any:
         if not isinstance(raw, Mapping):

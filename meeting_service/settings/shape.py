@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from meeting_core.configuration import Limits
-from meeting_core.vocabulary import Participant
+from meeting_core.prices import PriceTable
+from meeting_core.vocabulary import OnBudget, Participant
 from meeting_service.settings.gateways import (
     Count,
     Delay,
@@ -18,6 +19,7 @@ from meeting_service.settings.gateways import (
     ScriptedGateway,
     Seconds,
 )
+from meeting_service.settings.price_list import PriceList
 
 DEFAULT_FILE = Path("meetings.toml")
 
@@ -55,6 +57,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Gateway it speaks through; `default_gateway` if left out.")
     ] = ""
     model: Annotated[str, Meta(description="Model; the gateway's if left out.")] = ""
+    fallback_models: Annotated[
+        tuple[str, ...],
+        Meta(description="Models to go on to, in this order, when the provider rejects one."),
+    ] = ()
 
 
 FOUR_AGENTS: dict[str, AgentSettings] = {
@@ -136,6 +142,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_attempts: Annotated[
         int, Meta(description="Calls to a gateway for one turn, the first included.", ge=1, le=10)
     ] = 3
+    attempt_timeout_seconds: Annotated[
+        Seconds | None,
+        Meta(
+            description="One call for a turn or a digest; left out, only the turn's time bounds it."
+        ),
+    ] = None
     turn_timeout_seconds: Annotated[
         Seconds, Meta(description="One turn, every attempt and wait of it included.")
     ] = 60.0
@@ -143,6 +155,31 @@ class Settings(Struct, frozen=True, kw_only=True):
         Seconds, Meta(description="The closing call, every attempt and wait of it included.")
     ] = 120.0
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
+    gateway_reconnect_timeout_seconds: Annotated[
+        Seconds,
+        Meta(description="How long a meeting waits for a gateway that is away before it fails."),
+    ] = 60.0
+    on_budget: Annotated[
+        OnBudget,
+        Meta(
+            description="What a meeting does when it can pay for no further turn, unless its start "
+            "says otherwise: write the minutes, wait for a higher budget, or fail."
+        ),
+    ] = "wrap_up"
+    min_tokens_per_turn: Annotated[
+        Count,
+        Meta(
+            description="Least tokens worth a turn, unless a meeting's start says otherwise: "
+            "what pays for less counts as no budget."
+        ),
+    ] = 32
+    digest_rounds: Annotated[
+        bool,
+        Meta(
+            description="Whether each closed round is digested for later briefs, which takes one "
+            "more call a round, unless a meeting's start says otherwise."
+        ),
+    ] = False
     ping_seconds: Annotated[
         float, Meta(description="Longest silence on a feed; it may be 15 at most.", gt=0, le=15)
     ] = 15.0
@@ -160,6 +197,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="Gateway of agents that name none; left out, the only one configured."),
     ] = ""
     limits: Limits = Limits()
+    prices: PriceList | None = None
     gateways: Mapping[str, GatewaySettings] = field(
         default_factory=lambda: {"scripted": ScriptedGateway()}
     )
@@ -181,6 +219,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                     instructions=agent.instructions,
                     model=agent.model,
                     gateway=agent.gateway,
+                    fallback_models=agent.fallback_models,
                 )
             )
             for agent_id, agent in self.agents.items()
@@ -194,14 +233,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         name = participant.gateway or self.default_gateway
         gateway = self.gateways.get(name)
         model = gateway.model if isinstance(gateway, RemoteGateway) else ""
-        return Participant(
-            agent_id=participant.agent_id,
-            name=participant.name,
-            role=participant.role,
-            instructions=participant.instructions,
-            model=participant.model or model,
-            gateway=name,
-        )
+        return replace(participant, model=participant.model or model, gateway=name)
+
+    @property
+    def price_table(self) -> PriceTable | None:
+        """Give the prices as the core takes them; none where the operator keeps none."""
+        return None if self.prices is None else self.prices.table
 
     @property
     def service_url(self) -> str:

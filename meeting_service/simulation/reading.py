@@ -173,9 +173,6 @@ class _PlanReader:
         seats = tuple(self._seats(given.pop("participants"), prices))
         for name, value in given.items():
             values[name] = self._tables.value(f"meeting.{name}", known[name].type, value)
-        # Whoever shortens turns means each attempt too.
-        usual = Configuration(participants=()).attempt_timeout_seconds
-        values.setdefault("attempt_timeout_seconds", min(usual, values["turn_timeout_seconds"]))
         return self._convened(Configuration(participants=seats, prices=prices, **values))
 
     def _convened(self, config: Configuration) -> Configuration:

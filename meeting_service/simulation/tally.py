@@ -2,13 +2,15 @@
 
 from collections import Counter
 
+from meeting_core.agenda import turns_to_come
+from meeting_core.attempts import least_cost
 from meeting_core.budget import (
     charged_usage,
     price_of,
     synthesis_share,
     synthesis_share_micros,
 )
-from meeting_core.calibration import EVEN, knowledge_of, scaled
+from meeting_core.calibration import UNCALIBRATED, scaled
 from meeting_core.commands import ReportFault
 from meeting_core.configuration import Configuration
 from meeting_core.events import (
@@ -23,8 +25,17 @@ from meeting_core.events import (
     TurnCompleted,
     TurnSkipped,
 )
+from meeting_core.knowledge import knowledge_of
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import DigestTask, Phase, SynthesisTask, TurnTask, Usage
+from meeting_core.vocabulary import (
+    AgentId,
+    DigestTask,
+    Phase,
+    SynthesisTask,
+    Task,
+    TurnTask,
+    Usage,
+)
 from meeting_service.simulation.held import Held, Needs
 from meeting_service.simulation.model import Answer, Call
 from meeting_service.simulation.trips import (
@@ -139,7 +150,7 @@ class Tally:
         else:
             self._trips[BRIEF_SHORTENED] += fact.manifest.shortened is not None
             self._trips[BRIEF_DROPPED] += fact.manifest.dropped is not None
-        factor = max(knowledge_of(meeting.knowledge, fact.model).factor, EVEN)
+        factor = max(knowledge_of(meeting.knowledge, fact.model).factor, UNCALIBRATED)
         self._needs_context = max(self._needs_context, scaled(fact.manifest.tokens, factor))
         self._note_need(meeting, fact)
 
@@ -147,18 +158,22 @@ class Tally:
         """See which ceilings would have let this call have all it wanted."""
         config, ledger, prompt = self._config, meeting.ledger, fact.reserved.prompt_tokens
         price = price_of(config, fact.model)
-        if isinstance(fact.task, SynthesisTask):
-            cap, calls, share, share_micros = config.synthesis_max_tokens, 1, 0, 0
-        else:
-            cap, share = config.max_tokens_per_turn, synthesis_share(config)
-            calls = meeting.turns_to_come + isinstance(fact.task, DigestTask)
-            share_micros = synthesis_share_micros(config, meeting.speaking(self._author).model)
+        synthesis = isinstance(fact.task, SynthesisTask)
+        cap = config.synthesis_max_tokens if synthesis else config.max_tokens_per_turn
+        tokens = prompt + cap
         micros = 0 if price is None else price.micros(prompt, cap)
-        tokens = ledger.spent + share + calls * (prompt + cap)
-        self._needs_tokens = max(self._needs_tokens, tokens)
-        self._needs_micros = max(
-            self._needs_micros, ledger.spent_micros + share_micros + calls * micros
-        )
+        if not synthesis:
+            calls: list[tuple[Task, AgentId]] = [*turns_to_come(meeting)]
+            if isinstance(fact.task, DigestTask):
+                calls.insert(0, (fact.task, fact.agent_id))
+            floors = [least_cost(meeting, task, agent_id) for task, agent_id in calls]
+            # Every call has its floor, and all share evenly what is above the floors.
+            tokens = len(calls) * (tokens - floors[0].tokens) + sum(each.tokens for each in floors)
+            micros = len(calls) * (micros - floors[0].micros) + sum(each.micros for each in floors)
+            tokens += synthesis_share(config)
+            micros += synthesis_share_micros(config, meeting.speaking(self._author).model)
+        self._needs_tokens = max(self._needs_tokens, ledger.spent + tokens)
+        self._needs_micros = max(self._needs_micros, ledger.spent_micros + micros)
 
     def _note_failure(self, meeting: Meeting, fact: AttemptFailed) -> None:
         assert meeting.slot is not None
@@ -192,9 +207,12 @@ def _limit_of(meeting: Meeting, call: Call) -> str:
     assert slot.open is not None
     on_turn = (slot.open.started_at - slot.clock_from).total_seconds()
     turn_left = config.turn_timeout_seconds - on_turn
-    if call.seconds_left < min(turn_left, config.attempt_timeout_seconds):
+    attempt = turn_left
+    if config.attempt_timeout_seconds is not None:
+        attempt = config.attempt_timeout_seconds
+    if call.seconds_left < min(turn_left, attempt):
         return "meeting_timeout_seconds"
-    if turn_left <= config.attempt_timeout_seconds:
+    if turn_left <= attempt:
         return "turn_timeout_seconds"
     return "attempt_timeout_seconds"
 

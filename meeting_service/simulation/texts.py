@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-from meeting_core.tokens import SAFETY_PERCENT, estimate_tokens
+from meeting_core.tokens import estimate_tokens
 from meeting_core.wording import SECTIONS
 
-_WORDS = ("we", "should", "agree", "on", "what", "ships", "first", "and", "who", "writes", "it")
+_WORDS = ("we", "must", "agree", "on", "what", "ships", "first", "and", "who", "does", "it")
 _SECTION_SHARES = (0.5, 0.2, 0.15, 0.15)
 
 
@@ -15,11 +15,8 @@ def text_of(tokens: int) -> str:
 
     Units: tokens, one at least.
     """
-    # Each of the words is a piece with the estimate's safety margin; each letter is one token.
-    words = max(tokens, 1) * 100 // (100 + SAFETY_PERCENT)
-    text = " ".join(_WORDS[n % len(_WORDS)] for n in range(words))
-    letters = max(tokens, 1) - estimate_tokens(text)
-    return " ".join(part for part in (text, *("a" * letters)) if part)
+    # Each of the words is one token.
+    return " ".join(_WORDS[n % len(_WORDS)] for n in range(max(tokens, 1)))
 
 
 @lru_cache(maxsize=1024)

@@ -84,6 +84,29 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("meeting_tokens", {"meeting_tokens": 100}),
     ("meeting_tokens", {"meeting_tokens": "100000"}),
     ("meeting_tokens", {"meeting_tokens": 1_000_000_001}),
+    ("meeting_cost", {"meeting_cost": "1.5"}),
+    ("meeting_cost", {"meeting_cost": True}),
+    ("meeting_cost", {"meeting_cost": 0}),
+    ("meeting_cost", {"meeting_cost": -1.5}),
+    ("meeting_cost", {"meeting_cost": 2_000_000}),
+    ("meeting_cost", {"meeting_cost": 10**400}),
+    ("meeting_cost", {"meeting_cost": 1.5}),
+    ("on_budget", {"on_budget": "stop"}),
+    ("on_budget", {"on_budget": ""}),
+    ("on_budget", {"on_budget": True}),
+    ("min_tokens_per_turn", {"min_tokens_per_turn": 0}),
+    ("min_tokens_per_turn", {"min_tokens_per_turn": 201}),
+    ("min_tokens_per_turn", {"min_tokens_per_turn": 32.0}),
+    ("digest_rounds", {"digest_rounds": "yes"}),
+    ("digest_rounds", {"digest_rounds": 1}),
+    ("synthesizer", {"synthesizer": "qa"}),
+    ("synthesizer", {"synthesizer": ""}),
+    ("synthesizer", {"synthesizer": ["dev"]}),
+    ("participants[1].fallback_models", seats("planner", {**GUEST, "fallback_models": "m"})),
+    ("participants[1].fallback_models", seats("planner", {**GUEST, "fallback_models": ["m"] * 9})),
+    ("participants[1].fallback_models[0]", seats("planner", {**GUEST, "fallback_models": [1]})),
+    ("participants[1].fallback_models[1]", seats("dev", {**GUEST, "fallback_models": ["m", ""]})),
+    ("participants[1].fallback_models[0]", seats("dev", {**GUEST, "fallback_models": ["a\0"]})),
     ("document_context", {"document_context": {"text": "x"}}),
     ("document_context", {"document_context": "x" * 400_001}),
     ("document_context", {"document_context": "\0"}),
@@ -170,6 +193,11 @@ async def test_an_unknown_field_is_told_with_the_one_that_was_meant(client):
     assert_problem(
         await post(client, json.dumps(body).encode()), 400, "num_round:", "did you mean num_rounds?"
     )
+
+
+async def test_a_word_that_is_none_of_those_taken_is_refused_with_them(client):
+    body = json.dumps({**BODY, "on_budget": "stop"}).encode()
+    assert_problem(await post(client, body), 400, "on_budget: must be one of wrap_up, pause, fail")
 
 
 async def test_a_refusal_survives_the_strangest_names(client, subtests):

@@ -29,11 +29,16 @@ def test_every_call_of_the_contract_is_described() -> None:
         "GET /api/meetings/{meeting_id}/events",
         "GET /api/meetings/{meeting_id}/history",
         "GET /api/meetings/{meeting_id}/output",
+        "GET /api/meetings/{meeting_id}/spending",
         "GET /api/meetings/{meeting_id}/status",
         "GET /health/live",
         "GET /health/ready",
         "POST /api/meetings/start",
+        "POST /api/meetings/{meeting_id}/budget",
         "POST /api/meetings/{meeting_id}/cancel",
+        "POST /api/meetings/{meeting_id}/pause",
+        "POST /api/meetings/{meeting_id}/resume",
+        "POST /api/meetings/{meeting_id}/wrap-up",
     ]
 
 
@@ -42,7 +47,8 @@ def test_describing_twice_gives_the_same() -> None:
 
 
 def test_bodies_refuse_unknown_fields_and_say_so() -> None:
-    for name in ("StartBody", "ParticipantBody", "CancelBody"):
+    bodies = ("StartBody", "ParticipantBody", "CancelBody", "PauseBody", "WrapUpBody", "BudgetBody")
+    for name in bodies:
         assert SCHEMAS[name]["additionalProperties"] is False
     assert SCHEMAS["StartBody"]["required"] == ["participants"]
 

@@ -22,7 +22,6 @@ UNLUCKY = Match(model="unlucky")
 
 PASSING: list[tuple[FaultClass, tuple[Behavior, ...]]] = [
     (FaultClass.RATE_LIMITED, (Fail(429, retry_after=1.2, match=UNLUCKY),)),
-    (FaultClass.UNAVAILABLE, (Fail(503, retry_after=0.1, match=UNLUCKY),)),
     (FaultClass.UNAVAILABLE, (Fail(500, match=UNLUCKY),)),
     (FaultClass.TIMED_OUT, (SlowFirstToken(STALL_SECONDS, match=UNLUCKY),)),
     (FaultClass.TIMED_OUT, (StreamFault("stall", 3, STALL_SECONDS, match=UNLUCKY),)),
@@ -92,6 +91,20 @@ async def test_a_fault_that_passes_is_told_and_the_turn_is_spoken(
     assert (dev["attempts"], dev["skipped_reason"]) == (len(warnings) + 1, None)
     assert await faults_of(client, meeting_id) == {kind}
     model.assert_resilient()
+
+
+async def test_a_provider_that_is_away_for_a_while_is_waited_for(
+    client: Client, model: LLMock
+) -> None:
+    model.add(Fail(503, retry_after=0.1, match=UNLUCKY))
+    meeting_id = await client.start()
+    warnings = warnings_in(await client.watched(meeting_id))
+    codes = [each["code"] for each in warnings if each["code"].startswith("gateway_")]
+    assert codes == ["gateway_away", "gateway_back"]
+    status = await client.status(meeting_id)
+    assert (status["state"], status["waiting"]) == ("complete", None)
+    assert status["rounds"][0]["turns"][1]["response"]
+    assert await faults_of(client, meeting_id) == {FaultClass.UNAVAILABLE}
 
 
 @pytest.mark.parametrize(("kind", "behaviours"), LASTING)

@@ -86,6 +86,7 @@ async def test_a_repeat_is_answered_whatever_has_changed_since(
         gateways=STALLED,
         agents={"dev": AgentSettings(name="Renamed")},
         max_live_meetings=1,
+        attempt_timeout_seconds=10.0,
         turn_timeout_seconds=10.0,
     )
     async with served(changed) as client:

@@ -14,6 +14,7 @@ from tests.api.service import BODY, PATIENCE_SECONDS, PROBLEM, assert_problem, s
 
 pytestmark = pytest.mark.anyio
 
+COMMANDS = ("cancel", "pause", "resume", "wrap-up")
 TIMES = ("created_at", "started_at", "completed_at", "cancelled_at")
 
 
@@ -25,7 +26,7 @@ async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(
     assert all(held.keys() >= contract.ROUND for held in status["rounds"])
     turns = [turn for held in status["rounds"] for turn in held["turns"]]
     assert all(turn.keys() >= contract.TURN for turn in turns)
-    assert status["tokens"].keys() == contract.TOKENS
+    assert status["tokens"].keys() >= contract.TOKENS
     assert {name: status[name] for name in ("title", "goal", "room_id", "project_id")} == {
         "title": "Sync",
         "goal": "Decide",
@@ -43,12 +44,28 @@ async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(
     assert status["output_md"].startswith("# Sync\n")
     saved = await anyio.Path(status["output_path"]).read_text()
     assert saved == status["output_md"]
-    assert status["outcome"] == {"ended_by": "agenda", "degraded": [], "author": "planner"}
+    assert status["outcome"] == {
+        "ended_by": "agenda",
+        "degraded": [],
+        "author": "planner",
+        "silent": [],
+        "partial_rounds": [],
+        "silent_rounds": [],
+    }
+    assert not any(turn["is_cut"] for turn in turns)
+    assert [held["digest"] for held in status["rounds"]] == [None, None]
+    assert status["waiting"] is None
+    assert status["spending"] == {
+        "useful_tokens": status["tokens"]["spent"],
+        "wasted_tokens": 0,
+        "by_source": {"reported": status["tokens"]["spent"], "estimated": 0, "unknown": 0},
+    }
     assert (status["error_message"], status["cancelled_at"]) == (None, None)
     spent = sum(turn["prompt_tokens"] + turn["response_tokens"] for turn in turns)
     assert 0 < spent < status["tokens"]["spent"]
     assert status["tokens"]["reserved"] == 0
     assert status["tokens"]["left"] == 60_000 - status["tokens"]["spent"]
+    assert status["tokens"]["cost"] is None
     assert all(re.fullmatch(contract.TIME, status[name]) for name in TIMES[:3])
     assert status["created_at"] <= status["started_at"] <= status["completed_at"]
     assert status["version"] == len(await client.facts(status["id"]))
@@ -166,9 +183,9 @@ async def test_a_cancel_with_a_bad_body_cancels_nothing(stalled):
 
 async def test_a_meeting_that_is_not_there_is_404(client, subtests):
     for meeting_id in (str(uuid4()), "history", "1", "%00", "a" * 500, "%2e%2e", "%ff"):
-        for part in ("status", "output", "history", "cancel"):
+        for part in ("status", "spending", "output", "history", *COMMANDS):
             with subtests.test(meeting_id=meeting_id, part=part):
-                method = "POST" if part == "cancel" else "GET"
+                method = "POST" if part in COMMANDS else "GET"
                 answer = await client.request(method, f"/api/meetings/{meeting_id}/{part}")
                 assert answer.status_code == 404
                 assert answer.json()["detail"]

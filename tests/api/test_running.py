@@ -189,7 +189,7 @@ async def test_no_secret_is_logged(database_url, tmp_path, caplog):
         gateways={"remote": remote},
         default_gateway="remote",
         agents={"a": AgentSettings(), "b": AgentSettings()},
-        max_attempts=1,
+        gateway_reconnect_timeout_seconds=0.1,
         log_level="debug",
     )
     async with served(settings) as client:

@@ -8,7 +8,13 @@ import anyio
 import pytest
 
 from meeting_core import Limits
-from meeting_service.settings import AgentSettings, OpenAICompatibleGateway, ScriptedGateway
+from meeting_service.settings import (
+    AgentSettings,
+    ModelPriceSettings,
+    OpenAICompatibleGateway,
+    PriceList,
+    ScriptedGateway,
+)
 from tests.api import contract
 from tests.api.service import (
     BODY,
@@ -23,6 +29,14 @@ pytestmark = pytest.mark.anyio
 
 START = "/api/meetings/start"
 GUEST = {"id": "guest", "name": "Gail Guest", "role": "Guest", "instructions": "Ask why."}
+MODELS = {"big": (2.5, 10.0), "small": (0.25, 1.0), "unused": (1.0, 1.0)}
+PRICES = PriceList(
+    version="2026-11",
+    models={
+        name: ModelPriceSettings(prompt=prompt, completion=completion)
+        for name, (prompt, completion) in MODELS.items()
+    },
+)
 
 
 async def test_a_start_is_answered_at_once_with_every_field_of_the_contract(stalled):
@@ -69,6 +83,11 @@ async def test_null_is_the_same_as_leaving_a_field_out(client):
             "project_id",
             "round_topics",
             "meeting_tokens",
+            "meeting_cost",
+            "on_budget",
+            "min_tokens_per_turn",
+            "digest_rounds",
+            "synthesizer",
             "document_context",
             "parent_meeting_id",
         )
@@ -90,6 +109,10 @@ async def test_everything_asked_for_is_what_the_meeting_is_held_by(client):
         "synthesis_max_tokens": 300,
         "context_tokens": 2_000,
         "meeting_tokens": 50_000,
+        "on_budget": "pause",
+        "min_tokens_per_turn": 50,
+        "digest_rounds": True,
+        "synthesizer": "guest",
         "document_context": "The release is on Friday.",
     }
     facts = await client.facts(await client.start(**asked))
@@ -110,7 +133,12 @@ async def test_an_object_may_sit_in_for_an_agent_of_the_directory(client):
 
 
 async def test_the_operator_sets_attempts_and_timeouts(database_url: str, tmp_path: Path) -> None:
-    times = {"turn_timeout_seconds": 20.0, "synthesis_timeout_seconds": 30.0}
+    times = {
+        "attempt_timeout_seconds": 15.0,
+        "turn_timeout_seconds": 20.0,
+        "synthesis_timeout_seconds": 30.0,
+        "gateway_reconnect_timeout_seconds": 5.0,
+    }
     settings = settings_for(
         database_url, tmp_path, max_attempts=2, meeting_timeout_seconds=600.0, **times
     )
@@ -119,6 +147,55 @@ async def test_the_operator_sets_attempts_and_timeouts(database_url: str, tmp_pa
         assert config["max_attempts"] == 2
         assert config["meeting_timeout_seconds"] == 600.0
         assert {name: config[name] for name in times} == times
+
+
+async def test_the_operators_budget_policy_holds_where_a_start_says_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    policy = {"on_budget": "fail", "min_tokens_per_turn": 64, "digest_rounds": True}
+    async with served(settings_for(database_url, tmp_path, **policy)) as client:
+        config = (await client.post(START, json=BODY)).json()["config"]
+        assert {name: config[name] for name in policy} == policy
+        own = {"on_budget": "wrap_up", "min_tokens_per_turn": 40, "digest_rounds": False}
+        config = (await client.post(START, json={**BODY, **own})).json()["config"]
+        assert {name: config[name] for name in own} == own
+        short = {**BODY, "max_tokens_per_turn": 50}
+        config = (await client.post(START, json=short)).json()["config"]
+        assert config["min_tokens_per_turn"] == 50
+
+
+async def test_a_meeting_keeps_the_prices_of_the_models_that_may_speak(
+    database_url: str, tmp_path: Path
+) -> None:
+    agents = {"ada": AgentSettings(model="big", fallback_models=("small",)), "bob": AgentSettings()}
+    settings = settings_for(database_url, tmp_path, agents=agents, prices=PRICES)
+    async with served(settings) as client:
+        body = {**BODY, "participants": ["ada", {**GUEST, "model": "small"}]}
+        config = (await client.post(START, json={**body, "meeting_cost": 2})).json()["config"]
+        assert config["meeting_cost"] == 2.0
+        assert config["prices"] == {
+            "version": "2026-11",
+            "currency": "USD",
+            "models": [
+                {"model": "big", "prompt": 2.5, "completion": 10.0},
+                {"model": "small", "prompt": 0.25, "completion": 1.0},
+            ],
+        }
+        assert (await client.post(START, json=body)).json()["config"]["prices"]["models"]
+        unpriced = {**BODY, "participants": ["ada", "bob"], "meeting_cost": 2}
+        problem = assert_problem(
+            await client.post(START, json=unpriced), 400, "meeting_cost", "participants[1]"
+        )
+        assert [each["field"] for each in problem["errors"]] == ["meeting_cost"]
+
+
+async def test_the_fallback_models_of_a_seat_are_kept(database_url: str, tmp_path: Path) -> None:
+    agents = {"ada": AgentSettings(model="big", fallback_models=("small",))}
+    async with served(settings_for(database_url, tmp_path, agents=agents)) as client:
+        guest = {**GUEST, "fallback_models": ["m2", "m3"]}
+        facts = await client.facts(await client.start(participants=["ada", guest]))
+        ada, gail = facts[0]["data"]["configuration"]["participants"]
+        assert (ada["fallback_models"], gail["fallback_models"]) == (["small"], ["m2", "m3"])
 
 
 async def test_a_meeting_too_long_for_the_operators_time_is_refused_by_what_a_client_can_change(

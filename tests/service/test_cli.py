@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -337,6 +338,11 @@ def test_start_sends_every_field_it_was_given(
         "--synthesis-max-tokens=200",
         "--context-tokens=1000",
         "--meeting-tokens=9000",
+        "--meeting-cost=2.5",
+        "--on-budget=pause",
+        "--min-tokens-per-turn=40",
+        "--digest-rounds",
+        "--synthesizer=dev",
         "--idempotency-key=once",
     ]
     assert run(arguments) == Exit.COMPLETE
@@ -355,6 +361,11 @@ def test_start_sends_every_field_it_was_given(
         "synthesis_max_tokens": 200,
         "context_tokens": 1000,
         "meeting_tokens": 9000,
+        "meeting_cost": 2.5,
+        "on_budget": "pause",
+        "min_tokens_per_turn": 40,
+        "digest_rounds": True,
+        "synthesizer": "dev",
     }
     assert request.headers["idempotency-key"] == "once"
     captured = capsys.readouterr()
@@ -382,6 +393,9 @@ def test_start_and_watch_ends_as_the_meeting_does(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
+        (["budget", "m1"], "name the new budget"),
+        (["budget", "m1", "--tokens=many"], "--tokens"),
+        (["start", "--on-budget=stop"], "--on-budget"),
         (["start", "--participant={no"], "--participant: is no JSON object"),
         (["start", "--document=none.txt"], "--document: none.txt cannot be read"),
         (["start", "--tpic=x"], "Did you mean --topic?"),
@@ -521,6 +535,117 @@ def test_cancel_says_when(service: FakeService, capsys: pytest.CaptureFixture[st
     assert service.requests[0].method == "POST"
 
 
+SPENDING: dict[str, Any] = {
+    "id": "m1",
+    "currency": "EUR",
+    "total": {
+        "calls": 2,
+        "useful_tokens": 900,
+        "wasted_tokens": 300,
+        "useful_cost": 0.5,
+        "wasted_cost": 0.25,
+    },
+    "by_participant": [
+        {"agent_name": "Devi", "spent": {"calls": 2, "useful_tokens": 900, "wasted_tokens": 300}}
+    ],
+    "by_round": [],
+    "digests": {"calls": 0, "useful_tokens": 0, "wasted_tokens": 0},
+    "synthesis": {"calls": 0, "useful_tokens": 0, "wasted_tokens": 0},
+    "by_model": [],
+    "attempts": [
+        {
+            "task": "round-1-dev",
+            "number": 1,
+            "agent_id": "dev",
+            "outcome": "failed:refused",
+            "model": "big",
+            "answered_by": "",
+            "prompt_tokens": 200,
+            "completion_tokens": 100,
+            "charged_tokens": 300,
+            "source": "unknown",
+            "cost": None,
+            "latency_ms": 1_250,
+        }
+    ],
+}
+
+
+def test_spending_is_one_row_a_line(
+    service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.on("/api/meetings/m1/spending", Reply(body=SPENDING))
+    assert run(["spending", "m1"]) == Exit.COMPLETE
+    shown = capsys.readouterr().out
+    for row in (
+        "spent on +calls +useful tokens +wasted tokens +cost \\(EUR\\)",
+        "all +2 +900 +300 +0.750000",
+        "Devi +2 +900 +300",
+        "round-1-dev/1 +failed:refused +dev +big +200 +100 +300 +unknown +1.2 s",
+    ):
+        assert re.search(f"(?m)^ *{row} *$", shown), row
+    assert "digests" not in shown
+    assert run(["spending", "m1", "--json"]) == Exit.COMPLETE
+    assert json.loads(capsys.readouterr().out) == SPENDING
+
+
+def test_no_text_in_a_spending_gives_the_terminal_orders(
+    service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt = {**SPENDING["attempts"][0], "task": EVIL, "answered_by": EVIL}
+    evil = {**SPENDING, "currency": EVIL, "attempts": [attempt]}
+    service.on("/api/meetings/m1/spending", Reply(body=evil))
+    assert run(["spending", "m1"]) == Exit.COMPLETE
+    shown = capsys.readouterr().out
+    assert not TERMINAL_ORDERS.search(shown)
+    assert shown.count("[bold red]x[/bold red]") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (["budget", "m1", "--tokens=9000"], "budget", {"meeting_tokens": 9000}),
+        (
+            ["budget", "m1", "--tokens=9000", "--cost=2.5"],
+            "budget",
+            {"meeting_tokens": 9000, "meeting_cost": 2.5},
+        ),
+        (["wrap-up", "m1"], "wrap-up", None),
+        (["pause", "m1"], "pause", None),
+        (["pause", "m1", "--reason=lunch"], "pause", {"reason": "lunch"}),
+        (["resume", "m1"], "resume", None),
+    ],
+)
+def test_a_meeting_is_steered(
+    service: FakeService,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    path: str,
+    body: object,
+) -> None:
+    cost = {"currency": "EUR", "left": 1.25}
+    answer = {"id": "m1", "state": "round_1", "tokens": {"left": 8_000, "cost": cost}}
+    service.on(f"/api/meetings/m1/{path}", Reply(body=answer))
+    assert run(arguments) == Exit.COMPLETE
+    assert capsys.readouterr().out == "round_1; 8000 tokens left; EUR 1.2500 left\n"
+    assert run([*arguments, "--json"]) == Exit.COMPLETE
+    assert json.loads(capsys.readouterr().out) == answer
+    assert [(request.method, request.body) for request in service.requests] == [("POST", body)] * 2
+
+
+def test_status_tells_cost_and_what_a_meeting_waits_for(
+    service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost = {"currency": "EUR", "spent": 0.5, "reserved": 0.0, "left": None}
+    wait = {"for": "permit", "gateway": "main", "since": "now", "until": None, "calls_ahead": 0}
+    status = {**STATUS, "tokens": {"spent": 1, "cost": cost}, "waiting": wait}
+    service.on("/api/meetings/m1/status", Reply(body=status))
+    assert run(["status", "m1"]) == Exit.COMPLETE
+    shown = capsys.readouterr().out
+    assert "EUR: spent 0.5000, reserved 0.0000" in shown
+    assert "permit, of gateway main, since now, calls ahead: 0" in shown
+
+
 def test_history_is_one_event_a_line(
     service: FakeService, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -571,8 +696,8 @@ def test_upgrade_of_a_database_that_is_away_is_one_line(
 def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == Exit.COMPLETE
     shown = capsys.readouterr().out
-    commands = "demo serve db start watch status list output cancel history agents simulate"
-    for command in commands.split():
+    commands = "demo serve db start watch status list output cancel history agents spending budget simulate"
+    for command in (*commands.split(), "wrap-up", "pause", "resume"):
         assert re.search(rf"(?m)^│ {command} ", shown)
     for code in MEANINGS:
         assert re.search(rf"(?m)^ +{code.value}  \w", shown)

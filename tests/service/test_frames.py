@@ -194,7 +194,8 @@ def test_the_synthesis_tells_that_it_starts():
 
 
 def test_a_complete_meeting_tells_how_it_ended_and_what_it_took():
-    outcome = Outcome("budget", ("the minutes could not be saved: disk full",), "ann")
+    saved = "the minutes could not be saved: disk full"
+    outcome = Outcome("budget", (saved,), "ann", partial_rounds=(2,))
     ended = Later(83.5, Completed(outcome, "minutes/plan.md"))
     assert told(*up_to_synthesis(), *written(), ended) == (
         "meeting-complete",
@@ -208,8 +209,11 @@ def test_a_complete_meeting_tells_how_it_ended_and_what_it_took():
             total_tokens=4 * 96 + 440,
             outcome={
                 "ended_by": "budget",
-                "degraded": ["the minutes could not be saved: disk full"],
+                "degraded": [saved],
                 "author": "ann",
+                "silent": [],
+                "partial_rounds": [2],
+                "silent_rounds": [],
             },
         ),
     )

@@ -14,8 +14,9 @@ import pytest
 from httpx_sse import EventSource
 from rich.console import Console
 
-from meeting_core import HeldMeeting, evolve
+from meeting_core import HeldMeeting, evolve, spending
 from meeting_core.events import MeetingEvent
+from meeting_core.tokens import cut_to_tokens
 from meeting_core.vocabulary import TurnTask, clean_text
 from meeting_service.cli import tables
 from meeting_service.cli.application import run
@@ -74,8 +75,8 @@ def test_every_frame_is_exactly_one_event(injection: Injection):
 def test_a_status_shows_the_turns_that_were_held_and_their_texts_as_data(injection: Injection):
     config = configured_with(injection.text)
     held, _ = held_with(config, injection.text, injection.text)
-    text = clean_text(injection.text)[0].strip()
-    status = json.loads(msgspec.json.encode(status_view(held.meeting)))
+    text = cut_to_tokens(clean_text(injection.text)[0].strip(), config.max_tokens_per_turn)
+    status = json.loads(msgspec.json.encode(status_view(held.meeting, spending(held.events))))
     turns = [(turn["agent_id"], turn["response"]) for n in status["rounds"] for turn in n["turns"]]
     assert turns == [("ann", text), ("bob", text)] * 2
     assert [seat["agent_id"] for seat in status["participants"]] == ["ann", "bob"]

@@ -11,7 +11,7 @@ import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
 
 from meeting_core import Meeting, fold
-from meeting_core.commands import Adopt, Cancel, Convene
+from meeting_core.commands import Adopt, Cancel, Convene, EndRounds, Pause, RaiseBudget
 from meeting_core.vocabulary import MeetingId
 from meeting_service.handling import Meetings
 from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected
@@ -59,20 +59,23 @@ class FlakyRecorder(InMemoryRecorder):
 
 
 class Speaker:
-    """A gateway that answers at once, unless it is told to wait for ever."""
+    """A gateway that answers at once, unless it is told to wait for ever, or for one task."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.asked = anyio.Event()
         self.left = anyio.Event()
+        self.held = anyio.Event()
         self.waits = False
+        self.waits_for = ""
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
         self.seen.append(request.call_key)
         self.asked.set()
-        if self.waits:
+        if self.waits or (self.waits_for and self.waits_for in request.call_key):
+            self.held.set()
             try:
                 await anyio.sleep_forever()
             finally:
@@ -102,9 +105,8 @@ class Office:
         self.recorder = FlakyRecorder(lambda: datetime.now(UTC))
         self.speaker = Speaker()
         self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
-        around = Surroundings(
-            self.meetings, Doors(Gateways(self.speaker)), save or _saved, lambda *_: None
-        )
+        doors = Doors(Gateways(self.speaker))
+        around = Surroundings(self.meetings, doors, save or _saved, lambda *_: None)
         self.supervisor = Supervisor(around, POLICY)
 
     async def convene(self, **fields: Any) -> MeetingId:
@@ -118,6 +120,24 @@ class Office:
                 await self.supervisor.stopped(meeting_id)
                 await anyio.lowlevel.checkpoint()
         return meeting
+
+    async def wrapped_up_in_the_second_turn(self) -> tuple[MeetingId, Meeting]:
+        """End the rounds of a meeting whose second speaker never answers, past the supervisor."""
+        self.speaker.waits_for = "/round-1-bob/"
+        meeting_id = await self.convene()
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await self.speaker.held.wait()
+        return meeting_id, await self.meetings.handle(meeting_id, EndRounds(), "another process")
+
+    async def check_wrapped_up(self, meeting_id: MeetingId) -> None:
+        with anyio.fail_after(1):
+            await self.speaker.left.wait()
+        meeting = await self.ended(meeting_id)
+        assert (meeting.state, meeting.ended_by) == ("complete", "operator")
+        assert [turn.skipped_reason for turn in meeting.turns] == [None, "operator"]
+        assert self.speaker.seen == [
+            f"{meeting_id}/{task}/1" for task in ("round-1-ann", "round-1-bob", "synthesis")
+        ]
 
 
 async def _saved(meeting: Meeting, markdown: str) -> str:
@@ -173,6 +193,42 @@ async def test_a_cancel_by_another_process_leaves_no_call_under_way() -> None:
         with anyio.fail_after(1):
             await made.speaker.left.wait()
         assert (await made.ended(meeting_id)).state == "cancelled"
+
+
+async def test_ending_the_rounds_aborts_the_call_and_has_the_minutes_written() -> None:
+    async with office() as made:
+        meeting_id, meeting = await made.wrapped_up_in_the_second_turn()
+        made.supervisor.notice(meeting)
+        await made.check_wrapped_up(meeting_id)
+
+
+async def test_the_rounds_ended_by_another_process_are_over_within_a_poll() -> None:
+    async with office() as made:
+        meeting_id, _ = await made.wrapped_up_in_the_second_turn()
+        await made.check_wrapped_up(meeting_id)
+
+
+async def test_a_budget_raised_by_another_process_is_noticed() -> None:
+    async with office() as made:
+        meeting_id = await made.convene(meeting_tokens=4_700, on_budget="pause")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while (await made.meetings.load(meeting_id)).pause_cause != "budget":
+                await anyio.lowlevel.checkpoint()
+        await made.meetings.handle(meeting_id, RaiseBudget(50_000), "another process")
+        meeting = await made.ended(meeting_id)
+    assert (meeting.state, meeting.ended_by) == ("complete", "agenda")
+
+
+async def test_ending_the_rounds_of_a_paused_meeting_ends_the_pause_too() -> None:
+    async with office() as made:
+        made.speaker.waits = True
+        meeting_id = await made.convene()
+        await made.speaker.asked.wait()
+        await made.meetings.handle(meeting_id, Pause(), "another process")
+        await made.meetings.handle(meeting_id, EndRounds(), "another process")
+        with anyio.fail_after(1):
+            await made.speaker.left.wait()
+        assert (await made.ended(meeting_id)).failure == "nobody_spoke"
 
 
 async def test_minutes_that_cannot_be_saved_are_told_in_the_outcome() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from meeting_core import ModelPrice, PriceTable
 from meeting_core.vocabulary import Participant
 from meeting_service.settings import (
     FOUR_AGENTS,
@@ -24,6 +25,9 @@ kind = "openai_compatible"
 base_url = "https://models.example/v1"
 model = "small"
 """
+
+
+PRICED = "[prices]\nversion = '2026-11'\n[prices.models.small]\n"
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +151,20 @@ def test_a_seat_keeps_what_it_names_and_gets_the_rest(folder: Path) -> None:
     )
 
 
+def test_fallback_models_and_prices_come_from_the_file(folder: Path) -> None:
+    agent = "\n[agents.a]\nmodel = 'big'\nfallback_models = ['small', 'tiny']"
+    config = written(folder, PRICED + "prompt = 2\ncompletion = 10.5" + agent)
+    settings = load_settings(config, {}, {})
+    (seat,) = settings.directory
+    assert (seat.model, seat.fallback_models) == ("big", ("small", "tiny"))
+    prices = PriceTable("2026-11", "USD", (ModelPrice("small", 2.0, 10.5),))
+    assert settings.price_table == prices
+
+
+def test_without_prices_there_is_no_table() -> None:
+    assert load_settings(None, {}, {}).price_table is None
+
+
 def test_agents_in_the_file_replace_the_four(folder: Path) -> None:
     config = written(folder, '[agents.solo]\nrole = "Soloist"')
     (only,) = load_settings(config, {}, {}).directory
@@ -194,6 +212,29 @@ def test_clients_find_the_service_where_it_listens(
         ("[limits]\nmax_timeout_seconds = nan", ["limits.max_timeout_seconds: is nan"]),
         ("[limits]\nmax_timeout_seconds = 60", ["synthesis_timeout_seconds: is above limits."]),
         ("meeting_timeout_seconds = 100", ["meeting_timeout_seconds: is 100", "may take 240"]),
+        ("meeting_timeout_seconds = 239.5", ["is 239.5", "2 x 60 + 120"]),
+        ("turn_timeout_seconds = 59", ["attempt_timeout_seconds: is 60", "whole turn", "59"]),
+        ("attempt_timeout_seconds = 0", ["attempt_timeout_seconds: is 0"]),
+        ("gateway_reconnect_timeout_seconds = inf", ["gateway_reconnect_timeout_seconds: is inf"]),
+        (
+            "gateway_reconnect_timeout_seconds = 5000\n[limits]\nmax_timeout_seconds = 4000",
+            ["gateway_reconnect_timeout_seconds: is above limits."],
+        ),
+        ("on_budget = 'stop'", ["on_budget: is 'stop'", "wrap_up or pause or fail"]),
+        ("min_tokens_per_turn = 0", ["min_tokens_per_turn: is 0"]),
+        ("digest_rounds = 1", ["digest_rounds: is 1", "expected bool"]),
+        ("[agents.a]\nfallback_models = 'b'", ["agents.a.fallback_models: is 'b'", "array"]),
+        ("[agents.a]\nfallback_models = ['b', ' ']", ["agents.a.fallback_models", "empty name"]),
+        (f"[agents.a]\nfallback_models = {['m'] * 9}", ["agents.a.fallback_models", "8 models"]),
+        ("prices = 3", ["prices: is no table"]),
+        ("[prices]\ncurrency = 'EUR'", ["prices.version: is missing"]),
+        ("[prices]\nversion = ''", ["prices.version: is ''"]),
+        ("[prices]\nversion = '1'\nmodel = 2", ["prices.model: is no setting", "models"]),
+        ("[prices]\nversion = '1'\nmodels = 2", ["prices.models: is no table"]),
+        (PRICED + "prompt = 1", ["prices.models.small.completion: is missing"]),
+        (PRICED + "prompt = -1\ncompletion = 1", ["prices.models.small.prompt: is -1"]),
+        (PRICED + "prompt = nan\ncompletion = 1", ["prices.models.small.prompt: is nan"]),
+        (PRICED + "prompt = '1'\ncompletion = 1", ["prices.models.small.prompt: is '1'"]),
         ("[gateways.a]\nseed = 1", ["gateways.a.kind: is missing", 'kind = "scripted"']),
         ("[gateways.a]\nkind = 'other'", ["gateways.a.kind: is 'other'"]),
         ("[gateways.a]\nkind = 'openai_compatible'", ["gateways.a.base_url: is missing"]),
