@@ -696,8 +696,8 @@ def test_upgrade_of_a_database_that_is_away_is_one_line(
 def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == Exit.COMPLETE
     shown = capsys.readouterr().out
-    commands = "demo serve db start watch status list output cancel history agents spending budget simulate"
-    for command in (*commands.split(), "wrap-up", "pause", "resume"):
+    commands = "demo serve db start watch status list output cancel history agents spending budget"
+    for command in (*commands.split(), "wrap-up", "pause", "resume", "simulate"):
         assert re.search(rf"(?m)^│ {command} ", shown)
     for code in MEANINGS:
         assert re.search(rf"(?m)^ +{code.value}  \w", shown)
