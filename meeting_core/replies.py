@@ -239,7 +239,7 @@ def _again(
     meeting: Meeting, slot: Slot, attempt: OpenAttempt, command: ReportFault, now: datetime
 ) -> datetime | None:
     """Say when the task may be tried again; none to give up."""
-    if command.is_away:
+    if command.is_away and command.fault is FaultClass.UNAVAILABLE:
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None

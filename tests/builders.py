@@ -35,6 +35,7 @@ from meeting_core.events import (
 )
 from meeting_core.faults import retry_at
 from meeting_core.knowledge import knowledge_of
+from meeting_core.tokens import CUT_MARK, cut_to_tokens
 from meeting_core.vocabulary import (
     AbandonCause,
     DigestTask,
@@ -178,6 +179,11 @@ def attempt_failed(
     return AttemptFailed(
         task, number, agent_id, fault, detail, charged, usage, retry_at, give_up_at
     )
+
+
+def characters_within(text: str, tokens: int) -> int:
+    """How many characters of a text are quoted where it is held to so many tokens."""
+    return len(cut_to_tokens(text, tokens).removesuffix(CUT_MARK))
 
 
 def waited(

@@ -171,7 +171,7 @@ def test_no_cap_ever_passes_the_ceiling(spent: int, reserved: int, prompt: int):
     config = configuration(meeting_tokens=20_000)
     ledger = Ledger(spent, reserved)
     for allowance, share, wanted in (
-        (turn_allowance(config, ledger, "", "", 1), synthesis_share(config), 200),
+        (turn_allowance(config, ledger, "", "", (Amount(300),)), synthesis_share(config), 200),
         (synthesis_allowance(config, ledger, ""), 0, 500),
     ):
         affordable = 20_000 - spent - reserved - share - prompt

@@ -8,6 +8,7 @@ from meeting_core.events import Completed, RoundOpened, SynthesisStarted, TurnCo
 from meeting_core.vocabulary import Outcome
 from tests.builders import (
     attempt_started,
+    characters_within,
     convened,
     meeting_after,
     round_closed,
@@ -30,8 +31,10 @@ def text_of(tokens: int) -> str:
 
 
 def completed(text: str, usage: Usage, cut_to: int | None) -> TurnCompleted:
+    """Ann's reply; `cut_to` is the cap it passed, in tokens."""
     tokens = estimate_tokens(text)
-    return TurnCompleted(1, "ann", 1, text, tokens, usage, "length", cut_to=cut_to)
+    kept = None if cut_to is None else characters_within(text, cut_to)
+    return TurnCompleted(1, "ann", 1, text, tokens, usage, "length", cut_to=kept)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from meeting_core import (
     next_step,
     rebuild_brief,
 )
+from meeting_core.attempts import least_cost
 from meeting_core.commands import (
     AcceptReply,
     Command,
@@ -50,6 +51,7 @@ from tests.builders import (
     after,
     attempt_failed,
     attempt_started,
+    characters_within,
     convened,
     digested,
     history,
@@ -123,11 +125,9 @@ def test_the_reply_is_the_digest():
 
 
 def test_a_digest_over_its_cap_is_cut_where_it_is_quoted():
-    text = "word " * 400
-    usage = Usage(100, 400, "reported")
-    written = RoundDigested(
-        1, text.strip(), estimate_tokens(text.strip()), "ann", 1, usage, "length", cut_to=200
-    )
+    text = ("word " * 400).strip()
+    usage, kept = Usage(100, 400, "reported"), characters_within(text, 200)
+    written = RoundDigested(1, text, estimate_tokens(text), "ann", 1, usage, "length", cut_to=kept)
     given(*ASKED).when(AcceptReply(FIRST, 1, text, "length", usage)).then(written)
     facts = (*ASKED, written, RoundOpened(2))
     shown = build_brief(meeting_after(*facts), turn("ann", 2), "ann").messages[1].content
@@ -246,13 +246,13 @@ def test_a_digest_takes_no_more_than_one_of_the_turns_to_come():
         return [convened(digest_rounds=True, meeting_tokens=ceiling), *whole_round(1)]
 
     meeting = meeting_after(*closed(9_000))
-    prompt = build_brief(meeting, FIRST, "ann", context_tokens=0).manifest.tokens
-    share, calls = 3_500 + 500, 2 + 1
-    ceiling = share + meeting.ledger.spent + calls * (prompt + 100)
+    floors = [least_cost(meeting, FIRST, "ann").tokens]
+    floors += [least_cost(meeting, turn(each, 2), each).tokens for each in ("ann", "bob")]
+    share, spare = 3_500 + 500, 70
+    ceiling = share + meeting.ledger.spent + sum(floors) + len(floors) * spare
     (started,) = answered(closed(ceiling), StartAttempt(FIRST))
     assert isinstance(started, AttemptStarted)
-    assert 100 <= started.reserved.output_tokens < 120
-    assert started.reserved.total <= prompt + 100
+    assert started.reserved.total == floors[0] + spare
 
 
 def test_when_the_time_for_the_rounds_is_over_there_is_no_digest():

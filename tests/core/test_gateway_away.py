@@ -1,6 +1,7 @@
 """A gateway that nobody can reach: the meeting waits for it, so long and no longer."""
 
 import pytest
+from msgspec.structs import replace
 
 from meeting_core import Ask, BeginAttempt, Fact, Record, Rest, WaitForGateway, next_step
 from meeting_core.commands import Fail, ReportFault, StartAttempt
@@ -12,6 +13,7 @@ from meeting_core.events import (
     RoundClosed,
     RoundDigested,
     RoundOpened,
+    SynthesisCompleted,
 )
 from meeting_core.vocabulary import DigestTask, FaultClass, Participant, Phase, SynthesisTask, Task
 from tests.builders import (
@@ -125,16 +127,11 @@ def test_the_end_of_the_rounds_comes_first():
     )
 
 
-def test_a_digest_waits_alike_and_is_given_up_when_the_rounds_end():
-    config = convened(digest_rounds=True, meeting_timeout_seconds=480.0)
+def test_a_digest_waits_for_nobody():
     task = DigestTask(1)
-    facts = (config, *whole_round(1), Later(330, attempt_started(task)))
-    given(*facts).when(away(task), at=after(330)).then(waiting(until=390, task=task))
-    facts = (*facts, Later(330, waiting(until=390, task=task)))
-    begin = BeginAttempt("", StartAttempt(task))
-    assert next_step(meeting_after(*facts)) == WaitForGateway("", after(360), begin, begin)
-    given(*facts).when(StartAttempt(task), at=after(360)).then(
-        RoundDigested(1, degraded="the time for it ran out")
+    facts = (convened(digest_rounds=True), *whole_round(1), attempt_started(task))
+    given(*facts).when(away(task)).then(
+        attempt_failed(task, charged=0), RoundDigested(1, degraded="unavailable: no answer")
     )
 
 
@@ -145,14 +142,33 @@ WRITING = (*up_to_synthesis(), attempt_started(CLOSING, cap=500))
 def test_the_synthesis_waits_too_and_its_time_starts_anew():
     given(*WRITING).when(away(CLOSING), at=after(100)).then(waiting(until=160, task=CLOSING))
     facts = (*WRITING, Later(100, waiting(until=160, task=CLOSING)))
-    gone = Record(Fail("gateway_unreachable", "gateway '' was away for 60 s: no answer"))
     begin = BeginAttempt("", StartAttempt(CLOSING))
-    assert next_step(meeting_after(*facts)) == WaitForGateway("", after(160), begin, gone)
+    assert next_step(meeting_after(*facts)) == WaitForGateway("", after(160), begin, begin)
     expected = started_after(facts, CLOSING, number=2, cap=500)
     given(*facts).when(StartAttempt(CLOSING), at=after(150)).then(expected)
     step = next_step(meeting_after(*facts, Later(150, expected)))
     assert isinstance(step, Ask)
     assert step.deadline_at == after(150 + 120)
+
+
+def test_a_synthesis_whose_gateway_stays_away_is_the_record_alone():
+    facts = (*WRITING, Later(100, waiting(until=160, task=CLOSING)))
+    given(*facts).when(StartAttempt(CLOSING), at=after(160)).then(
+        SynthesisCompleted(degraded="no summary was written (unavailable: no answer)")
+    )
+    facts = (*facts, Later(159, attempt_started(CLOSING, 2, cap=500)))
+    given(*facts).when(away(CLOSING, 2), at=after(161)).then(
+        attempt_failed(CLOSING, 2, charged=0),
+        SynthesisCompleted(degraded="no summary was written (no answer)"),
+    )
+
+
+def test_who_speaks_through_another_gateway_writes_at_once():
+    bob = replace(BOB, gateway="other")
+    facts = (*up_to_synthesis(participants=(ANN, bob)), attempt_started(CLOSING, cap=500))
+    failed = attempt_failed(CLOSING, charged=0)
+    given(*facts).when(away(CLOSING)).then(failed)
+    assert next_step(meeting_after(*facts, failed)) == BeginAttempt("other", StartAttempt(CLOSING))
 
 
 def test_a_draft_is_not_lost_with_the_gateway():

@@ -113,7 +113,11 @@ def the_ceiling_is_passed_by_one(patch: pytest.MonkeyPatch) -> None:
 @planted
 def nobody_thinks_of_the_turns_to_come(patch: pytest.MonkeyPatch) -> None:
     true = attempts.turn_allowance
-    patch.setattr(attempts, "turn_allowance", lambda *arguments: true(*arguments[:-1], 1))
+
+    def bug(*arguments: Any) -> Any:
+        return true(*arguments[:-1], arguments[-1][:1])
+
+    patch.setattr(attempts, "turn_allowance", bug)
 
 
 @planted

@@ -117,10 +117,10 @@ def test_a_paused_meeting_is_played_to_its_end_after_one_raise():
 @pytest.mark.parametrize("ceiling", [8_999, 9_000, 0, -1])
 def test_a_ceiling_can_only_be_raised(ceiling: int):
     given(*LIMITED).when(RaiseBudget(meeting_tokens=ceiling)).then_refused(
-        InvalidConfiguration, f"meeting_tokens: is {ceiling}", "it is 9000 already"
+        InvalidConfiguration, f"meeting_tokens: is {ceiling}", "it must be above 9000"
     )
     given(PRICED).when(RaiseBudget(meeting_cost=0.5)).then_refused(
-        InvalidConfiguration, "meeting_cost: is 0.5", "it is 0.5 already"
+        InvalidConfiguration, "meeting_cost: is 0.5", "it must be above 0.5"
     )
 
 

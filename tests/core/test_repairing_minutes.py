@@ -41,6 +41,7 @@ from tests.builders import (
     after,
     attempt_failed,
     attempt_started,
+    characters_within,
     convened,
     history,
     meeting_after,
@@ -196,7 +197,7 @@ def test_a_draft_over_its_cap_is_cut_and_the_sections_beyond_the_cut_are_missing
         usage,
         ("Action Items", "Decisions", "Blockers"),
         "length",
-        cut_to=500,
+        cut_to=characters_within(text, 500),
     )
     given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length", usage)).then(drafted)
     shown = build_brief(meeting_after(*ASKED, drafted), CLOSING, "ann").messages[1].content
@@ -215,7 +216,7 @@ def test_a_second_reply_over_its_cap_is_cut_and_says_so():
         usage,
         "length",
         degraded="the synthesis was cut at its cap",
-        cut_to=500,
+        cut_to=characters_within(text.strip(), 500),
     )
     given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "length", usage)).then(completed)
     meeting = meeting_after(*REPAIRING, completed)

@@ -47,11 +47,6 @@ def test_an_agent_replies_as_all_do_but_for_what_is_said_of_it(tmp_path: Path):
     assert replies["dev"].ignores_cap_probability == 0.25
 
 
-def test_shorter_turns_have_shorter_attempts(tmp_path: Path):
-    meeting = read(tmp_path, MEETING + "turn_timeout_seconds = 20\n").meeting
-    assert (meeting.turn_timeout_seconds, meeting.attempt_timeout_seconds) == (20, 20)
-
-
 def test_flags_take_the_place_of_the_files_numbers(tmp_path: Path):
     plan = read(tmp_path, "runs = 5\nseed = 6\n" + MEETING, runs=7, seed=8)
     assert (plan.runs, plan.seed) == (7, 8)
