@@ -205,8 +205,9 @@ def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]
         value = getattr(config, field)
         if not least <= value <= most:
             yield Problem(field, f"is {value}; it must be between {least} and {most}")
-    if SMALLEST_USEFUL_CAP <= config.max_tokens_per_turn < config.min_tokens_per_turn <= cap:
-        detail = f"is {config.min_tokens_per_turn}, above max_tokens_per_turn: {config.max_tokens_per_turn}"
+    turn_cap = config.max_tokens_per_turn
+    if SMALLEST_USEFUL_CAP <= turn_cap < config.min_tokens_per_turn <= cap:
+        detail = f"is {config.min_tokens_per_turn}, above max_tokens_per_turn, {turn_cap}"
         yield Problem("min_tokens_per_turn", detail)
     if config.meeting_tokens is not None:
         least = config.context_tokens + config.synthesis_max_tokens + SMALLEST_CONTEXT

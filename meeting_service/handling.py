@@ -11,6 +11,7 @@ from meeting_core.events import Fact, MeetingEvent, envelop
 from meeting_core.fold import evolve, project
 from meeting_core.mapper import MeetingMapper
 from meeting_core.meeting import Meeting
+from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import Clock, Recorder, VersionConflict
 from meeting_service.projections import read_models
@@ -41,12 +42,17 @@ class Meetings:
     """
 
     def __init__(
-        self, recorder: Recorder, clock: Clock, new_id: Callable[[], UUID] = random_id
+        self,
+        recorder: Recorder,
+        clock: Clock,
+        new_id: Callable[[], UUID] = random_id,
+        count: TokenCounter = estimate_tokens,
     ) -> None:
         self.recorder = recorder
         self.mapper = MeetingMapper()
         self.clock = clock
         self.new_id = new_id
+        self.count = count
 
     async def load(self, meeting_id: MeetingId) -> Meeting:
         """Fold a meeting from its whole history.
@@ -107,7 +113,7 @@ class Meetings:
     ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
         now = self.clock()
-        facts: Sequence[Fact] = decide(meeting, command, now)
+        facts: Sequence[Fact] = decide(meeting, command, now, self.count)
         events = envelop(
             facts,
             meeting_id=meeting.id if meeting is not None else _id_of(command),

@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 from eventsourcing.persistence import PersistenceError
 from msgspec import structs
 
+from meeting_core.tokens import TokenCounter
 from meeting_service.app.database import open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
 from meeting_service.handling import Meetings
@@ -29,6 +30,7 @@ from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.embedded import EmbeddedServerError
 from meeting_service.store.schema import MigrationError
+from meeting_service.token_counters import open_counter
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
             recorder = await stack.enter_async_context(open_recorder(settings))
             gateways = await stack.enter_async_context(open_gateways(settings.gateways))
-            meetings = Meetings(recorder, lambda: datetime.now(UTC))
+            count = _token_counter(settings)
+            meetings = Meetings(recorder, lambda: datetime.now(UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds)
             save = OutputFolder(settings.output_dir).save
             permits = Permits(settings.max_calls_at_once, call_rules(settings.gateways))
@@ -136,6 +139,13 @@ class _Stopping:
                 self.asked.set()
                 if not self.is_started:
                     self.start.cancel()
+
+
+def _token_counter(settings: Settings) -> TokenCounter:
+    try:
+        return open_counter(settings.token_counter, settings.token_vocabulary)
+    except ValueError as error:
+        raise SettingsError(f"token_counter: {error}") from error
 
 
 def _running_policy(settings: Settings) -> RunningPolicy:

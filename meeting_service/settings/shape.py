@@ -180,6 +180,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "more call a round, unless a meeting's start says otherwise."
         ),
     ] = False
+    token_counter: Annotated[
+        Literal["estimate", "tiktoken"],
+        Meta(description="How tokens are counted: by an estimate, or by a true vocabulary."),
+    ] = "estimate"  # noqa: S105  # these tokens are no secrets
+    token_vocabulary: Annotated[
+        str, Meta(description="Vocabulary that tiktoken counts by; its file must be here already.")
+    ] = "o200k_base"  # noqa: S105
     ping_seconds: Annotated[
         float, Meta(description="Longest silence on a feed; it may be 15 at most.", gt=0, le=15)
     ] = 15.0
