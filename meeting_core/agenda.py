@@ -144,10 +144,16 @@ def turns_to_come(
 
 def next_author(meeting: Meeting) -> AgentId | None:
     """Say who writes the minutes: the first who has not given up on it, or the draft's author."""
+    authors = authors_left(meeting)
+    return authors[0] if authors else None
+
+
+def authors_left(meeting: Meeting) -> list[AgentId]:
+    """List who may write the minutes, in their order; a draft's author alone if there is one."""
     if meeting.draft is not None:
-        return meeting.draft.agent_id
+        return [meeting.draft.agent_id]
     given_up = meeting.slot.given_up if meeting.slot is not None else ()
-    return next((agent for agent in _authors(meeting) if agent not in given_up), None)
+    return [agent for agent in _authors(meeting) if agent not in given_up]
 
 
 def next_writer(meeting: Meeting) -> AgentId:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Literal
 
 from meeting_core.agenda import (
+    authors_left,
     awaits_digest,
-    next_author,
     next_speaker,
     next_writer,
     turn_deadline,
@@ -146,23 +146,34 @@ def _start_writing(
     slot = meeting.slot
     if slot is not None and slot.give_up_at is not None and now >= slot.give_up_at:
         return (draft_or_nothing(meeting, f"{slot.fault}: {slot.detail}"),)
-    author = next_author(meeting)
-    if author is None:
+    authors = authors_left(meeting)
+    if not authors:
         raise OutOfTurn("nobody is left who could write the minutes")
-    model = meeting.speaking(author).model
-    allowance = synthesis_allowance(meeting.config, meeting.ledger, model)
-    plan = _planned(meeting, task, author, allowance, count)
-    if plan is None:
-        return (draft_or_nothing(meeting, OUT_OF_BUDGET),)
-    return (_started(meeting, task, author, plan),)
+    # Who is too dear is passed over.
+    for author in authors:
+        model = meeting.speaking(author).model
+        allowance = synthesis_allowance(meeting.config, meeting.ledger, model)
+        plan = _planned(meeting, task, author, allowance, count)
+        if plan is not None and _is_worth_writing(meeting, plan):
+            return (_started(meeting, task, author, plan),)
+    return (draft_or_nothing(meeting, OUT_OF_BUDGET),)
+
+
+def _is_worth_writing(meeting: Meeting, plan: _Plan) -> bool:
+    """Say whether minutes can be written from this: from what was said, within the context."""
+    manifest = plan.brief.manifest
+    if meeting.draft is not None:
+        return manifest.tokens <= meeting.config.context_tokens
+    return manifest.dropped is None or bool(manifest.whole or manifest.shortened)
 
 
 def _is_too_late(meeting: Meeting, now: datetime) -> bool:
-    """Say whether the time for the task in hand is over; waiting for a gateway does not count."""
+    """Say whether the time for the task in hand is over; waits of the meeting do not count."""
     slot = meeting.slot
-    if slot is None:
-        return now >= meeting.deadline_at
-    return slot.give_up_at is None and now >= turn_deadline(meeting, slot.clock_from)
+    # When to try again was chosen within the task's time; later than that is somebody else's wait.
+    if slot is None or slot.give_up_at is not None or slot.retry_at is not None:
+        return False
+    return now >= turn_deadline(meeting, slot.clock_from)
 
 
 def _allowance(
@@ -269,9 +280,15 @@ def draft_or_nothing(meeting: Meeting, cause: str) -> SynthesisCompleted:
         draft.text_tokens,
         draft.agent_id,
         draft.number,
-        degraded=sections_missing(draft.missing),
+        degraded=shortcomings(draft.missing, is_cut=draft.is_cut),
     )
 
 
-def sections_missing(missing: tuple[str, ...]) -> str:
-    return f"sections missing from the synthesis: {', '.join(missing)}" if missing else ""
+def shortcomings(missing: tuple[str, ...], *, is_cut: bool) -> str:
+    """Say what a closing text lacks; nothing where it is whole."""
+    found = []
+    if missing:
+        found.append(f"sections missing from the synthesis: {', '.join(missing)}")
+    if is_cut:
+        found.append("the synthesis was cut at its cap")
+    return "; ".join(found)

@@ -264,7 +264,8 @@ def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem
     ]
     for name in wrong:
         yield Problem(name, f"is {getattr(config, name)}; it must be above 0, at most {longest:g}")
-    turns = config.num_rounds * len(config.participants)
+    digests = config.num_rounds - 1 if config.digest_rounds else 0
+    turns = config.num_rounds * len(config.participants) + digests
     needed = turns * config.turn_timeout_seconds + config.synthesis_timeout_seconds
     attempt, turn = config.attempt_timeout_seconds, config.turn_timeout_seconds
     if not wrong and attempt is not None and attempt > turn:

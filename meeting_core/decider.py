@@ -97,7 +97,7 @@ def decide(
         case AcceptReply():
             return accept_reply(meeting, command, now, count)
         case ReportFault():
-            return report_fault(meeting, command, now)
+            return report_fault(meeting, command, now, count)
         case AbandonAttempt():
             return abandoned(meeting, command.cause)
         case OpenRound():
@@ -155,8 +155,8 @@ def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
     room = config.context_tokens - needed
     fitted = replace(
         config,
-        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE)),
-        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE)),
+        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), count),
+        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), count),
     )
     turn = fixed_tokens(fitted, count) + config.min_tokens_per_turn
     least = synthesis_share(config) + len(config.participants) * turn
@@ -264,8 +264,8 @@ def _raise_budget(meeting: Meeting, command: RaiseBudget) -> tuple[Fact, ...]:
         if wanted is not None and (now is None or not now < wanted <= MOST_RAISED[field]):
             detail = "the meeting has no such ceiling"
             if now is not None:
-                detail = f"it must be above {now:g}, at most {MOST_RAISED[field]:g}"
-            problems.append(Problem(field, f"is {wanted:g}; {detail}"))
+                detail = f"it must be above {now}, at most {MOST_RAISED[field]}"
+            problems.append(Problem(field, f"is {wanted}; {detail}"))
     if command.meeting_tokens is None and command.meeting_cost is None:
         problems.append(Problem("meeting_tokens", "is missing; name the new ceiling"))
     if problems:

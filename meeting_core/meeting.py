@@ -131,7 +131,7 @@ class Round(Value, frozen=True):
 
 
 class Draft(Value, frozen=True):
-    """A closing text that lacks the sections `missing`."""
+    """A closing text that lacks the sections `missing`; `is_cut` says that it passed its cap."""
 
     version: Version
     text: str
@@ -139,14 +139,17 @@ class Draft(Value, frozen=True):
     agent_id: AgentId
     number: int
     missing: tuple[str, ...]
+    is_cut: bool
+    manifest: Manifest
 
 
 class Synthesis(Value, frozen=True):
-    """The closing text, or why there is none."""
+    """The closing text, or why there is none; `manifest` is of the brief it was written from."""
 
     text: str
     agent_id: AgentId | None
     degraded: str
+    manifest: Manifest | None = None
 
 
 class Meeting(Value, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import re
 from typing import Literal, TypeAlias
 
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import EndCause, Outcome, Value
+from meeting_core.vocabulary import EndCause, Manifest, Outcome, Value
 from meeting_core.wording import SECTIONS
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
@@ -97,6 +97,8 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
     synthesis = meeting.synthesis
     if synthesis is not None and synthesis.degraded:
         degraded.append(synthesis.degraded)
+    if synthesis is not None and synthesis.manifest is not None:
+        degraded.extend(_unseen(meeting, synthesis.manifest))
     if output_error:
         degraded.append(f"the minutes could not be saved: {output_error}")
     author = synthesis.agent_id if synthesis is not None else None
@@ -110,6 +112,27 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
         tuple(each.round_num for each in meeting.rounds if each.ending == "partial"),
         tuple(each.round_num for each in meeting.rounds if each.ending == "silent"),
     )
+
+
+def _unseen(meeting: Meeting, manifest: Manifest) -> list[str]:
+    """Say what whoever wrote the minutes did not see, or saw in part only."""
+    versions = [
+        turn.version
+        for turn in meeting.turns
+        if turn.text is not None
+        and not any(each.first <= turn.version <= each.last for each in manifest.digested)
+    ]
+    versions += [remark.version for remark in meeting.remarks]
+    versions += [each.digest.version for each in meeting.rounds if each.digest and each.digest.text]
+    return [
+        f"{len(entries)} of {len(versions)} contributions were {how}"
+        for how, shown in (
+            ("left out when the minutes were written", manifest.dropped),
+            ("shortened when the minutes were written", manifest.shortened),
+        )
+        if shown is not None
+        and (entries := [each for each in versions if shown.first <= each <= shown.last])
+    ]
 
 
 def render_minutes(meeting: Meeting, outcome: Outcome) -> str:

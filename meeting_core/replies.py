@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from meeting_core.agenda import turn_deadline
-from meeting_core.attempts import draft_or_nothing, sections_missing, undigested
+from meeting_core.attempts import draft_or_nothing, shortcomings, undigested
 from meeting_core.brief import least_tokens
 from meeting_core.budget import fault_charge
 from meeting_core.commands import AcceptReply, ReportFault
@@ -37,6 +37,7 @@ from meeting_core.vocabulary import (
 )
 
 LONGEST_REASON = 500
+CONNECTED_SECONDS = 5.0
 SURELY_OVER = 2
 """An estimate this many times the cap means that the cap was passed, whatever was reported."""
 
@@ -88,7 +89,7 @@ def accept_reply(
             usage=command.usage,
             timing=command.timing,
         )
-        return report_fault(meeting, fault, now)
+        return report_fault(meeting, fault, now, count)
     finish_reason, model = kept_reason(command.finish_reason), kept_reason(command.model)
     match command.task:
         case TurnTask():
@@ -137,7 +138,7 @@ def _heard(attempt: OpenAttempt, command: AcceptReply, count: TokenCounter) -> _
     is_over = text_tokens > cap and (
         usage.completion_tokens > cap or text_tokens > SURELY_OVER * cap
     )
-    cut_to = len(cut_to_tokens(text, cap).removesuffix(CUT_MARK)) if is_over else None
+    cut_to = len(cut_to_tokens(text, cap, count).removesuffix(CUT_MARK)) if is_over else None
     return _Said(text, text_tokens, usage, cleaned, cut_to)
 
 
@@ -161,9 +162,6 @@ def _synthesised(
             said.cut_to,
             command.timing,
         )
-    degraded = [sections_missing(missing)] if missing else []
-    if said.cut_to is not None:
-        degraded.append("the synthesis was cut at its cap")
     return SynthesisCompleted(
         said.text,
         said.text_tokens,
@@ -173,24 +171,31 @@ def _synthesised(
         finish_reason,
         model,
         said.cleaned,
-        "; ".join(degraded),
+        shortcomings(missing, is_cut=said.cut_to is not None),
         said.cut_to,
         command.timing,
     )
 
 
-def report_fault(meeting: Meeting, command: ReportFault, now: datetime) -> tuple[Fact, ...]:
+def report_fault(
+    meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
     slot, attempt = _open_attempt(meeting, command)
     is_away = command.is_away and _waits_for_gateway(meeting, slot, attempt, command)
     give_up_at = _give_up_at(meeting, slot, now) if is_away else None
-    again = None if is_away else _again(meeting, slot, attempt, command, now)
+    again = None if is_away else _again(meeting, slot, command, now, count)
     failed = AttemptFailed(
         command.task,
         command.number,
         attempt.agent_id,
         command.fault,
         kept_reason(command.detail),
-        fault_charge(command.fault, attempt.reserved, command.usage, reached=command.reached),
+        fault_charge(
+            command.fault,
+            attempt.reserved,
+            command.usage,
+            reached=command.reached and not command.is_away,
+        ),
         command.usage,
         again,
         give_up_at if give_up_at is not None and now < give_up_at else None,
@@ -232,21 +237,28 @@ def lost_gateway(meeting: Meeting, detail: str) -> Fact:
 def _give_up_at(meeting: Meeting, slot: Slot, now: datetime) -> datetime:
     """Say until when the meeting waits for a gateway that is away: counted from the first time."""
     patience = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
-    return slot.give_up_at or now + patience
+    began = slot.open.started_at if slot.open is not None else now
+    # A call that went on for a while was taken by somebody: this is another outage.
+    if slot.give_up_at is None or now - began > timedelta(seconds=CONNECTED_SECONDS):
+        return now + patience
+    return slot.give_up_at
 
 
 def _again(
-    meeting: Meeting, slot: Slot, attempt: OpenAttempt, command: ReportFault, now: datetime
+    meeting: Meeting, slot: Slot, command: ReportFault, now: datetime, count: TokenCounter
 ) -> datetime | None:
     """Say when the task may be tried again; none to give up."""
+    attempt = slot.open
+    assert attempt is not None
     if command.is_away and command.fault is FaultClass.UNAVAILABLE:
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None
-    if FAULT_RULES[command.fault].remedy == "shorter" and not _can_be_shorter(
-        meeting, slot, attempt
-    ):
-        return None
+    if FAULT_RULES[command.fault].remedy == "shorter":
+        # Compared by the same counter as the manifest was counted by.
+        least = least_tokens(meeting, slot.task, attempt.agent_id, count)
+        if attempt.manifest.tokens <= least:
+            return None
     again = retry_at(
         command.fault,
         slot.tries + 1,
@@ -258,11 +270,6 @@ def _again(
     )
     deadline = turn_deadline(meeting, slot.clock_from)
     return again if again is not None and again < deadline else None
-
-
-def _can_be_shorter(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> bool:
-    least = least_tokens(meeting, slot.task, attempt.agent_id)
-    return attempt.manifest.tokens > least
 
 
 def _given_up(meeting: Meeting, command: ReportFault, detail: str) -> tuple[Fact, ...]:

@@ -3,6 +3,7 @@
 Raises everywhere: `CorruptHistory` for a fact that cannot have happened then.
 """
 
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -37,6 +38,7 @@ from meeting_core.vocabulary import (
     AgentId,
     DigestTask,
     FaultClass,
+    Manifest,
     SkipReason,
     SynthesisTask,
     Task,
@@ -66,13 +68,24 @@ def attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent)
     changes: dict[str, Any] = {
         "ledger": meeting.ledger.reserve(amount_of(meeting.config, fact.model, fact.reserved))
     }
-    if slot.give_up_at is not None:
-        # The wait for a gateway that was away is not the speaker's.
-        slot = replace(slot, clock_from=at)
+    clock_from = _clock_from(slot, at)
+    if clock_from != slot.clock_from or slot.number == 0:
+        slot = replace(slot, clock_from=clock_from)
         if meeting.synthesis_clock_from is not None:
-            changes["synthesis_clock_from"] = at
+            changes["synthesis_clock_from"] = clock_from
     changes["slot"] = replace(slot, number=fact.number, open=opened, retry_at=None)
     return changes
+
+
+def _clock_from(slot: Slot, at: datetime) -> datetime:
+    """Say from when the time for the task counts: what was waited for a gateway that was away, for
+    a permit or for the end of a pause is not the speaker's.
+    """
+    if slot.give_up_at is not None:
+        return at
+    if slot.retry_at is not None and at > slot.retry_at:
+        return slot.clock_from + (at - slot.retry_at)
+    return slot.clock_from
 
 
 def _open_slot(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> Slot:
@@ -290,7 +303,16 @@ def synthesis_drafted(
     text, text_tokens = _quotable(slot, fact)
     version = Version(event.originator_version)
     return {
-        "draft": Draft(version, text, text_tokens, fact.agent_id, fact.number, fact.missing),
+        "draft": Draft(
+            version,
+            text,
+            text_tokens,
+            fact.agent_id,
+            fact.number,
+            fact.missing,
+            fact.cut_to is not None,
+            _manifest(slot),
+        ),
         "slot": replace(_spent(slot, fact.usage), tries=0, repeats=0, give_up_at=None),
         "ledger": _settled(meeting, slot, fact.usage),
         "knowledge": _learnt(meeting, slot, fact.usage),
@@ -304,16 +326,25 @@ def synthesis_completed(meeting: Meeting, fact: SynthesisCompleted) -> dict[str,
     if fact.agent_id is None or _is_draft(meeting.draft, fact):
         if meeting.slot is not None and meeting.slot.open is not None:
             raise CorruptHistory("the closing text is given up while an attempt is open")
-        return {"synthesis": Synthesis(fact.text, fact.agent_id, fact.degraded), "slot": None}
+        manifest = None if meeting.draft is None else meeting.draft.manifest
+        synthesis = Synthesis(fact.text, fact.agent_id, fact.degraded, manifest)
+        return {"synthesis": synthesis, "slot": None}
     slot = _open_slot(meeting, SynthesisTask(), fact.number, fact.agent_id)
     if fact.usage is None:
         raise CorruptHistory("a written synthesis has a usage")
     return {
-        "synthesis": Synthesis(_quotable(slot, fact)[0], fact.agent_id, fact.degraded),
+        "synthesis": Synthesis(
+            _quotable(slot, fact)[0], fact.agent_id, fact.degraded, _manifest(slot)
+        ),
         "slot": None,
         "ledger": _settled(meeting, slot, fact.usage),
         "knowledge": _learnt(meeting, slot, fact.usage),
     }
+
+
+def _manifest(slot: Slot) -> Manifest:
+    assert slot.open is not None
+    return slot.open.manifest
 
 
 def _is_draft(draft: Draft | None, fact: SynthesisCompleted) -> bool:

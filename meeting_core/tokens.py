@@ -102,15 +102,15 @@ def cut_to_characters(text: str, kept: int) -> str:
     return f"{text[:kept]}{CUT_MARK}" if kept else ""
 
 
-def cut_to_tokens(text: str, limit: int) -> str:
+def cut_to_tokens(text: str, limit: int, count: TokenCounter = estimate_tokens) -> str:
     """Keep the beginning of a text, at most `limit` tokens of it, with a visible mark.
 
     Units: tokens. Shape: the empty text when not even the mark fits.
     """
-    if not text or estimate_tokens(text) <= limit:
+    if not text or count(text) <= limit:
         return text
-    room = limit - estimate_tokens(CUT_MARK)
+    room = limit - count(CUT_MARK)
     kept = text
-    while kept and (size := estimate_tokens(kept)) > room:
+    while kept and (size := count(kept)) > room:
         kept = kept[: min(len(kept) * max(room, 0) // size, len(kept) * 19 // 20)]
     return f"{kept.rstrip()}{CUT_MARK}" if kept else ""

@@ -146,7 +146,7 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
 
 
 def _usage(reported: object) -> Usage | None:
-    """Read a usage report; one that counts nothing at all is none."""
+    """Read a usage report; one that does not count the prompt, which is never empty, is none."""
     prompt = count_in(getattr(reported, "prompt_tokens", None))
     completion = count_in(getattr(reported, "completion_tokens", None))
-    return Usage(prompt, completion, "reported") if prompt or completion else None
+    return Usage(prompt, completion, "reported") if prompt else None

@@ -135,7 +135,7 @@ def drafted(fact: SynthesisDrafted) -> Mishap:
 def raised_budget(fact: BudgetRaised) -> Mishap:
     """Tell that the meeting may spend more."""
     ceilings = [
-        f"{value:g} {unit}"
+        f"{value:,} {unit}"
         for value, unit in ((fact.meeting_tokens, "tokens"), (fact.meeting_cost, "in money"))
         if value is not None
     ]

@@ -1,4 +1,7 @@
-"""Circuit breakers: while a gateway's provider is away, everybody waits and one probes it."""
+"""Circuit breakers: while a gateway's provider is away, everybody waits and one probes it.
+
+A probe that succeeds lets one call through; its answer lets everybody go on.
+"""
 
 import logging
 from collections import OrderedDict
@@ -8,6 +11,9 @@ import anyio
 from meeting_service.ports import GatewayFault, Gateways, Unavailable
 
 log = logging.getLogger(__name__)
+
+TRIAL_SECONDS = 15.0
+"""How long the others wait for the answer to the one call that tries for them all."""
 
 
 class Breakers:
@@ -34,6 +40,18 @@ class Breakers:
         breaker = self._breakers.get(name)
         return breaker is not None and breaker.is_open
 
+    def may_call(self, name: str, meeting_id: str) -> bool:
+        """Say whether a meeting may call now: anybody, or while it is not known whether the
+        provider is back, the one that tries it for all.
+        """
+        breaker = self._breakers.get(name)
+        if breaker is None or not breaker.is_open:
+            return True
+        now = anyio.current_time()
+        if not breaker.queue and now >= max(breaker.next_probe_at, breaker.trial_ends_at):
+            breaker.begin_trial(meeting_id)
+        return breaker.trial == meeting_id
+
     def probes(self, name: str) -> int:
         """Count the probes of the gateway that were begun."""
         breaker = self._breakers.get(name)
@@ -47,6 +65,14 @@ class Breakers:
         if not breaker.is_open:
             log.warning("the provider of gateway %s is away", name)
             breaker.open()
+        else:
+            breaker.end_trial()
+
+    def note_end(self, name: str) -> None:
+        """Take note that a call has ended and told nothing of whether the provider is there."""
+        breaker = self._breakers.get(name)
+        if breaker is not None and breaker.is_open:
+            breaker.end_trial()
 
     def note_answer(self, name: str) -> None:
         """Take note that a call to the gateway was answered: everybody may go on."""
@@ -57,8 +83,10 @@ class Breakers:
             breaker.pause_seconds = self._first_pause_seconds
             self._close(name, breaker)
 
-    async def until_reachable(self, name: str) -> None:
-        """Return when the gateway's provider was reached since it was found away, if it was."""
+    async def until_reachable(self, name: str, meeting_id: str) -> None:
+        """Return when the meeting may call the gateway again: as the first to try it after a probe
+        that succeeded, or when another one's try was answered.
+        """
         breaker = self._breakers.get(name)
         if breaker is None or not breaker.is_open:
             return
@@ -69,17 +97,21 @@ class Breakers:
         try:
             breaker.wake_first()
             await my_turn.wait()
-            while not closed.is_set():
-                await self._probe(name, breaker, closed)
+            while not closed.is_set() and breaker.trial != meeting_id:
+                await self._probe(name, breaker, closed, meeting_id)
         finally:
             # A driver that is cancelled hands over; an event set twice is set.
             del breaker.queue[my_turn]
             breaker.wake_first()
 
-    async def _probe(self, name: str, breaker: "_Breaker", closed: anyio.Event) -> None:
-        """Wait for the next probe's time, and make it."""
-        with anyio.CancelScope(deadline=breaker.next_probe_at):
-            await closed.wait()
+    async def _probe(
+        self, name: str, breaker: "_Breaker", closed: anyio.Event, meeting_id: str
+    ) -> None:
+        """Wait for the next probe's time, and for the end of another's try; then make it."""
+        changed = breaker.changed
+        wait_ends_at = max(breaker.next_probe_at, breaker.trial_ends_at)
+        with anyio.CancelScope(deadline=wait_ends_at):
+            await changed.wait()
             return
         breaker.probes += 1
         try:
@@ -89,8 +121,8 @@ class Breakers:
             pause = min(2 * breaker.pause_seconds, self._longest_pause_seconds)
             breaker.pause_seconds = pause
             breaker.next_probe_at = anyio.current_time() + pause
-        if is_reachable and closed is breaker.closed:
-            self._close(name, breaker)
+        if is_reachable and closed is breaker.closed and not closed.is_set():
+            breaker.begin_trial(meeting_id)
 
     async def _is_reachable(self, name: str) -> bool:
         try:
@@ -114,15 +146,19 @@ class Breakers:
 class _Breaker:
     """What is known of one gateway, and who waits for it: the first in the queue probes.
 
-    Units: `next_probe_at` is in seconds of the event loop's clock. Shape: `queue` holds an event
-    for each who waits, set when it is the first or when the breaker closes.
+    Units: `next_probe_at` and `trial_ends_at` are in seconds of the event loop's clock. Shape:
+    `queue` holds an event for each who waits, set when it is the first or when the breaker closes;
+    `trial` is the meeting that tries for all, after a probe that succeeded.
     """
 
     def __init__(self, pause_seconds: float) -> None:
         self.is_open = False
         self.closed = anyio.Event()
+        self.changed = anyio.Event()
         self.pause_seconds = pause_seconds
         self.next_probe_at = 0.0
+        self.trial: str | None = None
+        self.trial_ends_at = 0.0
         self.probes = 0
         # Unlike a dict's, its first entry is found at once however many have left before.
         self.queue: OrderedDict[anyio.Event, None] = OrderedDict()
@@ -132,9 +168,21 @@ class _Breaker:
         self.closed = anyio.Event()
         self.next_probe_at = anyio.current_time() + self.pause_seconds
 
+    def begin_trial(self, meeting_id: str) -> None:
+        self.trial = meeting_id
+        self.trial_ends_at = anyio.current_time() + TRIAL_SECONDS
+
+    def end_trial(self) -> None:
+        """Have the provider probed again, after a pause."""
+        self.trial, self.trial_ends_at = None, 0.0
+        self.next_probe_at = max(self.next_probe_at, anyio.current_time() + self.pause_seconds)
+        self._tell()
+
     def close(self) -> None:
         self.is_open = False
+        self.trial, self.trial_ends_at = None, 0.0
         self.closed.set()
+        self._tell()
         for turn in self.queue:
             turn.set()
 
@@ -142,3 +190,8 @@ class _Breaker:
         for turn in self.queue:
             turn.set()
             return
+
+    def _tell(self) -> None:
+        """Have whoever drives look again."""
+        self.changed.set()
+        self.changed = anyio.Event()

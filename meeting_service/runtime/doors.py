@@ -3,7 +3,14 @@
 from collections.abc import Callable
 
 from meeting_core.vocabulary import MeetingId
-from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Gateways, Unavailable
+from meeting_service.ports import (
+    GatewayFault,
+    GatewayReply,
+    GatewayRequest,
+    Gateways,
+    TimedOut,
+    Unavailable,
+)
 from meeting_service.runtime.breakers import Breakers
 from meeting_service.runtime.permits import Permits
 
@@ -23,19 +30,28 @@ class Doors:
 
         Raises: a `GatewayFault`.
         """
-        if self.breakers.is_away(gateway):
+        meeting_id = request.call_key.partition("/")[0]
+        if not self.breakers.may_call(gateway, meeting_id):
             detail = f"gateway {gateway!r} is away; it was not asked"
             raise Unavailable(detail, reached=False, is_away=True)
         try:
             reply = await self._gateways[gateway].complete(request, on_delta)
         except GatewayFault as fault:
-            if fault.is_away:
-                self.breakers.note_away(gateway)
-            elif fault.reached and not isinstance(fault, Unavailable):
-                self.breakers.note_answer(gateway)
+            self._note(gateway, fault)
+            raise
+        except BaseException:
+            self.breakers.note_end(gateway)
             raise
         self.breakers.note_answer(gateway)
         return reply
+
+    def _note(self, gateway: str, fault: GatewayFault) -> None:
+        if fault.is_away:
+            self.breakers.note_away(gateway)
+        elif fault.reached and not isinstance(fault, Unavailable | TimedOut):
+            self.breakers.note_answer(gateway)
+        else:
+            self.breakers.note_end(gateway)
 
     def may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
         """Take a permit if that needs no waiting."""

@@ -35,7 +35,7 @@ from meeting_core.errors import Refusal
 from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass, MeetingId, Timing, Version
+from meeting_core.vocabulary import FaultClass, MeetingId, Phase, Timing, Version
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
     Fenced,
@@ -52,6 +52,9 @@ from meeting_service.runtime.stopwatch import Stopwatch
 log = logging.getLogger(__name__)
 
 ACTOR = "runner"
+
+GRACE_SECONDS = 0.5
+"""How long after its deadline an adapter may take to say that it was missed."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -105,6 +108,10 @@ class Runner:
                 self._abort()
         self._news.set()
 
+    def stored(self, meeting: Meeting) -> None:
+        """Take note of what was stored in this runner's name before it runs."""
+        self._meeting = meeting
+
     def drain(self) -> None:
         """Start nothing new; end after what is under way."""
         self._is_draining = True
@@ -126,7 +133,7 @@ class Runner:
         except Fenced:
             log.info("meeting %s has another owner now", self._meeting.id)
         finally:
-            self._give_back(was_used=False)
+            self.give_back(was_used=False)
             self.stopped.set()
 
     async def _drive(self, command: Command | None) -> None:
@@ -144,7 +151,7 @@ class Runner:
                 case SaveMinutes():
                     step = await self._record(await self._save(step))
                 case BeginAttempt() | WaitUntil() | WaitForGateway() | Rest():
-                    self._give_back(was_used=False)
+                    self.give_back(was_used=False)
                     if self._is_draining:
                         return
                     step = await self._wait(step)
@@ -182,7 +189,7 @@ class Runner:
         events, meeting = meetings.stage(self._meeting, command, ACTOR, command_id)
         if self._is_draining:
             return events, meeting, next_step(meeting)
-        more, meeting, step = meetings.follow(meeting, ACTOR, command_id, self._may_enter)
+        more, meeting, step = meetings.follow(meeting, ACTOR, command_id, self.may_enter)
         return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID | None = None) -> bool:
@@ -210,7 +217,9 @@ class Runner:
         self._is_aborted = False
         try:
             # asyncio's timeout, because a call a turn makes the heavier scope show.
-            async with asyncio.timeout(request.timeout_seconds) as self._call:
+            # Later than the adapter's own clock, which knows more of what became of the call.
+            seconds = request.timeout_seconds + GRACE_SECONDS
+            async with asyncio.timeout(seconds) as self._call:
                 reply = await self._around.doors.call(participant.gateway, request, on_delta)
             return AcceptReply(
                 ask.task,
@@ -246,12 +255,12 @@ class Runner:
             return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
         finally:
             self._call = None
-            self._give_back(was_used=True)
+            self.give_back(was_used=True)
 
-    def _may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
+    def may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
         """Take the permit for the next call if that needs no waiting."""
         if self._permit != gateway:
-            self._give_back(was_used=False)
+            self.give_back(was_used=False)
             if not self._around.doors.may_enter(gateway, meeting_id):
                 return False
             self._permit = gateway
@@ -261,7 +270,7 @@ class Runner:
         await self._around.doors.permits.take(gateway, self._meeting.id)
         self._permit = gateway
 
-    def _give_back(self, *, was_used: bool) -> None:
+    def give_back(self, *, was_used: bool) -> None:
         if self._permit is not None:
             permits = self._around.doors.permits
             permits.give_back(self._permit, self._meeting.id, was_used=was_used)
@@ -283,14 +292,18 @@ class Runner:
         """Wait for what the step waits for, or for news from outside, whichever comes first."""
         match step:
             case BeginAttempt():
+                # When the time for the rounds is over, the command ends them without a call.
+                is_in_round = self._meeting.phase is Phase.IN_ROUND
+                until = self._meeting.deadline_at if is_in_round else None
                 enter = partial(self._enter, step.gateway)
-                if await self._unless_news(enter, None) == "done":
+                if await self._unless_news(enter, until) != "news":
                     return await self._record(step.command)
             case WaitUntil():
                 if await self._unless_news(anyio.sleep_forever, step.at) == "late":
                     return step.then
             case WaitForGateway():
-                reach = partial(self._around.doors.breakers.until_reachable, step.gateway)
+                breakers = self._around.doors.breakers
+                reach = partial(breakers.until_reachable, step.gateway, str(self._meeting.id))
                 outcome = await self._unless_news(reach, step.until)
                 if outcome != "news":
                     return step.then if outcome == "done" else step.otherwise

@@ -109,15 +109,19 @@ class Supervisor:
         """
         command_id = self.meetings.new_id()
         events, convened = self.meetings.stage(None, command, actor, command_id)
-        may_enter = self._around.doors.may_enter
-        more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id, may_enter)
-        self._taken.add(meeting.id)
+        runner = Runner(self._around, convened, epoch=convened.epoch)
+        self._taken.add(convened.id)
+        is_started = False
         try:
+            more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id, runner.may_enter)
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
-            self._start(Runner(self._around, meeting, epoch=meeting.epoch))
+            runner.stored(meeting)
+            is_started = self._start(runner)
         finally:
+            if not is_started:
+                runner.give_back(was_used=False)
             # Where it was stored and nobody could tell, the next claim finds that nobody runs it.
-            self._taken.discard(meeting.id)
+            self._taken.discard(convened.id)
         return convened
 
     def notice(self, meeting: Meeting) -> None:
@@ -160,12 +164,14 @@ class Supervisor:
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    def _start(self, runner: Runner, adoption: Adopt | None = None) -> None:
+    def _start(self, runner: Runner, adoption: Adopt | None = None) -> bool:
         # Once draining, a meeting that was just convened or claimed is left to the next process.
-        if self._tasks is not None and not self._is_draining:
-            former = self._runners.get(runner.meeting_id)
-            self._runners[runner.meeting_id] = runner
-            self._tasks.start_soon(self._run, runner, adoption, former)
+        if self._tasks is None or self._is_draining:
+            return False
+        former = self._runners.get(runner.meeting_id)
+        self._runners[runner.meeting_id] = runner
+        self._tasks.start_soon(self._run, runner, adoption, former)
+        return True
 
     async def _run(self, runner: Runner, adoption: Adopt | None, former: Runner | None) -> None:
         try:

@@ -85,6 +85,10 @@ class Audit(Books):
         losses += [words for words in (self.closing.degraded, self.command.output_error) if words]
         if last.cause != "agenda":
             losses.append("ended the rounds early")
+        if self.written_from is not None and self.written_from.dropped is not None:
+            losses.append("left out when the minutes were written")
+        if self.written_from is not None and self.written_from.shortened is not None:
+            losses.append("shortened when the minutes were written")
         assert fact.outcome.ended_by == last.cause
         assert fact.outcome.author == self.closing.agent_id
         endings = {held.round_num: held.ending for held in self.rounds if held is not None}

@@ -52,7 +52,15 @@ from meeting_core.events import (
     TurnCompleted,
     TurnSkipped,
 )
-from meeting_core.vocabulary import AgentId, DigestTask, FaultClass, SynthesisTask, Task, TurnTask
+from meeting_core.vocabulary import (
+    AgentId,
+    DigestTask,
+    FaultClass,
+    Manifest,
+    SynthesisTask,
+    Task,
+    TurnTask,
+)
 from tests.core.paths import FINAL, LEGAL
 from tests.core.purse import Money, Purse, left_of, price
 
@@ -111,8 +119,10 @@ class Books:
         self.entries: list[tuple[int, str, int | None]] = []
         self.closing: SynthesisCompleted | None = None
         self.draft: SynthesisDrafted | None = None
+        self.written_from: Manifest | None = None
         self.digests: dict[int, RoundDigested] = {}
         self.away: dict[Task, datetime] = {}
+        self.retries: dict[Task, datetime] = {}
         self.passed: Counter[AgentId] = Counter()
         self.broken: dict[tuple[Task, AgentId], int] = {}
         self.epoch = 1
@@ -169,9 +179,12 @@ class Books:
         assert self.before is not None
         self.numbers[fact.task] += 1
         assert fact.number == self.numbers[fact.task]
-        if fact.task in self.away:
-            self.clocks[fact.task] = self.now  # the wait for a gateway is not the speaker's
-        self.clocks.setdefault(fact.task, self.now)
+        # What was waited for a gateway, a permit or the end of a pause is not the speaker's.
+        retry_at = self.retries.pop(fact.task, None)
+        if fact.task in self.away or fact.number == 1:
+            self.clocks[fact.task] = self.now
+        elif retry_at is not None and self.now > retry_at:
+            self.clocks[fact.task] += self.now - retry_at
         assert fact.model == self.model_of(fact.agent_id)
         match fact.task:
             case TurnTask():
@@ -196,7 +209,7 @@ class Books:
                 assert self.closing is None
                 wanted = self.config.synthesis_max_tokens
                 pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
-        if fact.task in self.faults and fact.task not in self.away:
+        if fact.task in self.faults and fact.task not in self.away and retry_at is None:
             assert self.now < self.deadline(fact.task), "it is out of time"
         Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
         self.open, self.opened_at = fact, self.now
@@ -211,12 +224,15 @@ class Books:
         is_digest_away = is_away and isinstance(fact.task, DigestTask)
         is_away = is_away and not is_digest_away
         reserved = self.open.reserved.total if self.open is not None else 0
-        unreported = 0 if fact.fault in FREE or not reached else reserved
+        is_free = fact.fault in FREE or not reached or is_away or is_digest_away
+        unreported = 0 if is_free else reserved
         usage = self.command.usage
         assert fact.charged == (unreported if usage is None else usage.total)
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
         if is_away:
             patience = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+            if self.now - self.opened_at > timedelta(seconds=5):
+                self.away.pop(fact.task, None)  # it was there: this is another outage
             until = self.away.setdefault(fact.task, self.now + patience)
             assert fact.give_up_at == (until if self.now < until else None)
             assert fact.retry_at is None
@@ -237,6 +253,8 @@ class Books:
             assert fact.retry_at is None
         else:
             self._check_retry(fact)
+        if fact.retry_at is not None:
+            self.retries[fact.task] = fact.retry_at
         if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
             self.given_up.append(fact.agent_id)
         self.faults[fact.task] = fact.fault
@@ -308,6 +326,7 @@ class Books:
         self.tries.pop((SynthesisTask(), fact.agent_id), None)
         self.broken.pop((SynthesisTask(), fact.agent_id), None)
         self.away.pop(SynthesisTask(), None)
+        self.written_from = self.settled.manifest
         self.draft = fact
 
     def on_synthesis_completed(self, fact: SynthesisCompleted) -> None:
@@ -325,6 +344,7 @@ class Books:
             self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
             self._check_usage(fact.usage)
             self._check_cut(fact)
+            self.written_from = self.settled.manifest
         self.closing = fact
 
     def on_budget_raised(self, fact: BudgetRaised) -> None:

@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from meeting_service.ports import GatewayReply, GatewayRequest, Rejected, Unavailable
-from meeting_service.runtime.breakers import Breakers
+from meeting_service.runtime.breakers import TRIAL_SECONDS, Breakers
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +87,7 @@ class World:
 
     async def _wait(self, name: str, number: int) -> None:
         with anyio.CancelScope() as self._scopes[number]:
-            await self.breakers.until_reachable(name)
+            await self.breakers.until_reachable(name, str(number))
             self.gone_on.append(number)
 
 
@@ -128,6 +128,9 @@ async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
         assert world.breakers.probes("main") == len(PAUSES)
         world.main.fault = None
         await anyio.sleep(PROBE_SECONDS)
+        await anyio.wait_all_tasks_blocked()
+        assert world.gone_on == [0]
+        world.breakers.note_answer("main")
         await anyio.wait_all_tasks_blocked()
         assert sorted(world.gone_on) == list(range(100))
         assert not world.breakers.is_away("main")
@@ -225,7 +228,7 @@ async def test_a_provider_that_answers_probes_and_no_calls_is_asked_ever_less() 
     async with starting_at_zero() as world:
         world.main.fault = None
         for _ in PAUSES:
-            await world.breakers.until_reachable("main")
+            await world.breakers.until_reachable("main", "0")
             world.breakers.note_away("main")
     assert world.main.pauses == PAUSES
 
@@ -235,7 +238,7 @@ async def test_a_call_that_was_answered_makes_the_next_outage_a_first_one(world:
         began = anyio.current_time()
         world.main.fault = None
         world.breakers.note_away("main")
-        await world.breakers.until_reachable("main")
+        await world.breakers.until_reachable("main", "0")
         assert anyio.current_time() - began == pytest.approx(0.5 + PROBE_SECONDS)
         world.breakers.note_answer("main")
 
@@ -243,8 +246,40 @@ async def test_a_call_that_was_answered_makes_the_next_outage_a_first_one(world:
 async def test_any_other_refusal_of_a_probe_is_left_to_the_call(world: World) -> None:
     world.breakers.note_away("main")
     world.main.fault = Rejected("there is no such gateway", reached=False)
-    await world.breakers.until_reachable("main")
-    assert not world.breakers.is_away("main")
+    await world.breakers.until_reachable("main", "0")
+    assert world.breakers.may_call("main", "0")
+
+
+async def test_after_a_probe_one_call_tries_for_all(world: World) -> None:
+    world.breakers.note_away("main")
+    await world.come(*range(10))
+    world.main.fault = None
+    for tried in range(3):
+        await anyio.sleep(5 + PROBE_SECONDS)
+        assert world.gone_on == list(range(tried + 1))
+        assert [n for n in range(12) if world.breakers.may_call("main", str(n))] == [tried]
+        world.breakers.note_away("main")
+    assert world.breakers.probes("main") == 3
+
+
+async def test_a_try_that_tells_nothing_is_followed_by_another(world: World) -> None:
+    world.breakers.note_away("main")
+    await world.come(1, 2, 3)
+    world.main.fault = None
+    await anyio.sleep(1)
+    assert world.gone_on == [1]
+    world.breakers.note_end("main")
+    await anyio.sleep(5)
+    assert world.gone_on == [1, 2]
+    await anyio.sleep(TRIAL_SECONDS + 5)  # nothing is heard of this one
+    assert world.gone_on == [1, 2, 3]
+
+
+async def test_where_nobody_waits_the_next_call_tries(world: World) -> None:
+    world.breakers.note_away("main")
+    assert not world.breakers.may_call("main", "1")
+    await anyio.sleep(60)
+    assert [n for n in range(3) if world.breakers.may_call("main", str(n))] == [0]
 
 
 async def test_a_probe_that_breaks_is_one_that_failed(
