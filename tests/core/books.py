@@ -204,11 +204,10 @@ class Books:
                 wanted = self.config.max_tokens_per_turn
                 pots = [self._share([fact.task, *self._turns_to_come()])]
             case SynthesisTask():
-                author = next(seat for seat in self._authors if seat not in self.given_up)
-                assert fact.agent_id == (self.draft.agent_id if self.draft else author)
                 assert self.closing is None
                 wanted = self.config.synthesis_max_tokens
                 pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
+                assert fact.agent_id == self._author(pots[0])
         if fact.task in self.faults and fact.task not in self.away and retry_at is None:
             assert self.now < self.deadline(fact.task), "it is out of time"
         Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
@@ -505,6 +504,18 @@ class Books:
         purse = Purse(self.before, task, agent_id, model)
         least = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
         return price(self.config, model, purse.prompt(purse.least), least)
+
+    def _author(self, pot: Money) -> AgentId:
+        """The draft's author, or the first who can be paid for and sees something."""
+        assert self.before is not None
+        if self.draft is not None:
+            return self.draft.agent_id
+        for seat in self._authors:
+            if seat not in self.given_up:
+                purse = Purse(self.before, SynthesisTask(), seat, self.model_of(seat))
+                if purse.sees_something(self.config.synthesis_max_tokens, pot):
+                    return seat
+        raise AssertionError("nobody can write")
 
     @property
     def _authors(self) -> list[AgentId]:

@@ -4,7 +4,7 @@ from math import ceil
 
 from meeting_core import Configuration, Meeting, build_brief
 from meeting_core.events import AttemptStarted
-from meeting_core.vocabulary import AgentId, Task
+from meeting_core.vocabulary import AgentId, Manifest, Task
 
 Money = tuple[int, int]
 """Tokens and millionths of the currency."""
@@ -43,8 +43,11 @@ class Purse:
         self.whole = self._tokens(self.longest)
 
     def _tokens(self, limit: int) -> int:
+        return self._manifest(limit).tokens
+
+    def _manifest(self, limit: int) -> Manifest:
         brief = build_brief(self.meeting, self.task, self.agent_id, context_tokens=limit)
-        return brief.manifest.tokens
+        return brief.manifest
 
     def prompt(self, tokens: int) -> int:
         return ceil(tokens * self.factor / 1_000)
@@ -56,6 +59,16 @@ class Purse:
     def is_useful(self, wanted: int, pot: Money) -> bool:
         """Say whether the shortest brief and the least cap can be paid for."""
         return self.fits(self.least, min(wanted, self.meeting.config.min_tokens_per_turn), pot)
+
+    def sees_something(self, wanted: int, pot: Money) -> bool:
+        """Say whether minutes can be written: there is nothing to see, or something is seen."""
+        if self.whole == self.least or self.fits(self.whole, wanted, pot):
+            return self.is_useful(wanted, pot)
+        for limit in range(self.whole, self.least, -1):
+            manifest = self._manifest(limit)
+            if (manifest.whole or manifest.shortened) and self.fits(manifest.tokens, wanted, pot):
+                return True
+        return False
 
     def judge(self, fact: AttemptStarted, wanted: int, pots: list[Money]) -> None:
         """The first pot that pays for something useful pays: for all, or with the brief shortened,

@@ -131,7 +131,9 @@ def test_a_wait_that_began_before_the_crash_goes_on_under_the_new_clock():
 
 
 def test_adopting_starts_the_clock_of_the_synthesis_anew():
-    facts = (*up_to_synthesis(), Later(500, ADOPTED), attempt_started(SynthesisTask()))
+    lost = [attempt_started(SynthesisTask()), attempt_abandoned(SynthesisTask())]
+    again = attempt_started(SynthesisTask(), 2)
+    facts = (*up_to_synthesis(), *lost, Later(500, ADOPTED), Later(510, again))
     step = next_step(meeting_after(*facts))
     assert isinstance(step, Ask)
     assert step.deadline_at == after(500 + 120)

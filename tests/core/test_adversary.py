@@ -73,7 +73,7 @@ def chosen_configuration(draw: Draw) -> Configuration:
         max_attempts=1 + draw(4),
         turn_timeout_seconds=20.0,
         synthesis_timeout_seconds=40.0,
-        meeting_timeout_seconds=(20.0 * seats * rounds + 40.0, 3_600.0)[draw(2)],
+        meeting_timeout_seconds=(20.0 * (seats + 1) * rounds + 40.0, 3_600.0)[draw(2)],
         prices=PRICES,
     )
     turn, spare = fixed_tokens(shape), SPARE[draw(len(SPARE))]

@@ -136,19 +136,9 @@ def test_a_reply_longer_than_its_reservation_is_charged_in_full():
     )
 
 
-def test_the_synthesis_writes_with_what_an_expensive_reply_left_it():
-    facts = left_for_synthesis(convened(meeting_tokens=9_000), output=100)
-    brief = build_brief(meeting_after(*facts), SynthesisTask(), "ann", context_tokens=0)
-    manifest, reserved = brief.manifest, Reservation(brief.manifest.tokens, 100)
-    given(*facts).when(StartAttempt(SynthesisTask())).then(
-        AttemptStarted(
-            SynthesisTask(), 1, "ann", reserved, manifest, brief.digest, "", ("brief", "cap")
-        )
-    )
-
-
-def test_a_synthesis_that_cannot_be_paid_for_is_not_asked_for():
-    facts = left_for_synthesis(convened(meeting_tokens=9_000), output=31)
+@pytest.mark.parametrize("output", [31, 100])
+def test_a_synthesis_that_cannot_be_paid_for_or_would_see_nothing_is_not_asked_for(output: int):
+    facts = left_for_synthesis(convened(meeting_tokens=9_000), output=output)
     given(*facts).when(StartAttempt(SynthesisTask())).then(
         SynthesisCompleted(degraded="no summary was written (the token budget is spent)")
     )

@@ -217,7 +217,6 @@ def test_a_fault_that_may_pass_is_tried_again():
     given(*again).when(StartAttempt(FIRST)).then(
         started_after(again, FIRST, by="ann", number=2, cap=200)
     )
-    given(*again).when(StartAttempt(FIRST), at=after(60)).then(undigested("empty: no answer"))
 
 
 def test_a_reply_without_text_is_a_fault():

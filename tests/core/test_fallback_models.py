@@ -21,7 +21,6 @@ from tests.builders import (
     BOB,
     MEETING_ID,
     START,
-    after,
     attempt_failed,
     attempt_started,
     configuration,
@@ -139,11 +138,6 @@ def test_the_minutes_fall_back_before_the_pen_is_passed_on():
     given(*facts).when(StartAttempt(task)).then(
         started_after(facts, task, by="bob", number=4, cap=500)
     )
-
-
-def test_a_rejection_at_the_end_of_the_turns_time_skips_the_speaker():
-    facts = (*FIRST, rejected())
-    given(*facts).when(StartAttempt(turn()), at=after(60)).then(turn_skipped(reason="rejected"))
 
 
 def with_fallbacks(*models: str) -> Convene:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from meeting_core import BeginAttempt, Usage, WaitUntil, next_step
+from meeting_core import Ask, BeginAttempt, Usage, WaitUntil, next_step
 from meeting_core.commands import ReportFault, StartAttempt
 from meeting_core.errors import MeetingEnded, NoSuchAttempt
 from meeting_core.events import AttemptFailed, Fact, Paused, RoundOpened, TurnSkipped
@@ -14,6 +14,7 @@ from tests.builders import (
     START,
     Later,
     after,
+    attempt_abandoned,
     attempt_failed,
     attempt_started,
     convened,
@@ -196,12 +197,23 @@ def test_a_wait_beyond_the_rounds_time_means_skipping():
     given(*facts).when(fault(), at=after(359.5)).then(attempt_failed(), turn_skipped())
 
 
-def test_an_attempt_that_would_start_after_the_turns_time_is_not_made():
-    facts = (*ASKED, attempt_failed(retry_at=after(1)))
+def test_an_attempt_after_a_lost_one_is_not_made_when_the_turns_time_is_over():
+    facts = (*ASKED, attempt_failed(retry_at=after(1)), Later(1, attempt_started(number=2)))
+    facts = (*facts, Later(2, attempt_abandoned(number=2, cause="shutdown")))
     given(*facts).when(StartAttempt(turn()), at=after(60)).then(turn_skipped())
     given(*facts).when(StartAttempt(turn()), at=after(59)).then(
-        started_after(facts, turn(), number=2, cap=200)
+        started_after(facts, turn(), number=3, cap=200)
     )
+
+
+def test_what_is_waited_for_beyond_the_retry_is_not_the_speakers():
+    """A permit, or the end of a pause: the attempt still has the time that was left for it."""
+    facts = (*ASKED, attempt_failed(retry_at=after(1)))
+    started = started_after(facts, turn(), number=2, cap=200)
+    given(*facts).when(StartAttempt(turn()), at=after(100)).then(started)
+    step = next_step(meeting_after(*facts, Later(100, started)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(60 + 99)
 
 
 def test_after_a_skip_the_next_participant_speaks():

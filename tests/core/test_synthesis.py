@@ -33,6 +33,7 @@ from meeting_core.events import (
 from meeting_core.vocabulary import FaultClass, Outcome, SynthesisTask
 from tests.builders import (
     SYNTHESIS,
+    Later,
     after,
     attempt_failed,
     attempt_started,
@@ -168,9 +169,20 @@ def test_the_synthesis_has_its_own_time():
 
 
 def test_a_synthesis_out_of_time_ends_without_a_text():
-    given(*up_to_synthesis()).when(StartAttempt(CLOSING), at=after(120)).then(
+    late = (*ASKED, attempt_failed(CLOSING, fault=FaultClass.TIMED_OUT, charged=0))
+    given(*late).when(StartAttempt(CLOSING), at=after(120)).then(
         SynthesisCompleted(degraded="no summary was written (the time for it ran out)")
     )
+
+
+def test_the_time_for_the_synthesis_runs_from_its_first_attempt():
+    """So that a wait for a permit costs nobody the minutes."""
+    facts = up_to_synthesis()
+    started = started_after(facts, CLOSING, by="ann", cap=500)
+    given(*facts).when(StartAttempt(CLOSING), at=after(500)).then(started)
+    step = next_step(meeting_after(*facts, Later(500, started)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(500 + 120)
 
 
 def test_a_wait_beyond_the_synthesiss_time_passes_the_pen():
