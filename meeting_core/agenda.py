@@ -1,5 +1,6 @@
 """The agenda: who speaks next, and what the shell must do next, as data."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
@@ -128,18 +129,17 @@ def next_speaker(meeting: Meeting) -> AgentId | None:
 
 def turns_to_come(
     meeting: Meeting, last_round: int | None = None
-) -> tuple[tuple[TurnTask, AgentId], ...]:
+) -> Iterator[tuple[TurnTask, AgentId]]:
     """List the turns that have not ended, up to a round's end; in the order of their coming."""
     config = meeting.config
     seats = [seat.agent_id for seat in config.participants]
     now = meeting.round_num
-    is_open = meeting.rounds[-1].ending is None
-    present = seats[meeting.round_turns :] if is_open else []
-    later = range(now + 1, (last_round or config.num_rounds) + 1)
-    return (
-        *((TurnTask(now, agent_id), agent_id) for agent_id in present),
-        *((TurnTask(n, agent_id), agent_id) for n in later for agent_id in seats),
-    )
+    if meeting.rounds[-1].ending is None:
+        for agent_id in seats[meeting.round_turns :]:
+            yield TurnTask(now, agent_id), agent_id
+    for n in range(now + 1, (last_round or config.num_rounds) + 1):
+        for agent_id in seats:
+            yield TurnTask(n, agent_id), agent_id
 
 
 def next_author(meeting: Meeting) -> AgentId | None:

@@ -1,7 +1,8 @@
 """Deciding whether an attempt may start, what it shows, and what it may cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 from typing import Literal
 
 from meeting_core.agenda import (
@@ -14,6 +15,7 @@ from meeting_core.agenda import (
 )
 from meeting_core.brief import Brief, build_brief, least_tokens
 from meeting_core.budget import (
+    BOUNDLESS,
     Allowance,
     Amount,
     amount_of,
@@ -129,7 +131,7 @@ def _start_digest(
     if slot is not None and slot.fault and _is_too_late(meeting, now):
         return (undigested(task, f"{slot.fault}: {slot.detail}"),)
     # One of the calls still to come: it must not cost the turns theirs.
-    allowance = _allowance(meeting, ((task, writer), *turns_to_come(meeting)), count)
+    allowance = _allowance(meeting, chain([(task, writer)], turns_to_come(meeting)), count)
     plan = _planned(meeting, task, writer, allowance, count)
     if plan is None:
         return (undigested(task, OUT_OF_BUDGET),)
@@ -177,12 +179,13 @@ def _is_too_late(meeting: Meeting, now: datetime) -> bool:
 
 
 def _allowance(
-    meeting: Meeting, calls: Sequence[tuple[Task, AgentId]], count: TokenCounter
+    meeting: Meeting, calls: Iterable[tuple[Task, AgentId]], count: TokenCounter
 ) -> Allowance:
     """Say what the first of these calls may cost, so that the others can be made too."""
     config = meeting.config
     if config.meeting_tokens is None and config.meeting_cost is None:
-        return Allowance(None, None, None)
+        return BOUNDLESS
+    calls = list(calls)
     floors = [least_cost(meeting, task, agent_id, count) for task, agent_id in calls]
     model = meeting.speaking(calls[0][1]).model
     author_model = meeting.speaking(next_writer(meeting)).model

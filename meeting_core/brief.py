@@ -23,6 +23,7 @@ from meeting_core.vocabulary import (
     EntryRange,
     Manifest,
     Message,
+    Participant,
     SynthesisTask,
     Task,
     TurnTask,
@@ -178,7 +179,7 @@ def _digested(meeting: Meeting, task: Task) -> tuple[EntryRange, ...]:
 def _transcript(
     meeting: Meeting, digested: tuple[EntryRange, ...], count: TokenCounter
 ) -> _Transcript:
-    names = {seat.agent_id: attribute(seat.name) for seat in meeting.config.participants}
+    names = _names(meeting.config.participants)
     turns = [turn for turn in meeting.turns if turn.text is not None]
     if digested:
         turns = [
@@ -187,10 +188,7 @@ def _transcript(
             if not any(each.first <= turn.version <= each.last for each in digested)
         ]
     versions = [turn.version for turn in turns]
-    blocks = [
-        _turn_block(_turn_start(turn, names), turn.text or "", turn.text_tokens, count)
-        for turn in turns
-    ]
+    blocks = [_turn_block(turn, names[turn.agent_id], count) for turn in turns]
     if meeting.config.digest_rounds or meeting.remarks:
         _insert_others(meeting, versions, blocks, count)
     return _Transcript(versions, blocks, digested)
@@ -225,13 +223,16 @@ def _of_last_round(meeting: Meeting, transcript: _Transcript) -> _Transcript:
     return _Transcript(transcript.versions[first:], transcript.blocks[first:], ())
 
 
-def _turn_start(turn: Turn, names: dict[AgentId, str]) -> str:
-    return f'<turn round="{turn.round_num}" by="{turn.agent_id}" name="{names[turn.agent_id]}">\n'
+@lru_cache(maxsize=256)
+def _names(seats: tuple[Participant, ...]) -> dict[AgentId, str]:
+    """Write everybody's name as it stands in the marks of a turn."""
+    return {seat.agent_id: attribute(seat.name) for seat in seats}
 
 
 @lru_cache(maxsize=4096)
-def _turn_block(start: str, text: str, tokens: int, count: TokenCounter) -> _Block:
-    return _block(start, text, tokens, "\n</turn>", count)
+def _turn_block(turn: Turn, name: str, count: TokenCounter) -> _Block:
+    start = f'<turn round="{turn.round_num}" by="{turn.agent_id}" name="{name}">\n'
+    return _block(start, turn.text or "", turn.text_tokens, "\n</turn>", count)
 
 
 @lru_cache(maxsize=4096)

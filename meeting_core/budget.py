@@ -96,6 +96,10 @@ class Allowance(Value, frozen=True):
         )
 
 
+BOUNDLESS = Allowance(None, None, None)
+"""What a call may cost in a meeting without a ceiling."""
+
+
 def price_of(config: Configuration, model: str) -> ModelPrice | None:
     """Find what a model costs in this meeting; none when nobody says."""
     return None if config.prices is None else config.prices.of(model)

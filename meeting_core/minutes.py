@@ -64,14 +64,14 @@ def parse_synthesis(text: str) -> MinutesParts:
     text = _LINE_END.sub("\n", text)
     found: dict[str, str] = {}
     start, name = 0, SECTIONS[0]
-    loose = not _HEADING.search(text)
+    present = set()
     for match in _HEADING.finditer(text):
         found[name] = f"{found.get(name, '')}\n{text[start : match.start()]}".strip()
         name = match.group(1).title()
+        present.add(name)
         found.setdefault(name, "")
         start = match.end()
     found[name] = f"{found.get(name, '')}\n{text[start:]}".strip()
-    present = set() if loose else {match.group(1).title() for match in _HEADING.finditer(text)}
     return MinutesParts(
         summary=found.get("Discussion Summary", ""),
         action_items=tuple(_action_item(line) for line in _lines(found.get("Action Items", ""))),

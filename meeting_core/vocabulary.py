@@ -86,7 +86,7 @@ class Value(Struct, frozen=True, gc=False):
     """Something that is only what it holds. It can be in no cycle, so no collector looks at it."""
 
 
-class Participant(Value, frozen=True, omit_defaults=True):
+class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
     """A seat at the meeting: who speaks, as whom, through which model.
 
     Shape: `fallback_models` are tried in their order when the provider rejects the one before.

@@ -73,11 +73,10 @@ def only_meeting(stored_events: Sequence[StoredEvent], read_models: ReadModels) 
     meeting_id = stored_events[0].originator_id
     if not isinstance(meeting_id, UUID):
         raise ProgrammingError(f"a meeting's id is a UUID, not {meeting_id!r}")
-    summary = read_models.summary
-    if (
-        any(event.originator_id != meeting_id for event in stored_events)
-        or any(turn.meeting_id != meeting_id for turn in read_models.turns)
-        or (summary is not None and summary.meeting_id != meeting_id)
-    ):
+    named = [event.originator_id for event in stored_events]
+    named += [turn.meeting_id for turn in read_models.turns]
+    if read_models.summary is not None:
+        named.append(read_models.summary.meeting_id)
+    if named.count(meeting_id) < len(named):
         raise ProgrammingError("an append holds the events and rows of one meeting only")
     return meeting_id

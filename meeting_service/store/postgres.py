@@ -89,9 +89,7 @@ class PostgresRecorder:
         """Append events of one meeting in one transaction; return their positions."""
         if not stored_events:
             return []
-        with library_errors():
-            append = Append(stored_events, epoch, lease_owner, read_models)
-        return await self._writer.append(append)
+        return await self._writer.append(Append(stored_events, epoch, lease_owner, read_models))
 
     async def select_events(
         self,

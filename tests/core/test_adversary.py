@@ -61,6 +61,7 @@ SEATS = (
 def chosen_configuration(draw: Draw) -> Configuration:
     """A meeting whose ceiling is the least that is allowed, or so many tokens above it."""
     seats, rounds = 2 + draw(2), 1 + draw(3)
+    digests = draw(3) == 0
     shape = Configuration(
         participants=SEATS[:seats],
         num_rounds=rounds,
@@ -69,11 +70,13 @@ def chosen_configuration(draw: Draw) -> Configuration:
         max_tokens_per_turn=(48, 200)[draw(2)],
         synthesis_max_tokens=(100, 500)[draw(2)],
         on_budget=("wrap_up", "pause", "fail")[draw(3)],
-        digest_rounds=draw(3) == 0,
+        digest_rounds=digests,
         max_attempts=1 + draw(4),
         turn_timeout_seconds=20.0,
         synthesis_timeout_seconds=40.0,
-        meeting_timeout_seconds=(20.0 * (seats + 1) * rounds + 40.0, 3_600.0)[draw(2)],
+        meeting_timeout_seconds=(20.0 * (seats * rounds + digests * (rounds - 1)) + 40.0, 3_600.0)[
+            draw(2)
+        ],
         prices=PRICES,
     )
     turn, spare = fixed_tokens(shape), SPARE[draw(len(SPARE))]
