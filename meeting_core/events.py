@@ -149,7 +149,7 @@ class RoundDigested(Value, frozen=True, omit_defaults=True):
     """A closed round was shortened by `agent_id` for later briefs, or, without a text, not.
 
     Units: `text_tokens` is the estimate for `text`. `degraded` says why there is no text: the
-    round's turns are shown shortened then.
+    round's turns are shown as before then.
     """
 
     TOPIC: ClassVar[str] = "meeting.round_digested.v1"

@@ -122,8 +122,9 @@ def _faults() -> str:
         "gets no further attempt. A participant whose attempts are used up is skipped, with the "
         "fault as the reason; at the synthesis the next participant tries. What a provider "
         "reported as used is always charged, and a call that never reached it is not. A gateway "
-        "that nobody can reach at all is not the participant's fault: the meeting waits for it, "
-        "as long as `gateway_reconnect_timeout_seconds` says, and fails if it does not come back."
+        "that nobody can reach at all is not the participant's fault: a turn waits for it, as long "
+        "as `gateway_reconnect_timeout_seconds` says, and the meeting fails if it does not come "
+        "back; a synthesis passes to whoever has another gateway, or is given up."
     )
     columns = [field.name for field in fields_of(FaultRule)]
     rows = [

@@ -72,7 +72,7 @@ _STATUS_OF_CODE = {
 }
 _COME_BACK = frozenset({408, 409, 425})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
-# plain 500 may be about this one request.
+# plain 500 may be about this one request, and a 504 may have cost something.
 _AWAY = frozenset({502, 503, 529})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]{4,}")

@@ -157,7 +157,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
     gateway_reconnect_timeout_seconds: Annotated[
         Seconds,
-        Meta(description="How long a meeting waits for a gateway that is away before it fails."),
+        Meta(description="How long a meeting waits for a gateway that is away before it gives up."),
     ] = 60.0
     on_budget: Annotated[
         OnBudget,

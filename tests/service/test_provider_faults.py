@@ -88,7 +88,7 @@ def test_a_rejection_says_what_to_do(status: int, message: str, hint: str) -> No
     [
         (502, [], True),
         (503, ["service_unavailable"], True),
-        (504, [], True),
+        (504, [], False),
         (529, ["overloaded_error"], True),
         (None, ["overloaded_error"], True),
         (500, ["server_error"], False),
