@@ -9,17 +9,19 @@ from uuid import uuid4
 import anyio
 import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
+from msgspec.structs import replace
 
 from meeting_core import Meeting, fold
 from meeting_core.commands import Adopt, Cancel, Convene, EndRounds, Pause, RaiseBudget
 from meeting_core.vocabulary import MeetingId
 from meeting_service.handling import Meetings
-from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected
+from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected, RoomTaken
 from meeting_service.runtime.doors import Doors
+from meeting_service.runtime.permits import CallRules, Permits
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.memory import InMemoryRecorder
-from tests.builders import SYNTHESIS, configuration
+from tests.builders import ANN, BOB, SYNTHESIS, configuration
 
 pytestmark = pytest.mark.anyio
 
@@ -106,8 +108,8 @@ class Office:
         self.speaker = Speaker()
         self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
         doors = Doors(Gateways(self.speaker))
-        around = Surroundings(self.meetings, doors, save or _saved, lambda *_: None)
-        self.supervisor = Supervisor(around, POLICY)
+        self.around = Surroundings(self.meetings, doors, save or _saved, lambda *_: None)
+        self.supervisor = Supervisor(self.around, POLICY)
 
     async def convene(self, **fields: Any) -> MeetingId:
         meeting_id = uuid4()
@@ -281,6 +283,50 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
             await made.supervisor.stopped(meeting_id)
         assert made.speaker.seen == [f"{meeting_id}/round-1-ann/1"]
         assert await made.meetings.load(meeting_id) == after
+
+
+ONE_AT_A_TIME = CallRules(most_at_once=1)
+
+
+def permits_for(made: Office, rooms: str) -> Permits:
+    """Let each of two gateways take one call at a time; both are the same speaker."""
+    gateways = dict.fromkeys(rooms.split(), made.speaker)
+    permits = Permits(rules=dict.fromkeys(gateways, ONE_AT_A_TIME))
+    around = replace(made.around, doors=Doors(gateways, permits))
+    made.supervisor = Supervisor(around, POLICY)
+    return permits
+
+
+@pytest.mark.parametrize("ending", ["complete", "cancelled", "room taken"])
+async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> None:
+    made = Office()
+    permits = permits_for(made, "left right")
+    seats = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
+    async with made.supervisor.supervising():
+        made.speaker.waits_for = "" if ending != "cancelled" else "/round-1-ann/"
+        meeting_id = await made.convene(participants=seats, room_id="lab")
+        if ending == "room taken":
+            with pytest.raises(RoomTaken):
+                await made.convene(participants=seats[::-1], room_id="lab")
+        elif ending == "cancelled":
+            with anyio.fail_after(PATIENCE_SECONDS):
+                await made.speaker.held.wait()
+            made.supervisor.notice(await made.meetings.handle(meeting_id, Cancel(), "test"))
+        await made.ended(meeting_id)
+        await made.supervisor.stopped(meeting_id)
+        others = [uuid4() for _ in seats]
+        for seat, other in zip(seats, others, strict=True):
+            assert permits.try_take(seat.gateway, other)
+
+
+async def test_meetings_behind_one_permit_take_turns_and_all_end() -> None:
+    made = Office()
+    permits_for(made, "only")
+    seats = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
+    async with made.supervisor.supervising():
+        meetings = [await made.convene(participants=seats) for _ in range(20)]
+        for meeting_id in meetings:
+            assert (await made.ended(meeting_id)).state == "complete"
 
 
 async def test_old_news_of_a_meeting_aborts_nothing() -> None:
