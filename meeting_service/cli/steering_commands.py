@@ -18,6 +18,7 @@ def register(app: App, group: Group) -> None:
     app.command(wrap_up, name="wrap-up", group=group, sort_key=13)
     app.command(pause, group=group, sort_key=14)
     app.command(resume, group=group, sort_key=15)
+    app.command(remark, group=group, sort_key=16)
 
 
 def spending(
@@ -77,6 +78,18 @@ def resume(
 ) -> None:
     """Let a paused meeting go on."""
     _steer(options, meeting, "resume", None, as_json=as_json)
+
+
+def remark(
+    meeting: MeetingArgument,
+    text: Annotated[str, Parameter(help="What to say.")],
+    *,
+    author: Annotated[str, Parameter(help="Who says it.")] = "operator",
+    as_json: JsonFlag = False,
+    options: ClientOptions = THERE,
+) -> None:
+    """Say something to a meeting; whoever speaks from then on is shown it."""
+    _steer(options, meeting, "remarks", {"author": author, "text": text}, as_json=as_json)
 
 
 def _steer(

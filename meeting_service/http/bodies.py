@@ -145,6 +145,13 @@ class WrapUpBody(Struct, frozen=True, forbid_unknown_fields=True):
     """What `POST /api/meetings/{id}/wrap-up` takes: nothing, or an empty object."""
 
 
+class RemarkBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/meetings/{id}/remarks` takes."""
+
+    author: Annotated[str, _about("Who says it.")]
+    text: Annotated[str, _about("What is said; whoever speaks from now on is shown it.")]
+
+
 class BudgetBody(Struct, frozen=True, forbid_unknown_fields=True):
     """What `POST /api/meetings/{id}/budget` takes: one new ceiling or both; null leaves one as it
     is.

@@ -7,7 +7,14 @@ from litestar import Request
 from msgspec import Struct
 
 from meeting_core.errors import Problem
-from meeting_service.http.bodies import BudgetBody, CancelBody, PauseBody, StartBody, WrapUpBody
+from meeting_service.http.bodies import (
+    BudgetBody,
+    CancelBody,
+    PauseBody,
+    RemarkBody,
+    StartBody,
+    WrapUpBody,
+)
 from meeting_service.http.fields import read_fields
 from meeting_service.http.problems import UNSUPPORTED_MEDIA_TYPE, HttpProblem, invalid
 
@@ -59,6 +66,12 @@ class BudgetRequest(_WholeRequest):
     """A request to raise a meeting's budget."""
 
     shape = BudgetBody
+
+
+class RemarkRequest(_WholeRequest):
+    """A request to say something to a meeting."""
+
+    shape = RemarkBody
 
 
 class CancelRequest(_JsonRequest):

@@ -22,6 +22,7 @@ from meeting_service.http.bodies import (
     BudgetBody,
     CancelBody,
     PauseBody,
+    RemarkBody,
     StartBody,
     WrapUpBody,
 )
@@ -43,6 +44,7 @@ DESCRIPTION = (
 _SHAPES: tuple[type[Struct], ...] = (
     AgentsView,
     BudgetBody,
+    RemarkBody,
     BudgetView,
     CancelBody,
     CancelledView,

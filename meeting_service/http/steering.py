@@ -1,4 +1,4 @@
-"""Steering a meeting under way over HTTP: pause, resume, wrap up, raise its budget."""
+"""Steering a meeting under way over HTTP: remark, pause, resume, wrap up, raise its budget."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_core.commands import Command, EndRounds, Pause, RaiseBudget, Resume
+from meeting_core.commands import Command, EndRounds, MakeRemark, Pause, RaiseBudget, Resume
 from meeting_core.configuration import MOST_COST, Limits
 from meeting_core.errors import Problem
 from meeting_core.meeting import Meeting
-from meeting_service.http.bodies import BudgetBody, PauseBody, WrapUpBody
+from meeting_service.http.bodies import BudgetBody, PauseBody, RemarkBody, WrapUpBody
 from meeting_service.http.problems import invalid
-from meeting_service.http.requests import BudgetRequest, PauseRequest, WrapUpRequest
+from meeting_service.http.requests import BudgetRequest, PauseRequest, RemarkRequest, WrapUpRequest
 from meeting_service.http.starting import ACTOR
 from meeting_service.http.surface import Surface, meeting_id_of
 from meeting_service.read.terms import TokensView, tokens_view
@@ -105,6 +105,20 @@ async def raise_budget(
     return BudgetView(str(meeting.id), meeting.state, tokens_view(meeting))
 
 
+@post(
+    "/api/meetings/{meeting_id:str}/remarks",
+    request_class=RemarkRequest,
+    status_code=200,
+    operation_id="make_remark",
+    tags=["meetings"],
+)
+async def make_remark(
+    meeting_id: FromPath[str], data: JSONBody[RemarkBody], surface: NamedDependency[Surface]
+) -> SteeredView:
+    """Say something to a meeting as a human; each repetition is another remark."""
+    return await _steered(surface, meeting_id, MakeRemark(data.author, data.text))
+
+
 async def _steered(surface: Surface, meeting_id: str, command: Command) -> SteeredView:
     meeting = await _handled(surface, meeting_id, command)
     return SteeredView(str(meeting.id), meeting.state)
@@ -131,4 +145,5 @@ steering_routes: list[ControllerRouterHandler] = [
     resume_meeting,
     wrap_up_meeting,
     raise_budget,
+    make_remark,
 ]

@@ -37,6 +37,7 @@ def test_every_call_of_the_contract_is_described() -> None:
         "POST /api/meetings/{meeting_id}/budget",
         "POST /api/meetings/{meeting_id}/cancel",
         "POST /api/meetings/{meeting_id}/pause",
+        "POST /api/meetings/{meeting_id}/remarks",
         "POST /api/meetings/{meeting_id}/resume",
         "POST /api/meetings/{meeting_id}/wrap-up",
     ]
@@ -48,6 +49,7 @@ def test_describing_twice_gives_the_same() -> None:
 
 def test_bodies_refuse_unknown_fields_and_say_so() -> None:
     bodies = ("StartBody", "ParticipantBody", "CancelBody", "PauseBody", "WrapUpBody", "BudgetBody")
+    bodies = (*bodies, "RemarkBody")
     for name in bodies:
         assert SCHEMAS[name]["additionalProperties"] is False
     assert SCHEMAS["StartBody"]["required"] == ["participants"]

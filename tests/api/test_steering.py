@@ -352,3 +352,31 @@ async def test_an_open_call_is_reserved_and_costs_nothing_yet(stalled):
 
 def _tokens(part: dict[str, Any]) -> int:
     return int(part["spent"]["useful_tokens"] + part["spent"]["wasted_tokens"])
+
+
+# --- remarks -----------------------------------------------------------------------------------
+
+
+async def test_who_speaks_after_a_remark_is_shown_it(stalled):
+    meeting_id = await stalled.start()
+    said = {"author": "Eve", "text": "Mind the cost."}
+    assert (await steer(stalled, meeting_id, "remarks", **said))["state"] == "round_1"
+    facts = [fact["data"] for fact in await stalled.facts(meeting_id)]
+    assert {"author": "Eve", "text": "Mind the cost."}.items() <= facts[-1].items()
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"author": "Eve"}, "text"),
+        ({"author": " ", "text": "x"}, "author"),
+        ({"author": "Eve", "text": "x" * 4_001}, "text"),
+        ({"author": "Eve", "text": "x", "to": "ann"}, "to"),
+    ],
+)
+async def test_a_wrong_remark_is_refused_and_not_stored(stalled, body, detail):
+    meeting_id = await stalled.start()
+    known = await stalled.facts(meeting_id)
+    answer = await stalled.post(f"/api/meetings/{meeting_id}/remarks", json=body)
+    assert_problem(answer, 400, detail)
+    assert await stalled.facts(meeting_id) == known

@@ -614,6 +614,11 @@ def test_no_text_in_a_spending_gives_the_terminal_orders(
         (["pause", "m1"], "pause", None),
         (["pause", "m1", "--reason=lunch"], "pause", {"reason": "lunch"}),
         (["resume", "m1"], "resume", None),
+        (
+            ["remark", "m1", "Mind the cost."],
+            "remarks",
+            {"author": "operator", "text": "Mind the cost."},
+        ),
     ],
 )
 def test_a_meeting_is_steered(
@@ -697,7 +702,7 @@ def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
     assert run(["--help"]) == Exit.COMPLETE
     shown = capsys.readouterr().out
     commands = "demo serve db start watch status list output cancel history agents spending budget"
-    for command in (*commands.split(), "wrap-up", "pause", "resume", "simulate"):
+    for command in (*commands.split(), "wrap-up", "pause", "resume", "remark", "simulate"):
         assert re.search(rf"(?m)^│ {command} ", shown)
     for code in MEANINGS:
         assert re.search(rf"(?m)^ +{code.value}  \w", shown)
