@@ -75,8 +75,13 @@ class Ours:
     async def hold(self, rounds: int) -> UUID:
         """Hold one meeting to its end."""
         meeting_id = uuid4()
+        # A model that keeps its cap: the replies take 250 tokens.
         config = Configuration(
-            goal="Measure", participants=TEAM, num_rounds=rounds, meeting_timeout_seconds=36_000.0
+            goal="Measure",
+            participants=TEAM,
+            num_rounds=rounds,
+            max_tokens_per_turn=400,
+            meeting_timeout_seconds=36_000.0,
         )
         command = Convene(meeting_id, config, Limits(max_rounds=30))
         await self.supervisor.convene(command, "bench")
