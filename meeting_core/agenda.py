@@ -6,7 +6,7 @@ from typing import TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from meeting_core.brief import shown_brief
+from meeting_core.brief import messages_shown
 from meeting_core.commands import (
     CloseRound,
     Command,
@@ -240,7 +240,6 @@ def _wait_for_gateway(
 
 
 def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
-    brief = shown_brief(meeting, slot.task, attempt.agent_id, attempt.manifest)
     participant = meeting.participant(attempt.agent_id)
     if attempt.model != participant.model:
         participant = replace(participant, model=attempt.model)
@@ -252,7 +251,7 @@ def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
         slot.task,
         attempt.number,
         participant,
-        brief.messages,
+        messages_shown(meeting, slot.task, attempt),
         attempt.reserved.output_tokens,
         deadline_at,
         call_key(meeting.id, slot.task, attempt.number),

@@ -13,7 +13,7 @@ from meeting_core.agenda import (
     turn_deadline,
     turns_to_come,
 )
-from meeting_core.brief import Brief, build_brief, least_tokens
+from meeting_core.brief import Brief, build_brief, least_tokens, remember
 from meeting_core.budget import (
     BOUNDLESS,
     Allowance,
@@ -59,6 +59,7 @@ class _Plan(Value, frozen=True):
     """An attempt that can be paid for: what it shows, what it may say, what was spared."""
 
     brief: Brief
+    model: str
     prompt_tokens: int
     cap: int
     economies: tuple[Economy, ...]
@@ -218,8 +219,8 @@ def _planned(
     limit = known.longest_brief(config.context_tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     prompt = scaled(brief.manifest.tokens, known.factor)
-    if allowance.is_boundless or allowance.covers(prompt, wanted):
-        return _Plan(brief, prompt, wanted, ())
+    if allowance is BOUNDLESS or allowance.covers(prompt, wanted):
+        return _Plan(brief, known.model, prompt, wanted, ())
     economies: tuple[Economy, ...] = ()
     beside = allowance.prompt_beside(wanted)
     shorter = limit if beside is None else min(limit, known.estimate_within(beside))
@@ -232,19 +233,21 @@ def _planned(
         economies = (*economies, "cap")
     if cap < min(config.min_tokens_per_turn, wanted):
         return None
-    return _Plan(brief, prompt, cap, economies)
+    return _Plan(brief, known.model, prompt, cap, economies)
 
 
 def _started(meeting: Meeting, task: Task, agent_id: AgentId, plan: _Plan) -> AttemptStarted:
-    slot = meeting.slot
+    slot, brief = meeting.slot, plan.brief
+    digest = brief.digest
+    remember(digest, brief.messages)
     return AttemptStarted(
         task,
         slot.number + 1 if slot is not None and slot.task == task else 1,
         agent_id,
         Reservation(plan.prompt_tokens, plan.cap),
-        plan.brief.manifest,
-        plan.brief.digest,
-        meeting.speaking(agent_id).model,
+        brief.manifest,
+        digest,
+        plan.model,
         plan.economies,
     )
 

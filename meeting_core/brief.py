@@ -14,7 +14,7 @@ from meeting_core.configuration import Configuration
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import AttemptStarted, MeetingEvent
 from meeting_core.fold import fold
-from meeting_core.meeting import Draft, Meeting, Turn
+from meeting_core.meeting import Draft, Meeting, OpenAttempt, Turn
 from meeting_core.quoting import attribute, quoted, shortened
 from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import (
@@ -90,6 +90,27 @@ def build_brief(
     room = meeting.config.context_tokens if context_tokens is None else context_tokens
     manifest = _planned(transcript, taken, room, draft, count)
     return Brief(_messages(transcript, wording, manifest, draft, count), manifest)
+
+
+_newest: dict[str, tuple[Message, ...]] = {}
+"""The messages of the brief that was planned last, by their digest."""
+
+
+def remember(digest: str, messages: tuple[Message, ...]) -> None:
+    """Keep what the next step will ask for, so that it need not be built twice."""
+    _newest.clear()
+    _newest[digest] = messages
+
+
+def messages_shown(meeting: Meeting, task: Task, attempt: OpenAttempt) -> tuple[Message, ...]:
+    """Give the messages of the open attempt: by their digest, or built from the manifest.
+
+    Raises: `CorruptHistory` when the manifest was written by another template.
+    """
+    known = _newest.get(attempt.digest)
+    if known is not None:
+        return known
+    return shown_brief(meeting, task, attempt.agent_id, attempt.manifest).messages
 
 
 def shown_brief(meeting: Meeting, task: Task, agent_id: AgentId, manifest: Manifest) -> Brief:

@@ -62,10 +62,6 @@ class Allowance(Value, frozen=True):
     micros: int | None
     price: ModelPrice | None
 
-    @property
-    def is_boundless(self) -> bool:
-        return self.tokens is None and self.micros is None
-
     def prompt_beside(self, output_tokens: int) -> int | None:
         """Say how long a prompt may be beside so much output; none where any may."""
         by_tokens = None if self.tokens is None else self.tokens - output_tokens

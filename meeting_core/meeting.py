@@ -71,6 +71,7 @@ class OpenAttempt(Value, frozen=True):
     model: str
     reserved: Reservation
     manifest: Manifest
+    digest: str
     started_at: datetime
 
 

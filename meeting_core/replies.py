@@ -61,7 +61,7 @@ class _Said(Value, frozen=True):
 
 def kept_reason(text: str) -> str:
     """Keep of somebody else's words what a store takes, and not more than a reader needs."""
-    return clean_text(text[:LONGEST_REASON])[0]
+    return clean_text(text[:LONGEST_REASON])[0] if text else ""
 
 
 def _open_attempt(meeting: Meeting, command: AcceptReply | ReportFault) -> tuple[Slot, OpenAttempt]:

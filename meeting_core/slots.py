@@ -63,17 +63,20 @@ def attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent)
         fact.model,
         fact.reserved,
         fact.manifest,
+        fact.digest,
         at,
     )
     changes: dict[str, Any] = {
         "ledger": meeting.ledger.reserve(amount_of(meeting.config, fact.model, fact.reserved))
     }
     clock_from = _clock_from(slot, at)
-    if clock_from != slot.clock_from or slot.number == 0:
-        slot = replace(slot, clock_from=clock_from)
-        if meeting.synthesis_clock_from is not None:
-            changes["synthesis_clock_from"] = clock_from
-    changes["slot"] = replace(slot, number=fact.number, open=opened, retry_at=None)
+    if meeting.synthesis_clock_from is not None and (
+        clock_from != slot.clock_from or slot.number == 0
+    ):
+        changes["synthesis_clock_from"] = clock_from
+    changes["slot"] = replace(
+        slot, number=fact.number, open=opened, retry_at=None, clock_from=clock_from
+    )
     return changes
 
 

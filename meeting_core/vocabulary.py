@@ -236,7 +236,7 @@ def clean_text(text: str) -> tuple[str, int]:
 
     NUL, lone surrogates and control characters other than tab, newline and carriage return.
     """
-    if text.replace("\n", "").isprintable():
+    if text.isprintable() or text.replace("\n", "").isprintable():
         return text, 0
     return _UNPRINTABLE.subn("", text)
 

@@ -19,9 +19,14 @@ from meeting_service.projections import read_models
 _random = Random(SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
 
 
+_RANDOM_BITS = ~(0xF << 76 | 0x3 << 62) & (1 << 128) - 1
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+"""The bits that say which kind of UUID it is. Source: RFC 9562, 5.4."""
+
+
 def random_id() -> UUID:
     """Make a random UUID (version 4) without a system call."""
-    return UUID(int=_random.getrandbits(128), version=4)
+    return UUID(int=_random.getrandbits(128) & _RANDOM_BITS | _VERSION_4)
 
 
 MOST_REDECISIONS = 20

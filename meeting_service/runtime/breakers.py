@@ -40,6 +40,10 @@ class Breakers:
         breaker = self._breakers.get(name)
         return breaker is not None and breaker.is_open
 
+    def has_known(self, name: str) -> bool:
+        """Say whether the gateway's provider was ever found to be away."""
+        return name in self._breakers
+
     def may_call(self, name: str, meeting_id: str) -> bool:
         """Say whether a meeting may call now: anybody, or while it is not known whether the
         provider is back, the one that tries it for all.

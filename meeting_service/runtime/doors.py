@@ -30,8 +30,10 @@ class Doors:
 
         Raises: a `GatewayFault`.
         """
-        meeting_id = request.call_key.partition("/")[0]
-        if not self.breakers.may_call(gateway, meeting_id):
+        breakers = self.breakers
+        if breakers.has_known(gateway) and not breakers.may_call(
+            gateway, request.call_key.partition("/")[0]
+        ):
             detail = f"gateway {gateway!r} is away; it was not asked"
             raise Unavailable(detail, reached=False, is_away=True)
         try:
