@@ -100,6 +100,7 @@ _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
     "resume_meeting": _CHANGING,
     "wrap_up_meeting": (*_CHANGING, problems.NOT_NOW),
     "raise_budget": _CHANGING,
+    "make_remark": (*_CHANGING, problems.NOT_NOW),
     "list_meetings": (problems.INVALID, problems.STORE_AWAY),
     "list_meetings_as_history": (problems.INVALID, problems.STORE_AWAY),
     "read_status": _OF_ONE,
