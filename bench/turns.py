@@ -41,10 +41,7 @@ from meeting_service.store.schema import upgrade
 
 SENTENCE = "We measured it twice, and 3 of 4 runs agreed within a percent. "
 REPLY = (SENTENCE * 20)[:970]
-MINUTES = (
-    "## Discussion Summary\n" + REPLY + "\n## Action Items\nNone\n## Decisions\nNone\n"
-    "## Blockers\nNone"
-)
+OTHER_SECTIONS = "## Action Items\nNone\n## Decisions\nNone\n## Blockers\nNone"
 TEAM = tuple(Participant(agent, agent.title()) for agent in ("planner", "dev", "design", "qa"))
 
 
@@ -54,7 +51,10 @@ class InstantGateway:
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        text = MINUTES if "/synthesis/" in request.call_key else f"{request.call_key[-30:]} {REPLY}"
+        # No two replies are the same, as none would be of a model.
+        text = f"{request.call_key[-30:]} {REPLY}"
+        if "/synthesis/" in request.call_key:
+            text = f"## Discussion Summary\n{request.call_key} {text}\n{OTHER_SECTIONS}"
         return GatewayReply(text, "stop", usage=Usage(800, 250, "reported"))
 
     async def probe(self) -> None:

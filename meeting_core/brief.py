@@ -48,16 +48,25 @@ class Brief(Value, frozen=True):
 
 
 class _Block(Value, frozen=True):
-    """An entry of the transcript as it is quoted, whole and shortened, and what it costs.
+    """An entry of the transcript: what was said, and how it is quoted whole.
 
-    Units: tokens; those of `short_text`, without its marks, are counted where they are needed.
+    Units: tokens, of the whole entry and of its marks alone.
     """
 
+    start: str
+    text: str
+    end: str
     whole: str
     whole_tokens: int
-    short: str
-    short_text: str
     mark_tokens: int
+
+    @property
+    def short(self) -> str:
+        """The entry as it is quoted when room is short."""
+        return f"{self.start}{quoted(shortened(self.text))}{self.end}"
+
+    def short_tokens(self, count: TokenCounter) -> int:
+        return count(shortened(self.text)) + self.mark_tokens
 
 
 class _Transcript(Value, frozen=True):
@@ -142,12 +151,11 @@ def rebuild_brief(history: Iterable[MeetingEvent], attempt: AttemptStarted) -> B
 
 def digest_of(messages: tuple[Message, ...]) -> str:
     """Hash the exact messages: SHA-256 over each role and content, length first."""
-    digest = sha256()
+    parts: list[bytes] = []
     for message in messages:
         content = message.content.encode()
-        digest.update(f"{message.role} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
+        parts += (f"{message.role} {len(content)}\n".encode(), content)
+    return sha256(b"".join(parts)).hexdigest()
 
 
 def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -> int:
@@ -268,14 +276,9 @@ def _draft_block(draft: Draft, count: TokenCounter) -> _Block:
 
 def _block(start: str, text: str, tokens: int, end: str, count: TokenCounter) -> _Block:
     """Quote an entry; an entry is quoted and counted once, however many briefs it is shown in."""
-    short = shortened(text)
-    return _Block(
-        f"{start}{quoted(text)}{end}",
-        tokens + (mark_tokens := count(start) + count(f"{end}\n\n")),
-        f"{start}{quoted(short)}{end}",
-        short,
-        mark_tokens,
-    )
+    mark_tokens = count(start) + count(f"{end}\n\n")
+    whole = f"{start}{quoted(text)}{end}"
+    return _Block(start, text, end, whole, tokens + mark_tokens, mark_tokens)
 
 
 def _planned(
@@ -296,7 +299,7 @@ def _planned(
             used += blocks[whole].whole_tokens
     short = whole
     while short > 0:
-        tokens = count(blocks[short - 1].short_text) + blocks[short - 1].mark_tokens
+        tokens = blocks[short - 1].short_tokens(count)
         if used + tokens > room:
             break
         short -= 1

@@ -158,7 +158,18 @@ def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
         document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), count),
         parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), count),
     )
-    turn = fixed_tokens(fitted, count) + config.min_tokens_per_turn
+    if fitted.meeting_tokens is not None or fitted.meeting_cost is not None:
+        turn = fixed_tokens(fitted, count) + fitted.min_tokens_per_turn
+        _check_tokens(fitted, turn)
+        _check_cost(fitted, turn)
+    return fitted
+
+
+def _check_tokens(config: Configuration, turn: int) -> None:
+    """Refuse a ceiling that cannot pay the synthesis and one round of short turns.
+
+    Units: `turn` is what every turn takes, in tokens.
+    """
     least = synthesis_share(config) + len(config.participants) * turn
     if config.meeting_tokens is not None and config.meeting_tokens < least:
         detail = (
@@ -166,15 +177,10 @@ def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
             f"what every brief holds, take {least}"
         )
         raise InvalidConfiguration((Problem("meeting_tokens", detail),))
-    _check_cost(fitted, turn)
-    return fitted
 
 
 def _check_cost(config: Configuration, turn: int) -> None:
-    """Refuse a ceiling in money that cannot pay the synthesis and one round of short turns.
-
-    Units: `turn` is what every turn takes, in tokens.
-    """
+    """The same for a ceiling in money."""
     if config.meeting_cost is None:
         return
     seats = {seat.agent_id: price_of(config, seat.model) for seat in config.participants}

@@ -340,6 +340,8 @@ def envelop(
     Units: `at` is UTC.
     """
     return tuple(
-        MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)
-        for version, fact in enumerate(facts, after + 1)
+        [
+            MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)
+            for version, fact in enumerate(facts, after + 1)
+        ]
     )

@@ -29,11 +29,14 @@ class ModelKnowledge(Value, frozen=True):
 
 def knowledge_of(known: tuple[ModelKnowledge, ...], model: str) -> ModelKnowledge:
     """Find what is known of a model."""
-    return next((each for each in known if each.model == model), None) or ModelKnowledge(model)
+    for each in known:
+        if each.model == model:
+            return each
+    return ModelKnowledge(model)
 
 
 def with_knowledge(
     known: tuple[ModelKnowledge, ...], learnt: ModelKnowledge
 ) -> tuple[ModelKnowledge, ...]:
     """Replace what was known of a model."""
-    return (*(each for each in known if each.model != learnt.model), learnt)
+    return (*[each for each in known if each.model != learnt.model], learnt)

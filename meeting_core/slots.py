@@ -241,7 +241,7 @@ def _check_turn(meeting: Meeting, task: TurnTask) -> None:
     if not is_open or task.round_num != meeting.round_num:
         raise CorruptHistory(f"round {task.round_num} is not open")
     ended = meeting.turns[meeting.rounds[-1].first_turn :]
-    if any(turn.agent_id == task.agent_id for turn in ended):
+    if task.agent_id in [turn.agent_id for turn in ended]:
         raise CorruptHistory(f"{task.agent_id} has had a turn in round {task.round_num}")
 
 

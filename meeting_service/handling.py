@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
 from uuid import UUID
 
+from msgspec import msgpack
+
 from meeting_core.agenda import BeginAttempt, Record, Step, next_step
 from meeting_core.commands import Command
 from meeting_core.decider import decide
@@ -17,8 +19,10 @@ from meeting_service.ports import Clock, Recorder, VersionConflict
 from meeting_service.projections import read_models
 
 _random = Random(SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
+_to_uuid = msgpack.Decoder(UUID).decode
 
-
+_AS_BYTES = b"\xc4\x10"
+"""Says to msgpack that 16 bytes follow."""
 _RANDOM_BITS = ~(0xF << 76 | 0x3 << 62) & (1 << 128) - 1
 _VERSION_4 = 0x4 << 76 | 0x2 << 62
 """The bits that say which kind of UUID it is. Source: RFC 9562, 5.4."""
@@ -26,7 +30,9 @@ _VERSION_4 = 0x4 << 76 | 0x2 << 62
 
 def random_id() -> UUID:
     """Make a random UUID (version 4) without a system call."""
-    return UUID(int=_random.getrandbits(128) & _RANDOM_BITS | _VERSION_4)
+    bits = _random.getrandbits(128) & _RANDOM_BITS | _VERSION_4
+    # In half the time that the class itself takes; every event has one.
+    return _to_uuid(_AS_BYTES + bits.to_bytes(16))
 
 
 MOST_REDECISIONS = 20

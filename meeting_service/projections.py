@@ -26,7 +26,7 @@ def summary_of(meeting: Meeting) -> SummaryRow:
 
 def turn_rows(meeting: Meeting, first: int = 0) -> tuple[TurnRow, ...]:
     """Say what reports show of the meeting's ended turns, from the `first`, counted from 0, on."""
-    return tuple(_turn_row(meeting, turn) for turn in meeting.turns[first:])
+    return tuple([_turn_row(meeting, turn) for turn in meeting.turns[first:]])
 
 
 def read_models(before: Meeting | None, after: Meeting) -> ReadModels:

@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 from uuid import UUID
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from meeting_core.agenda import (
     Ask,
@@ -45,6 +45,7 @@ from meeting_service.ports import (
     TellDelta,
     VersionConflict,
 )
+from meeting_service.runtime.deadlines import Deadlines
 from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.patience import patiently
 from meeting_service.runtime.stopwatch import Stopwatch
@@ -64,6 +65,7 @@ class Surroundings(Struct, frozen=True):
     doors: Doors
     save_output: SaveOutput
     tell_delta: TellDelta
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 class Runner:
@@ -212,14 +214,15 @@ class Runner:
             ask.messages, ask.output_tokens, participant.model, max(seconds, 0.0), ask.call_key
         )
         meeting, tell = self._meeting, self._around.tell_delta
+        deadlines = self._around.deadlines
         watch = Stopwatch(time.monotonic)
         on_delta = watch.timing(lambda text: tell(meeting, participant.agent_id, text))
         self._is_aborted = False
         try:
             # asyncio's timeout, because a call a turn makes the heavier scope show.
-            # Later than the adapter's own clock, which knows more of what became of the call.
-            seconds = request.timeout_seconds + GRACE_SECONDS
-            async with asyncio.timeout(seconds) as self._call:
+            async with asyncio.timeout(None) as self._call:
+                # Later than the adapter's own clock, which knows more of what became of the call.
+                deadlines.watch(self._call, request.timeout_seconds + GRACE_SECONDS)
                 reply = await self._around.doors.call(participant.gateway, request, on_delta)
             return AcceptReply(
                 ask.task,
@@ -254,7 +257,9 @@ class Runner:
             fault_class = FaultClass.UNAVAILABLE
             return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
         finally:
-            self._call = None
+            if self._call is not None:
+                deadlines.forget(self._call)
+                self._call = None
             self.give_back(was_used=True)
 
     def may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:

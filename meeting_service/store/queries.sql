@@ -9,27 +9,21 @@ FROM meetings_append($1, $2, $3, $4, $5, $6);
 
 -- append_one:
 -- Append the events $3 to $5 (versions, topics, states) of the live meeting $1, at most one ended turn,
--- and the state of its summary, $16, if its lease has the epoch $2 (none: whatever it has). No row
--- comes back if not; a taken version is a unique violation.
+-- and the state of its summary, $16, if its lease has the epoch $2. No row comes back if it has not;
+-- a version or a turn that is there already is a unique violation. The lease is read by locking
+-- its row: what is locked is the row as it is by then, not as it was before the wait for the lock.
 WITH locked AS MATERIALIZED (
-    SELECT meetings_lock($1) AS epoch
+    SELECT pg_advisory_xact_lock(7882818273441376115)
 ), allowed AS MATERIALIZED (
-    SELECT FROM locked WHERE $2::bigint IS NULL OR epoch = $2::bigint
+    SELECT FROM locked, meetings_leases lease
+    WHERE lease.meeting_id = $1 AND lease.epoch = $2::bigint
+    FOR SHARE OF lease
 ), turn AS (
     INSERT INTO meetings_turns
     SELECT $1, $6::int, $7::int, $8::text, $9::text, $10::bigint, $11::bigint, $12::text,
         $13::int, $14::timestamptz, $15::timestamptz
     FROM allowed
     WHERE $6::int IS NOT NULL
-    ON CONFLICT (meeting_id, round_num, turn_index) DO UPDATE SET
-        agent_id = excluded.agent_id,
-        skipped_reason = excluded.skipped_reason,
-        prompt_tokens = excluded.prompt_tokens,
-        response_tokens = excluded.response_tokens,
-        usage_source = excluded.usage_source,
-        attempts = excluded.attempts,
-        started_at = excluded.started_at,
-        ended_at = excluded.ended_at
 ), summary AS (
     UPDATE meetings_summaries SET state = $16::text
     FROM allowed

@@ -99,14 +99,6 @@ CREATE INDEX meetings_leases_owner_idx ON meetings_leases (owner);
 # acted on. The stock library locks the table instead, which shuts these inserts out and is shut
 # out by them. At most one append of a meeting, and of a room, may be among those of one call.
 APPEND = """
-CREATE FUNCTION meetings_lock(meeting uuid)
-RETURNS bigint LANGUAGE plpgsql AS $body$
-BEGIN
-    PERFORM pg_advisory_xact_lock(7882818273441376115);
-    RETURN (SELECT l.epoch FROM meetings_leases l WHERE l.meeting_id = meeting);
-END
-$body$;
-----
 CREATE FUNCTION meetings_append(
     appends json,
     events json,
@@ -316,8 +308,7 @@ $body$;
 """
 
 DROPS = """
-DROP FUNCTION meetings_release, meetings_claim, meetings_forgotten, meetings_renew, meetings_append,
-    meetings_lock;
+DROP FUNCTION meetings_release, meetings_claim, meetings_forgotten, meetings_renew, meetings_append;
 ----
 DROP VIEW meetings_unowned;
 ----
