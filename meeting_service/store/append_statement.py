@@ -62,7 +62,7 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
         except asyncpg.UniqueViolationError:
             return False
         if rows:
-            append.accept([position for position, _ in rows])
+            append.accept([position for (position,) in rows])
         return bool(rows)
 
     async def commit(batch: Sequence[Append]) -> None:

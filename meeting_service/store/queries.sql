@@ -12,10 +12,9 @@ FROM meetings_append($1, $2, $3, $4, $5, $6);
 -- and the state of its summary, $16, if its lease has the epoch $2. No row comes back if it has not;
 -- a version or a turn that is there already is a unique violation. The lease is read by locking
 -- its row: what is locked is the row as it is by then, not as it was before the wait for the lock.
-WITH locked AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(7882818273441376115)
-), allowed AS MATERIALIZED (
-    SELECT FROM locked, meetings_leases lease
+WITH allowed AS MATERIALIZED (
+    SELECT pg_notify('meetings_events', '')
+    FROM (SELECT pg_advisory_xact_lock(7882818273441376115) OFFSET 0) locked, meetings_leases lease
     WHERE lease.meeting_id = $1 AND lease.epoch = $2::bigint
     FOR SHARE OF lease
 ), turn AS (
@@ -28,13 +27,11 @@ WITH locked AS MATERIALIZED (
     UPDATE meetings_summaries SET state = $16::text
     FROM allowed
     WHERE meeting_id = $1::uuid AND $16::text IS NOT NULL
-), inserted AS (
-    INSERT INTO meetings_events (originator_id, originator_version, topic, state)
-    SELECT $1, event.version, event.topic, event.state
-    FROM allowed, unnest($3::bigint[], $4::text[], $5::bytea[]) AS event (version, topic, state)
-    RETURNING notification_id
 )
-SELECT notification_id, pg_notify('meetings_events', '') FROM inserted;
+INSERT INTO meetings_events (originator_id, originator_version, topic, state)
+SELECT $1, event.version, event.topic, event.state
+FROM allowed, unnest($3::bigint[], $4::text[], $5::bytea[]) AS event (version, topic, state)
+RETURNING notification_id;
 
 -- select_events:
 -- Read one meeting's events, oldest first: after version $2, up to version $3, at most $4.
