@@ -36,6 +36,7 @@ from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import FaultClass, MeetingId, Phase, Timing, Version
+from meeting_service.deadlines import Deadlines
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
     Fenced,
@@ -45,7 +46,6 @@ from meeting_service.ports import (
     TellDelta,
     VersionConflict,
 )
-from meeting_service.runtime.deadlines import Deadlines
 from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.patience import patiently
 from meeting_service.runtime.stopwatch import Stopwatch
@@ -222,7 +222,7 @@ class Runner:
             # asyncio's timeout, because a call a turn makes the heavier scope show.
             async with asyncio.timeout(None) as self._call:
                 # Later than the adapter's own clock, which knows more of what became of the call.
-                deadlines.watch(self._call, request.timeout_seconds + GRACE_SECONDS)
+                deadlines.watch(self._end_call, request.timeout_seconds + GRACE_SECONDS)
                 reply = await self._around.doors.call(participant.gateway, request, on_delta)
             return AcceptReply(
                 ask.task,
@@ -257,9 +257,8 @@ class Runner:
             fault_class = FaultClass.UNAVAILABLE
             return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
         finally:
-            if self._call is not None:
-                deadlines.forget(self._call)
-                self._call = None
+            deadlines.forget(self._end_call)
+            self._call = None
             self.give_back(was_used=True)
 
     def may_enter(self, gateway: str, meeting_id: MeetingId) -> bool:
@@ -284,6 +283,10 @@ class Runner:
     def _abort(self) -> None:
         if self._call is not None and not self._call.expired():
             self._is_aborted = True
+            self._end_call()
+
+    def _end_call(self) -> None:
+        if self._call is not None and not self._call.expired():
             self._call.reschedule(asyncio.get_running_loop().time())
 
     async def _save(self, step: SaveMinutes) -> Command:

@@ -9,6 +9,9 @@ from eventsourcing.persistence import ProgrammingError, StoredEvent
 from meeting_core.vocabulary import MeetingId
 from meeting_service.ports import ReadModels
 
+MOST_EVENTS_ALONE = 4
+"""The end of a turn, what follows from it, and the intent of the next; the short statement's."""
+
 
 class Append:
     """One meeting's events and rows, waiting to be committed.
@@ -51,7 +54,8 @@ class Append:
     def is_short(self) -> bool:
         """Say whether its owner only carries a meeting on with it, by one turn at most."""
         goes_on = self.summary is None or self.summary.is_live
-        return goes_on and self.epoch is not None and len(self.turns) <= 1
+        is_one_turn = len(self.turns) <= 1 and len(self.events) <= MOST_EVENTS_ALONE
+        return goes_on and is_one_turn and self.epoch is not None
 
     def accept(self, positions: list[int]) -> None:
         """Tell the caller where its events are."""

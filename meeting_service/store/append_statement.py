@@ -10,8 +10,9 @@ from eventsourcing.persistence import IntegrityError
 from msgspec.structs import astuple
 
 from meeting_core.vocabulary import MeetingId
+from meeting_service.deadlines import Deadlines
 from meeting_service.ports import Fenced, RoomTaken, TurnRow, VersionConflict
-from meeting_service.store.append import Append
+from meeting_service.store.append import MOST_EVENTS_ALONE, Append
 from meeting_service.store.group_commit import Commit
 from meeting_service.store.persistence_errors import library_errors
 from meeting_service.store.queries import QUERIES
@@ -46,11 +47,18 @@ SETTINGS = {
 """Server settings for the connection that appends."""
 
 
+_NO_EVENT = (None,) * (3 * MOST_EVENTS_ALONE)
 _NO_TURN = (None,) * (len(TurnRow.__struct_fields__) - 1)
 
 
-async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Commit:
-    """Prepare the statements; the result commits batches, one round trip each."""
+async def prepare(
+    connection: asyncpg.Connection, deadlines: Deadlines, timeout_seconds: float
+) -> Commit:
+    """Prepare the statements; the result commits batches, one round trip each.
+
+    A connection on which a commit takes longer than `timeout_seconds` is terminated: whatever is
+    wrong with it, the next ones shall not wait.
+    """
     append_all = await connection.prepare(QUERIES["append"])
     append_one = await connection.prepare(QUERIES["append_one"])
 
@@ -58,7 +66,7 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
         # Under little load most batches are of this kind, and time is latency there. It only ever
         # accepts: why something is refused is for the other statement to say.
         try:
-            rows = await append_one.fetch(*arguments_alone(append), timeout=timeout_seconds)
+            rows = await append_one.fetch(*arguments_alone(append))
         except asyncpg.UniqueViolationError:
             return False
         if rows:
@@ -66,19 +74,19 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
         return bool(rows)
 
     async def commit(batch: Sequence[Append]) -> None:
+        deadlines.watch(connection.terminate, timeout_seconds)
         with library_errors():
             try:
                 if len(batch) == 1 and batch[0].is_short and await is_accepted_alone(batch[0]):
                     return
-                answer = await append_all.fetchrow(*arguments(batch), timeout=timeout_seconds)
-            except TimeoutError:
-                connection.terminate()  # whatever is wrong with it, the next ones shall not wait
-                raise
+                answer = await append_all.fetchrow(*arguments(batch))
             except asyncpg.UniqueViolationError as error:
                 # Within one append, or by a writer that does not take our lock.
                 if error.constraint_name == "meetings_events_pkey":
                     raise VersionConflict(str(error)) from error
                 raise
+            finally:
+                deadlines.forget(connection.terminate)
         assert answer is not None
         settle(batch, *answer)
 
@@ -86,14 +94,15 @@ async def prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Com
 
 
 def arguments_alone(append: Append) -> tuple[object, ...]:
-    """Lay one append out as the short statement takes it, without JSON."""
-    events = append.events
+    """Lay one append out as the short statement takes it: without JSON, and without arrays."""
+    events: list[object] = []
+    for event in append.events:
+        events += (event.originator_version, event.topic, event.state)
     return (
         append.meeting_id,
         append.epoch,
-        [event.originator_version for event in events],
-        [event.topic for event in events],
-        [event.state for event in events],
+        *events,
+        *_NO_EVENT[len(events) :],
         *(astuple(append.turns[0])[1:] if append.turns else _NO_TURN),
         None if append.summary is None else append.summary.state,
     )

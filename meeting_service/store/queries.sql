@@ -8,10 +8,11 @@ SELECT refused, reasons, holders, positions
 FROM meetings_append($1, $2, $3, $4, $5, $6);
 
 -- append_one:
--- Append the events $3 to $5 (versions, topics, states) of the live meeting $1, at most one ended turn,
--- and the state of its summary, $16, if its lease has the epoch $2. No row comes back if it has not;
--- a version or a turn that is there already is a unique violation. The lease is read by locking
--- its row: what is locked is the row as it is by then, not as it was before the wait for the lock.
+-- Append at most four events of the live meeting $1 (version, topic and state of each: $3 to $14), at
+-- most one ended turn ($15 to $24), and the state of its summary, $25, if its lease has the epoch $2.
+-- No row comes back if it has not; a version or a turn that is there already is a unique violation.
+-- The lease is read by locking its row: what is locked is the row as it is by then, not as it was
+-- before the wait for the lock.
 WITH allowed AS MATERIALIZED (
     SELECT pg_notify('meetings_events', '')
     FROM (SELECT pg_advisory_xact_lock(7882818273441376115) OFFSET 0) locked, meetings_leases lease
@@ -19,18 +20,21 @@ WITH allowed AS MATERIALIZED (
     FOR SHARE OF lease
 ), turn AS (
     INSERT INTO meetings_turns
-    SELECT $1, $6::int, $7::int, $8::text, $9::text, $10::bigint, $11::bigint, $12::text,
-        $13::int, $14::timestamptz, $15::timestamptz
+    SELECT $1, $15::int, $16::int, $17::text, $18::text, $19::bigint, $20::bigint, $21::text,
+        $22::int, $23::timestamptz, $24::timestamptz
     FROM allowed
-    WHERE $6::int IS NOT NULL
+    WHERE $15::int IS NOT NULL
 ), summary AS (
-    UPDATE meetings_summaries SET state = $16::text
+    UPDATE meetings_summaries SET state = $25::text
     FROM allowed
-    WHERE meeting_id = $1::uuid AND $16::text IS NOT NULL
+    WHERE meeting_id = $1::uuid AND $25::text IS NOT NULL
 )
 INSERT INTO meetings_events (originator_id, originator_version, topic, state)
 SELECT $1, event.version, event.topic, event.state
-FROM allowed, unnest($3::bigint[], $4::text[], $5::bytea[]) AS event (version, topic, state)
+FROM allowed, (
+    VALUES ($3::bigint, $4::text, $5::bytea), ($6, $7, $8), ($9, $10, $11), ($12, $13, $14)
+) AS event (version, topic, state)
+WHERE event.version IS NOT NULL
 RETURNING notification_id;
 
 -- select_events:

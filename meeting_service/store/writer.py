@@ -7,6 +7,7 @@ import asyncpg
 import stamina
 from eventsourcing.persistence import OperationalError
 
+from meeting_service.deadlines import Deadlines
 from meeting_service.store import append_statement
 from meeting_service.store.append import Append
 from meeting_service.store.doorbell import Doorbell
@@ -30,6 +31,7 @@ class Writer:
         self._dsn = dsn
         self._doorbell = doorbell
         self._timeout_seconds = timeout_seconds
+        self._deadlines = Deadlines()
         self._group = GroupCommit()
         self._connection: asyncpg.Connection | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -94,7 +96,9 @@ class Writer:
         )
         try:
             connection.add_termination_listener(lambda _: self._group.wake())
-            commit = await append_statement.prepare(connection, self._timeout_seconds)
+            commit = await append_statement.prepare(
+                connection, self._deadlines, self._timeout_seconds
+            )
             # Last, because a prepared statement leaves the server in a transaction until the next
             # message: it would hold the tables' locks, and hear nothing.
             await connection.add_listener(CHANNEL, self._doorbell.ring)

@@ -1,11 +1,11 @@
-"""The deadlines of many calls: each expires at its own time, whatever the others do."""
+"""Deadlines on one timer: each comes at its own time, whatever the others do."""
 
 import asyncio
 
 import anyio
 import pytest
 
-from meeting_service.runtime.deadlines import Deadlines
+from meeting_service.deadlines import Deadlines
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -21,15 +21,13 @@ def deadlines() -> Deadlines:
     return Deadlines()
 
 
-async def call(deadlines: Deadlines, seconds: float, *, lasts: float = 1_000.0) -> float:
-    """Make a call that lasts so long; give the time at which it was over."""
-    try:
-        async with asyncio.timeout(None) as scope:
-            deadlines.watch(scope, seconds)
-            await anyio.sleep(lasts)
-    except TimeoutError:
-        assert scope.expired()
-    deadlines.forget(scope)
+async def told(deadlines: Deadlines, seconds: float, *, done_after: float = 1_000.0) -> float:
+    """Do something that takes so long unless it is told to stop; give the time of its end."""
+    stop = anyio.Event()
+    deadlines.watch(stop.set, seconds)
+    with anyio.move_on_after(done_after):
+        await stop.wait()
+    deadlines.forget(stop.set)
     return anyio.current_time()
 
 
@@ -38,32 +36,29 @@ async def at_once(*calls) -> list[float]:
 
 
 @pytest.mark.parametrize("seconds", [(3, 5, 8), (8, 5, 3), (5, 8, 3), (5, 5, 5)])
-async def test_every_call_expires_at_its_own_time(deadlines: Deadlines, seconds):
-    assert await at_once(*(call(deadlines, each) for each in seconds)) == list(seconds)
+async def test_everybody_is_told_at_their_own_time(deadlines: Deadlines, seconds):
+    assert await at_once(*(told(deadlines, each) for each in seconds)) == list(seconds)
 
 
-async def test_a_call_that_is_over_in_time_is_left_alone(deadlines: Deadlines):
-    calls = [call(deadlines, 3, lasts=1), call(deadlines, 5), call(deadlines, 7, lasts=6)]
-    assert await at_once(*calls) == [1, 5, 6]
+async def test_who_is_done_in_time_is_left_alone(deadlines: Deadlines):
+    all_three = (told(deadlines, 3, done_after=1), told(deadlines, 5), told(deadlines, 7))
+    assert await at_once(*all_three) == [1, 5, 7]
 
 
-async def test_deadlines_go_on_after_all_calls_were_over(deadlines: Deadlines):
-    assert await call(deadlines, 3, lasts=1) == 1
+async def test_it_goes_on_after_everybody_was_done(deadlines: Deadlines):
+    assert await told(deadlines, 3, done_after=1) == 1
     await anyio.sleep(10)
-    assert await call(deadlines, 3) == 14
+    assert await told(deadlines, 3) == 14
 
 
-async def test_a_call_that_was_aborted_before_its_deadline_expires_once(deadlines: Deadlines):
-    async def aborted() -> None:
-        async with asyncio.timeout(None) as scope:
-            deadlines.watch(scope, 2)
-            scope.reschedule(asyncio.get_running_loop().time())
-            try:
-                await anyio.sleep(1)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await anyio.sleep(5)  # what an adapter takes to clean up
+async def test_who_is_told_may_ask_for_more_time(deadlines: Deadlines):
+    times = []
 
-    with pytest.raises(TimeoutError):
-        await aborted()
-    assert anyio.current_time() == 5
+    def again() -> None:
+        times.append(anyio.current_time())
+        if len(times) < 3:
+            deadlines.watch(again, 2)
+
+    deadlines.watch(again, 2)
+    await anyio.sleep(10)
+    assert times == [2, 4, 6]
