@@ -16,6 +16,7 @@ from eventsourcing.persistence import (
 
 from meeting_core.vocabulary import MeetingId
 from meeting_service.store.append import Append
+from meeting_service.store.vigil import Vigil
 
 MOST_APPENDS = 256
 SMALL_BATCH = 24
@@ -44,6 +45,7 @@ class GroupCommit:
         self._queue: deque[Append] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._closing = False
+        self._vigil = Vigil()
         self.away = NOT_OPEN
         """Why appends are turned away at present; empty when they are taken."""
 
@@ -84,7 +86,9 @@ class GroupCommit:
         try:
             while not is_lost():
                 if self._queue:
+                    self._vigil.begin()
                     await _settle(_take(self._queue), commit)
+                    self._vigil.end()
                 elif self._closing:
                     return
                 else:
