@@ -95,7 +95,8 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
     """
     if meeting is None:
         return _convened(event)
-    if event.originator_id != meeting.id or event.originator_version != meeting.version + 1:
+    is_next = event.originator_version == meeting.version + 1
+    if not is_next or event.originator_id.int != meeting.id.int:
         raise CorruptHistory(
             f"event {event.originator_id} version {event.originator_version} "
             f"cannot follow {meeting.id} version {meeting.version}"

@@ -48,6 +48,8 @@ from meeting_core.vocabulary import (
     Version,
 )
 
+_FROM_SURE_TO_UNKNOWN: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
+
 
 def attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent) -> dict[str, Any]:
     """Open an attempt and reserve its tokens."""
@@ -109,13 +111,15 @@ def _open_slot(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> 
 
 def _spent(slot: Slot, usage: Usage) -> Slot:
     """Add an ended attempt's tokens to the slot and close the attempt."""
-    order: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
+    source = slot.usage_source
+    if usage.source != source:
+        source = max(source, usage.source, key=_FROM_SURE_TO_UNKNOWN.index)
     return replace(
         slot,
         open=None,
         prompt_tokens=slot.prompt_tokens + usage.prompt_tokens,
         response_tokens=slot.response_tokens + usage.completion_tokens,
-        usage_source=max(slot.usage_source, usage.source, key=order.index),
+        usage_source=source,
     )
 
 

@@ -19,7 +19,7 @@ from meeting_service.store.append import Append
 from meeting_service.store.vigil import Vigil
 
 MOST_APPENDS = 256
-SMALL_BATCH = 24
+SMALL_BATCH = 4
 MOST_BYTES = 4_000_000
 
 NOT_OPEN = "the store is not open"
@@ -131,8 +131,8 @@ def _take(queue: deque[Append]) -> list[Append]:
     meetings: set[MeetingId] = set()
     rooms: set[str] = set()
     size = 0
-    # Of many only half: else all meetings wait for one commit, and then the database for them all.
-    most = min(MOST_APPENDS, max(SMALL_BATCH, len(queue) // 2))
+    # Not all of them: else all meetings wait for one commit, and then the database for them all.
+    most = min(MOST_APPENDS, max(SMALL_BATCH, len(queue) * 3 // 4))
     while queue and len(batch) < most and size < MOST_BYTES:
         append = queue.popleft()
         if append.meeting_id in meetings or append.room_id in rooms:

@@ -94,17 +94,17 @@ async def test_an_append_alone_does_not_wait_for_company():
 async def test_what_comes_during_a_commit_goes_together_into_the_next():
     async with Database().serving() as database:
         await database.send(append())
-        await database.send(*(append() for _ in range(24)))
+        await database.send(*(append() for _ in range(4)))
         database.gate.set()
-    assert database.sizes == [1, 24]
+    assert database.sizes == [1, 4]
 
 
-async def test_of_many_one_half_goes_first_so_that_it_runs_on_while_the_other_is_committed():
+async def test_of_many_three_quarters_go_first_so_that_they_run_on_while_the_last_is_committed():
     async with Database().serving() as database:
         await database.send(append())
         await database.send(*(append() for _ in range(100)))
         database.gate.set()
-    assert database.sizes == [1, 50, 25, 24, 1]
+    assert database.sizes == [1, 75, 18, 5, 2]
 
 
 async def test_a_batch_holds_one_append_of_a_meeting_and_keeps_their_order():
