@@ -14,7 +14,7 @@ from meeting_core.configuration import Configuration
 from meeting_core.errors import CorruptHistory
 from meeting_core.events import AttemptStarted, MeetingEvent
 from meeting_core.fold import fold
-from meeting_core.meeting import Draft, Meeting, OpenAttempt, Turn
+from meeting_core.meeting import Draft, Meeting, OpenAttempt
 from meeting_core.quoting import attribute, quoted, shortened
 from meeting_core.tokens import TokenCounter, estimate_tokens
 from meeting_core.vocabulary import (
@@ -47,33 +47,36 @@ class Brief(Value, frozen=True):
         return digest_of(self.messages)
 
 
-class _Block(Value, frozen=True):
-    """An entry of the transcript: what was said, and how it is quoted whole.
+class _Marks(Value, frozen=True):
+    """What stands before and after an entry, the blank line that follows it included.
 
-    Units: tokens, of the whole entry and of its marks alone.
+    Units: tokens, of both together.
     """
 
     start: str
-    text: str
     end: str
-    whole: str
-    whole_tokens: int
-    mark_tokens: int
+    tokens: int
 
-    @property
-    def short(self) -> str:
-        """The entry as it is quoted when room is short."""
-        return f"{self.start}{quoted(shortened(self.text))}{self.end}"
+
+class _Entry(Value, frozen=True):
+    """What was said: a turn, a remark, a digest, or a draft of the minutes.
+
+    Units: tokens, of the whole entry.
+    """
+
+    text: str
+    tokens: int
+    marks: _Marks
 
     def short_tokens(self, count: TokenCounter) -> int:
-        return count(shortened(self.text)) + self.mark_tokens
+        return _tokens_of_shortened(self.text, count) + self.marks.tokens
 
 
 class _Transcript(Value, frozen=True):
-    """Entries in order, each with its version and its block, and those that digests stand for."""
+    """Entries in order, each with its version, and those that digests stand for."""
 
     versions: list[Version]
-    blocks: list[_Block]
+    entries: list[_Entry]
     digested: tuple[EntryRange, ...]
 
 
@@ -95,7 +98,7 @@ def build_brief(
     transcript = _transcript(meeting, _digested(meeting, task), count)
     if isinstance(task, DigestTask):
         transcript = _of_last_round(meeting, transcript)
-    taken = wording.tokens + (0 if draft is None else _draft_block(draft, count).whole_tokens)
+    taken = wording.tokens + (0 if draft is None else _draft_entry(draft, count).tokens)
     room = meeting.config.context_tokens if context_tokens is None else context_tokens
     manifest = _planned(transcript, taken, room, draft, count)
     return Brief(_messages(transcript, wording, manifest, draft, count), manifest)
@@ -178,8 +181,8 @@ def least_tokens(
 ) -> int:
     """Tokens of the shortest brief there can be for a task now."""
     draft = _draft_shown(meeting, task)
-    block = 0 if draft is None else _draft_block(draft, count).whole_tokens
-    return _wording(meeting, task, agent_id, draft, count).tokens + block
+    drafted = 0 if draft is None else _draft_entry(draft, count).tokens
+    return _wording(meeting, task, agent_id, draft, count).tokens + drafted
 
 
 def _wording(
@@ -208,7 +211,6 @@ def _digested(meeting: Meeting, task: Task) -> tuple[EntryRange, ...]:
 def _transcript(
     meeting: Meeting, digested: tuple[EntryRange, ...], count: TokenCounter
 ) -> _Transcript:
-    names = _names(meeting.config.participants)
     turns = [turn for turn in meeting.turns if turn.text is not None]
     if digested:
         turns = [
@@ -216,31 +218,34 @@ def _transcript(
             for turn in turns
             if not any(each.first <= turn.version <= each.last for each in digested)
         ]
+    marks = _turn_marks(meeting.config.participants, meeting.round_num, count)
     versions = [turn.version for turn in turns]
-    blocks = [_turn_block(turn, names[turn.agent_id], count) for turn in turns]
+    entries = [
+        _entry(turn.text or "", turn.text_tokens, marks[turn.round_num, turn.agent_id])
+        for turn in turns
+    ]
     if meeting.config.digest_rounds or meeting.remarks:
-        _insert_others(meeting, versions, blocks, count)
-    return _Transcript(versions, blocks, digested)
+        _insert_others(meeting, versions, entries, count)
+    return _Transcript(versions, entries, digested)
 
 
 def _insert_others(
-    meeting: Meeting, versions: list[Version], blocks: list[_Block], count: TokenCounter
+    meeting: Meeting, versions: list[Version], entries: list[_Entry], count: TokenCounter
 ) -> None:
     """Put remarks and digests where they belong among the turns."""
-    others = [
-        (remark.version, _remark_block(remark.author, remark.text, remark.text_tokens, count))
-        for remark in meeting.remarks
-    ]
+    others: list[tuple[Version, _Entry]] = []
+    for remark in meeting.remarks:
+        marks = _marks("remark", f'by="{attribute(remark.author)}"', count)
+        others.append((remark.version, _entry(remark.text, remark.text_tokens, marks)))
     for each in meeting.rounds:
         digest = each.digest
         if digest is not None and digest.text and digest.agent_id is not None:
-            start = f'<digest round="{each.round_num}" by="{digest.agent_id}">\n'
-            block = _block(start, digest.text, digest.text_tokens, "\n</digest>", count)
-            others.append((digest.version, block))
-    for version, block in others:
+            marks = _marks("digest", f'round="{each.round_num}" by="{digest.agent_id}"', count)
+            others.append((digest.version, _entry(digest.text, digest.text_tokens, marks)))
+    for version, entry in others:
         place = bisect_left(versions, version)
         versions.insert(place, version)
-        blocks.insert(place, block)
+        entries.insert(place, entry)
 
 
 def _of_last_round(meeting: Meeting, transcript: _Transcript) -> _Transcript:
@@ -249,36 +254,39 @@ def _of_last_round(meeting: Meeting, transcript: _Transcript) -> _Transcript:
     after = meeting.turns[first_turn - 1].version if first_turn else 0
     digests = [each.digest.version for each in meeting.rounds[:-1] if each.digest is not None]
     first = bisect_right(transcript.versions, max([after, *digests]))
-    return _Transcript(transcript.versions[first:], transcript.blocks[first:], ())
+    return _Transcript(transcript.versions[first:], transcript.entries[first:], ())
 
 
 @lru_cache(maxsize=256)
-def _names(seats: tuple[Participant, ...]) -> dict[AgentId, str]:
-    """Write everybody's name as it stands in the marks of a turn."""
-    return {seat.agent_id: attribute(seat.name) for seat in seats}
+def _turn_marks(
+    seats: tuple[Participant, ...], rounds: int, count: TokenCounter
+) -> dict[tuple[int, AgentId], _Marks]:
+    """Mark every turn there can be in so many rounds, by its round and its speaker."""
+    names = {seat.agent_id: attribute(seat.name) for seat in seats}
+    return {
+        (n, agent_id): _marks("turn", f'round="{n}" by="{agent_id}" name="{name}"', count)
+        for n in range(1, rounds + 1)
+        for agent_id, name in names.items()
+    }
 
 
-@lru_cache(maxsize=4096)
-def _turn_block(turn: Turn, name: str, count: TokenCounter) -> _Block:
-    start = f'<turn round="{turn.round_num}" by="{turn.agent_id}" name="{name}">\n'
-    return _block(start, turn.text or "", turn.text_tokens, "\n</turn>", count)
+def _draft_entry(draft: Draft, count: TokenCounter) -> _Entry:
+    return _entry(draft.text, draft.text_tokens, _marks("draft", f'by="{draft.agent_id}"', count))
 
 
-@lru_cache(maxsize=4096)
-def _remark_block(author: str, text: str, tokens: int, count: TokenCounter) -> _Block:
-    return _block(f'<remark by="{attribute(author)}">\n', text, tokens, "\n</remark>", count)
+def _entry(text: str, text_tokens: int, marks: _Marks) -> _Entry:
+    return _Entry(text, text_tokens + marks.tokens, marks)
 
 
-def _draft_block(draft: Draft, count: TokenCounter) -> _Block:
-    start = f'<draft by="{draft.agent_id}">\n'
-    return _block(start, draft.text, draft.text_tokens, "\n</draft>", count)
+@lru_cache(maxsize=1024)
+def _marks(kind: str, attributes: str, count: TokenCounter) -> _Marks:
+    start, end = f"<{kind} {attributes}>\n", f"\n</{kind}>\n\n"
+    return _Marks(start, end, count(start) + count(end))
 
 
-def _block(start: str, text: str, tokens: int, end: str, count: TokenCounter) -> _Block:
-    """Quote an entry; an entry is quoted and counted once, however many briefs it is shown in."""
-    mark_tokens = count(start) + count(f"{end}\n\n")
-    whole = f"{start}{quoted(text)}{end}"
-    return _Block(start, text, end, whole, tokens + mark_tokens, mark_tokens)
+@lru_cache(maxsize=1024)
+def _tokens_of_shortened(text: str, count: TokenCounter) -> int:
+    return count(shortened(text))
 
 
 def _planned(
@@ -289,17 +297,17 @@ def _planned(
     count: TokenCounter,
 ) -> Manifest:
     """Fill the room from the newest entry back: whole, then shortened, then not at all."""
-    versions, blocks = transcript.versions, transcript.blocks
+    versions, entries = transcript.versions, transcript.entries
     room = context_tokens - taken
-    used, whole = sum([block.whole_tokens for block in blocks]), 0
+    used, whole = sum([entry.tokens for entry in entries]), 0
     if used > room:
-        used, whole = 0, len(blocks)
-        while whole > 0 and used + blocks[whole - 1].whole_tokens <= room * WHOLE_SHARE:
+        used, whole = 0, len(entries)
+        while whole > 0 and used + entries[whole - 1].tokens <= room * WHOLE_SHARE:
             whole -= 1
-            used += blocks[whole].whole_tokens
+            used += entries[whole].tokens
     short = whole
     while short > 0:
-        tokens = blocks[short - 1].short_tokens(count)
+        tokens = entries[short - 1].short_tokens(count)
         if used + tokens > room:
             break
         short -= 1
@@ -327,20 +335,23 @@ def _messages(
     count: TokenCounter,
 ) -> tuple[Message, ...]:
     """Put the entries that the manifest names between the opening and the closing."""
-    parts = [wording.opening]
+    parts = [wording.opening, "\n\n"]
     if dropped := _within(transcript, manifest.dropped):
-        parts.append(f"[{len(dropped)} earlier contributions are left out.]")
-    parts += [block.short for block in _within(transcript, manifest.shortened)]
-    parts += [block.whole for block in _within(transcript, manifest.whole)]
+        parts.append(f"[{len(dropped)} earlier contributions are left out.]\n\n")
+    for entry in _within(transcript, manifest.shortened):
+        parts += (entry.marks.start, quoted(shortened(entry.text)), entry.marks.end)
+    shown = _within(transcript, manifest.whole)
     if draft is not None:
-        parts.append(_draft_block(draft, count).whole)
+        shown = [*shown, _draft_entry(draft, count)]
+    for entry in shown:
+        parts += (entry.marks.start, quoted(entry.text), entry.marks.end)
     parts.append(wording.closing)
-    return Message("system", wording.system), Message("user", "\n\n".join(parts))
+    return Message("system", wording.system), Message("user", "".join(parts))
 
 
-def _within(transcript: _Transcript, shown: EntryRange | None) -> list[_Block]:
+def _within(transcript: _Transcript, shown: EntryRange | None) -> list[_Entry]:
     """Pick the entries whose versions lie in the range."""
     if shown is None:
         return []
     first = bisect_left(transcript.versions, shown.first)
-    return transcript.blocks[first : bisect_right(transcript.versions, shown.last)]
+    return transcript.entries[first : bisect_right(transcript.versions, shown.last)]

@@ -29,7 +29,7 @@ from meeting_core.vocabulary import (
 )
 
 
-class Turn(Value, frozen=True, cache_hash=True):
+class Turn(Value, frozen=True):
     """One participant's ended slot in one round: a text, or the reason why there is none.
 
     Units: tokens, over all attempts; `usage_source` is the least certain of them. `text` is as it

@@ -29,7 +29,7 @@ def _shapes() -> bytes:
         shapes[first:] = shape * (256 - first)
     for low, high, shape in ((9, 14, b" "), (28, 33, b" "), (65, 91, b"A"), (97, 123, b"a")):
         shapes[low:high] = shape * (high - low)
-    shapes[10] = shapes[13] = ord("\n")
+    shapes[10] = shapes[13] = ord(".")  # a line's end
     return bytes(shapes)
 
 
@@ -75,7 +75,6 @@ def _pieces(shape: bytes) -> int:
     runs = shape.title()
     return (
         shape.count(b".")
-        + shape.count(b"\n")
         + shape.count(b"  ")
         + runs.count(b"A")
         + runs.count(b"aaaaa")

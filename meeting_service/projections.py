@@ -37,7 +37,11 @@ def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
     """
     if before is None:
         return ReadModels(summary_of(after), turn_rows(after))
-    is_same = before.state == after.state and before.output_path == after.output_path
+    is_same = (before.phase, before.round_num, before.output_path) == (
+        after.phase,
+        after.round_num,
+        after.output_path,
+    )
     return ReadModels(
         None if is_same else summary_of(after),
         turn_rows(after, len(before.turns)),
@@ -45,11 +49,11 @@ def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
 
 
 def _turn_row(meeting: Meeting, turn: Turn) -> TurnRow:
-    seats = meeting.config.participants
+    seats = [seat.agent_id for seat in meeting.config.participants]
     return TurnRow(
         meeting_id=meeting.id,
         round_num=turn.round_num,
-        turn_index=next(i for i, seat in enumerate(seats) if seat.agent_id == turn.agent_id),
+        turn_index=seats.index(turn.agent_id),
         agent_id=turn.agent_id,
         skipped_reason=turn.skipped_reason,
         prompt_tokens=turn.prompt_tokens,

@@ -318,7 +318,7 @@ def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
 
     def bug(*arguments: Any) -> Any:
         known = true(*arguments)
-        return replace(known, versions=known.versions[:-1], blocks=known.blocks[:-1])
+        return replace(known, versions=known.versions[:-1], entries=known.entries[:-1])
 
     patch.setattr(brief, "_transcript", bug)
 
