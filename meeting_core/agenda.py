@@ -1,7 +1,7 @@
 """The agenda: who speaks next, and what the shell must do next, as data."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from meeting_core.vocabulary import (
     TurnTask,
     Value,
     call_key,
+    duration,
 )
 
 
@@ -185,7 +186,7 @@ def turn_deadline(meeting: Meeting, clock_from: datetime) -> datetime:
     """Say when a task whose clock runs from `clock_from` must be over."""
     if meeting.synthesis_clock_from is not None:
         return meeting.deadline_at
-    at = clock_from + timedelta(seconds=meeting.config.turn_timeout_seconds)
+    at = clock_from + duration(meeting.config.turn_timeout_seconds)
     return min(at, meeting.deadline_at)
 
 
@@ -246,7 +247,7 @@ def _ask(meeting: Meeting, slot: Slot, attempt: OpenAttempt) -> Ask:
     deadline_at = turn_deadline(meeting, slot.clock_from)
     seconds = meeting.config.attempt_timeout_seconds
     if seconds is not None and not isinstance(slot.task, SynthesisTask):
-        deadline_at = min(deadline_at, attempt.started_at + timedelta(seconds=seconds))
+        deadline_at = min(deadline_at, attempt.started_at + duration(seconds))
     return Ask(
         slot.task,
         attempt.number,

@@ -1,8 +1,9 @@
 """What a meeting is convened with, and every rule it must pass before it may start."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
 
 from meeting_core.errors import InvalidConfiguration, Problem
 from meeting_core.prices import PriceTable
@@ -106,8 +107,7 @@ def checked(config: Configuration, limits: Limits) -> Configuration:
         raise InvalidConfiguration(problems)
     if config.round_topics:
         return config
-    fields = {name: getattr(config, name) for name in Configuration.__struct_fields__}
-    return Configuration(**{**fields, "round_topics": default_topics(config.num_rounds)})
+    return replace(config, round_topics=default_topics(config.num_rounds))
 
 
 def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
@@ -121,9 +121,15 @@ def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
 
 def _text(
     field: str, text: str, longest: int, *, one_line: bool = False, is_shown: bool = True
-) -> Iterator[Problem]:
+) -> Iterable[Problem]:
     if text.isprintable() and len(text) <= longest:
-        return  # what is printable holds none of what is looked for below
+        return ()  # what is printable holds none of what is looked for
+    return _text_faults(field, text, longest, one_line=one_line, is_shown=is_shown)
+
+
+def _text_faults(
+    field: str, text: str, longest: int, *, one_line: bool, is_shown: bool
+) -> Iterator[Problem]:
     if not is_storable(text):
         yield Problem(field, "contains a NUL character or a lone surrogate; remove it")
     elif is_shown and clean_text(text)[1]:
@@ -157,9 +163,9 @@ def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Pro
         yield Problem(
             "participants", f"has {count}; a meeting takes 2 to {limits.max_participants}"
         )
-    seen = Counter(participant.agent_id for participant in config.participants)
-    for agent_id, times in seen.items():
-        if times > 1:
+    seats = [participant.agent_id for participant in config.participants]
+    for agent_id in dict.fromkeys(seats):
+        if (times := seats.count(agent_id)) > 1:
             yield Problem("participants", f"names {agent_id!r} {times} times; each may sit once")
     for index, participant in enumerate(config.participants):
         at = f"participants[{index}]"
@@ -178,7 +184,7 @@ def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Pro
         yield from _text(f"{at}.model", participant.model, short, one_line=True)
         yield from _text(f"{at}.gateway", participant.gateway, short, one_line=True)
         yield from _fallback_problems(at, participant, limits)
-    if config.synthesizer is not None and config.synthesizer not in seen:
+    if config.synthesizer is not None and config.synthesizer not in seats:
         yield Problem("synthesizer", f"is {config.synthesizer!r}, who is no participant")
 
 

@@ -1,6 +1,6 @@
 """The meeting: what the facts so far add up to. Only `fold` makes one."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from meeting_core.vocabulary import (
     UsageSource,
     Value,
     Version,
+    duration,
 )
 
 
@@ -227,9 +228,9 @@ class Meeting(Value, frozen=True, kw_only=True):
         """When the rounds, or the synthesis once it has started, must be over; a pause counts."""
         config = self.config
         if self.synthesis_clock_from is not None:
-            return self.synthesis_clock_from + timedelta(seconds=config.synthesis_timeout_seconds)
-        return self.convened_at + timedelta(
-            seconds=config.meeting_timeout_seconds - config.synthesis_timeout_seconds
+            return self.synthesis_clock_from + duration(config.synthesis_timeout_seconds)
+        return self.convened_at + duration(
+            config.meeting_timeout_seconds - config.synthesis_timeout_seconds
         )
 
     def participant(self, agent_id: AgentId) -> Participant:

@@ -1,8 +1,9 @@
 """The words of a meeting: ids, phases, participants, tasks, usage."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal, NewType, TypeAlias
 from uuid import UUID
 
@@ -239,6 +240,12 @@ def clean_text(text: str) -> tuple[str, int]:
     if text.isprintable() or text.replace("\n", "").isprintable():
         return text, 0
     return _UNPRINTABLE.subn("", text)
+
+
+@lru_cache(maxsize=256)
+def duration(seconds: float) -> timedelta:
+    """Give so many seconds; the few that meetings are held by are asked for all the time."""
+    return timedelta(seconds=seconds)
 
 
 def milliseconds_utc(at: datetime) -> str:

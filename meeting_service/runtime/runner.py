@@ -35,7 +35,7 @@ from meeting_core.errors import Refusal
 from meeting_core.events import MeetingEvent
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass, MeetingId, Phase, Timing, Version
+from meeting_core.vocabulary import FaultClass, MeetingId, Phase, Version
 from meeting_service.deadlines import Deadlines
 from meeting_service.handling import Meetings
 from meeting_service.ports import (
@@ -231,7 +231,7 @@ class Runner:
                 reply.finish_reason,
                 reply.usage,
                 reply.model,
-                _timing(watch),
+                watch.read(),
             )
         except GatewayFault as fault:
             return ReportFault(
@@ -243,19 +243,19 @@ class Runner:
                 fault.usage,
                 fault.reached,
                 fault.is_away,
-                _timing(watch),
+                watch.read(),
             )
         except TimeoutError:
             if self._is_aborted:
                 return AbandonAttempt("shutdown")
             detail = f"no complete answer within {request.timeout_seconds:g} s"
             fault_class = FaultClass.TIMED_OUT
-            return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
+            return ReportFault(ask.task, ask.number, fault_class, detail, timing=watch.read())
         except Exception as error:  # whatever an adapter breaks, the meeting goes on
             log.exception("the gateway of %s broke its contract", participant.agent_id)
             detail = f"the gateway failed with {type(error).__name__}"
             fault_class = FaultClass.UNAVAILABLE
-            return ReportFault(ask.task, ask.number, fault_class, detail, timing=_timing(watch))
+            return ReportFault(ask.task, ask.number, fault_class, detail, timing=watch.read())
         finally:
             deadlines.forget(self._end_call)
             self._call = None
@@ -343,8 +343,3 @@ class Runner:
         if outcome == "done":
             return "done"
         return "news" if news.is_set() else "late"
-
-
-def _timing(watch: Stopwatch) -> Timing:
-    watch.stop()
-    return Timing(watch.latency_ms, watch.first_token_ms)

@@ -49,18 +49,20 @@ class GroupCommit:
         self.away = NOT_OPEN
         """Why appends are turned away at present; empty when they are taken."""
 
-    async def append(self, append: Append) -> list[int]:
-        """Have an append committed; return its positions.
+    def append(self, append: Append) -> Awaitable[list[int]]:
+        """Have an append committed; the result is its positions.
 
-        It is committed even if the caller is cancelled meanwhile.
-        Raises: `VersionConflict`, `Fenced`, `RoomTaken`, or another `PersistenceError`.
+        It is committed even if whoever waits for the result is cancelled meanwhile.
+        Raises, when it is awaited: `VersionConflict`, `Fenced`, `RoomTaken`, or another
+        `PersistenceError`.
         """
         if self.away:
-            raise OperationalError(self.away)
-        self._queue.append(append)
-        self.wake()
+            append.refuse(OperationalError(self.away))
+        else:
+            self._queue.append(append)
+            self.wake()
         # Cancelling the caller cancels only this wait: the append stays in the queue.
-        return await append.outcome
+        return append.outcome
 
     def wake(self) -> None:
         """Have the queue, and the connection, looked at again."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 import asyncpg
 import stamina
@@ -54,9 +55,9 @@ class Writer:
         if self._group.away:
             raise OperationalError(self._group.away)
 
-    async def append(self, append: Append) -> list[int]:
+    def append(self, append: Append) -> Awaitable[list[int]]:
         """Have an append committed; see `GroupCommit.append`."""
-        return await self._group.append(append)
+        return self._group.append(append)
 
     async def aclose(self) -> None:
         """Commit what is queued, then disconnect."""
