@@ -186,10 +186,10 @@ async def measure(dsn: str, folder: Path, *, quick: bool) -> None:
         with_files = Ours(recorder, OutputFolder(folder).save)
         async with ours.supervisor.supervising(), with_files.supervisor.supervising():
             print("minutes written, but to no file, since the floor writes none:")
-            await compare(dsn, ours, 1, 4 if quick else 20, runs)
+            await compare(dsn, ours, 1, 10 if quick else 60, runs)
             await compare(dsn, ours, 64, 64 if quick else 256, runs)
             print("minutes saved to files:")
-            await compare(dsn, with_files, 1, 4 if quick else 20, runs)
+            await compare(dsn, with_files, 1, 10 if quick else 60, runs)
             await compare(dsn, with_files, 64, 64 if quick else 256, runs)
             for rounds in (3, 10, 30):
                 size, events = await stored_bytes(dsn, await ours.hold(rounds))

@@ -279,16 +279,17 @@ class Supervisor:
         news = await recorder.select_notifications(
             seen, 1_000, last, OUTSIDE_TOPICS, inclusive_of_start=False
         )
-        for meeting_id in {
-            MeetingId(str(note.originator_id)) for note in news if self._is_new(note)
-        }:
+        for meeting_id in {meeting_id for note in news if (meeting_id := self._changed(note))}:
             self.notice(await self.meetings.load(meeting_id))
         return last if len(news) < 1_000 else news[-1].id
 
-    def _is_new(self, note: Notification) -> bool:
-        """Say whether the runner of a meeting does not know of an event, as it does of its own."""
-        runner = self._runners.get(MeetingId(str(note.originator_id)))
-        return runner is not None and runner.version < note.originator_version
+    def _changed(self, note: Notification) -> MeetingId | None:
+        """Say which meeting an event changed; none if its runner knows, as it does of its own."""
+        meeting_id = note.originator_id
+        assert isinstance(meeting_id, MeetingId)
+        runner = self._runners.get(meeting_id)
+        is_new = runner is not None and runner.version < note.originator_version
+        return meeting_id if is_new else None
 
 
 def _cause(lease: Lease, owner: str) -> AdoptCause:

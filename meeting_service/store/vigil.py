@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 LONGEST_SECONDS = 0.001
 """How long to stay awake for one commit."""
-FIRST_REST_SECONDS = 0.02
+FIRST_REST_SECONDS = 0.005
 LONGEST_REST_SECONDS = 1.0
 """How long commits are slept through after one that took longer; each such one doubles it."""
 
