@@ -22,7 +22,7 @@ from meeting_core.errors import (
     Problem,
     Refusal,
 )
-from meeting_core.events import Fact, MeetingEvent, envelop
+from meeting_core.events import Fact, MeetingEvent, Origin, envelop
 from meeting_core.fold import evolve, fold, project
 from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.mapper import MeetingMapper
@@ -50,6 +50,7 @@ __all__ = [
     "MeetingMapper",
     "Message",
     "ModelPrice",
+    "Origin",
     "Outcome",
     "Participant",
     "Phase",

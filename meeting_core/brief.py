@@ -154,11 +154,12 @@ def rebuild_brief(history: Iterable[MeetingEvent], attempt: AttemptStarted) -> B
 
 def digest_of(messages: tuple[Message, ...]) -> str:
     """Hash the exact messages: SHA-256 over each role and content, length first."""
-    parts: list[bytes] = []
+    digest = sha256()
     for message in messages:
         content = message.content.encode()
-        parts += (f"{message.role} {len(content)}\n".encode(), content)
-    return sha256(b"".join(parts)).hexdigest()
+        digest.update(f"{message.role} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -> int:

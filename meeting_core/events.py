@@ -325,20 +325,27 @@ class MeetingEvent(Value, frozen=True):
     fact: Fact
 
 
-def envelop(
-    facts: Iterable[Fact],
-    *,
-    meeting_id: MeetingId,
-    after: int,
-    at: datetime,
-    command_id: UUID,
-    actor: str,
-    new_id: Callable[[], UUID],
-) -> tuple[MeetingEvent, ...]:
-    """Give facts their places after version `after`, and their origin.
+class Origin(Value, frozen=True):
+    """What the facts that are stored together have in common: when, by which command, by whom.
 
     Units: `at` is UTC.
     """
+
+    at: datetime
+    command_id: UUID
+    actor: str
+
+
+def envelop(
+    facts: Iterable[Fact],
+    origin: Origin,
+    *,
+    meeting_id: MeetingId,
+    after: int,
+    new_id: Callable[[], UUID],
+) -> tuple[MeetingEvent, ...]:
+    """Give facts their places after version `after`, and their origin."""
+    at, command_id, actor = origin.at, origin.command_id, origin.actor
     return tuple(
         [
             MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)

@@ -19,7 +19,7 @@ from meeting_core.commands import AcceptReply, Command, Complete, Convene
 from meeting_core.configuration import Configuration
 from meeting_core.decider import decide
 from meeting_core.errors import WrongPhase
-from meeting_core.events import MeetingEvent, envelop
+from meeting_core.events import MeetingEvent, Origin, envelop
 from meeting_core.fold import project
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import Value
@@ -50,17 +50,9 @@ def hold_meeting(
     meeting: Meeting | None = None
     command: Command = Convene(meeting_id, configuration)
     while True:
-        now = clock()
-        facts = decide(meeting, command, now)
-        new = envelop(
-            facts,
-            meeting_id=meeting_id,
-            after=len(events),
-            at=now,
-            command_id=new_id(),
-            actor="in-memory",
-            new_id=new_id,
-        )
+        origin = Origin(clock(), new_id(), "in-memory")
+        facts = decide(meeting, command, origin.at)
+        new = envelop(facts, origin, meeting_id=meeting_id, after=len(events), new_id=new_id)
         events.extend(new)
         meeting = project(meeting, new)
         assert meeting is not None

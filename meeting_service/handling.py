@@ -9,7 +9,7 @@ from msgspec import msgpack
 from meeting_core.agenda import BeginAttempt, Record, Step, next_step
 from meeting_core.commands import Command
 from meeting_core.decider import decide
-from meeting_core.events import Fact, MeetingEvent, envelop
+from meeting_core.events import Fact, MeetingEvent, Origin, envelop
 from meeting_core.fold import evolve, project
 from meeting_core.mapper import MeetingMapper
 from meeting_core.meeting import Meeting
@@ -109,7 +109,7 @@ class Meetings:
         command_id = self.new_id()
         meeting = await self.load(meeting_id)
         for _ in range(MOST_REDECISIONS):
-            events, after = self.stage(meeting, command, actor, command_id)
+            events, after = self.stage(meeting, command, self.origin(actor, command_id))
             try:
                 return await self.append(meeting, events, after, epoch=epoch)
             except VersionConflict:
@@ -119,19 +119,20 @@ class Meetings:
                     return meeting
         raise VersionConflict(f"meeting {meeting_id} changes too fast for {command}")
 
+    def origin(self, actor: str, command_id: UUID | None = None) -> Origin:
+        """Say where that comes from which is about to be decided: from `actor`, now."""
+        return Origin(self.clock(), command_id or self.new_id(), actor)
+
     def stage(
-        self, meeting: Meeting | None, command: Command, actor: str, command_id: UUID
+        self, meeting: Meeting | None, command: Command, origin: Origin
     ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
-        now = self.clock()
-        facts: Sequence[Fact] = decide(meeting, command, now, self.count)
+        facts: Sequence[Fact] = decide(meeting, command, origin.at, self.count)
         events = envelop(
             facts,
+            origin,
             meeting_id=meeting.id if meeting is not None else _id_of(command),
             after=meeting.version if meeting is not None else 0,
-            at=now,
-            command_id=command_id,
-            actor=actor,
             new_id=self.new_id,
         )
         after = meeting
@@ -143,8 +144,7 @@ class Meetings:
     def follow(
         self,
         meeting: Meeting,
-        actor: str,
-        command_id: UUID,
+        origin: Origin,
         may_enter: Callable[[str, MeetingId], bool],
     ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
@@ -160,7 +160,7 @@ class Meetings:
                     pass
                 case _:
                     return events, meeting, step
-            new, meeting = self.stage(meeting, step.command, actor, command_id)
+            new, meeting = self.stage(meeting, step.command, origin)
             events += new
 
     async def append(

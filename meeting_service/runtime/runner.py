@@ -188,10 +188,11 @@ class Runner:
         self, command: Command, command_id: UUID
     ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
         meetings = self._around.meetings
-        events, meeting = meetings.stage(self._meeting, command, ACTOR, command_id)
+        origin = meetings.origin(ACTOR, command_id)
+        events, meeting = meetings.stage(self._meeting, command, origin)
         if self._is_draining:
             return events, meeting, next_step(meeting)
-        more, meeting, step = meetings.follow(meeting, ACTOR, command_id, self.may_enter)
+        more, meeting, step = meetings.follow(meeting, origin, self.may_enter)
         return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID | None = None) -> bool:
@@ -220,7 +221,7 @@ class Runner:
         self._is_aborted = False
         try:
             # asyncio's timeout, because a call a turn makes the heavier scope show.
-            async with asyncio.timeout(None) as self._call:
+            async with asyncio.timeout_at(None) as self._call:
                 # Later than the adapter's own clock, which knows more of what became of the call.
                 deadlines.watch(self._end_call, request.timeout_seconds + GRACE_SECONDS)
                 reply = await self._around.doors.call(participant.gateway, request, on_delta)

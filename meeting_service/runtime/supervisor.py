@@ -107,13 +107,14 @@ class Supervisor:
         The intent of its first attempt goes into the same commit.
         Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
         """
-        command_id = self.meetings.new_id()
-        events, convened = self.meetings.stage(None, command, actor, command_id)
+        origin = self.meetings.origin(actor)
+        events, convened = self.meetings.stage(None, command, origin)
         runner = Runner(self._around, convened, epoch=convened.epoch)
         self._taken.add(convened.id)
         is_started = False
         try:
-            more, meeting, _ = self.meetings.follow(convened, ACTOR, command_id, runner.may_enter)
+            ours = self.meetings.origin(ACTOR, origin.command_id)
+            more, meeting, _ = self.meetings.follow(convened, ours, runner.may_enter)
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
             runner.stored(meeting)
             is_started = self._start(runner)
@@ -250,9 +251,9 @@ class Supervisor:
             "without a turn between",
             "orchestrator_restart": "its process ended, and recovery is set to fail",
         }.get(reason, "")
-        command_id = self.meetings.new_id()
-        adopted, after = self.meetings.stage(meeting, adoption, ACTOR, command_id)
-        failed, end = self.meetings.stage(after, Fail(reason, detail), ACTOR, command_id)
+        origin = self.meetings.origin(ACTOR)
+        adopted, after = self.meetings.stage(meeting, adoption, origin)
+        failed, end = self.meetings.stage(after, Fail(reason, detail), origin)
         try:
             append = partial(self.meetings.append, meeting, adopted + failed, end)
             await patiently(partial(append, epoch=adoption.epoch))

@@ -19,7 +19,7 @@ from meeting_core.agenda import (
 )
 from meeting_core.commands import Command, Complete, Convene, ReportFault
 from meeting_core.decider import decide
-from meeting_core.events import envelop
+from meeting_core.events import Origin, envelop
 from meeting_core.fold import evolve
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import FaultClass
@@ -123,11 +123,9 @@ class _Meeting:
         before = self._meeting
         events = envelop(
             decide(before, command, self._now),
+            Origin(self._now, SOME_ID, "simulation"),
             meeting_id=SOME_ID,
             after=0 if before is None else before.version,
-            at=self._now,
-            command_id=SOME_ID,
-            actor="simulation",
             new_id=lambda: SOME_ID,
         )
         meeting = before

@@ -12,6 +12,7 @@ from meeting_core import (
     Fact,
     Meeting,
     MeetingEvent,
+    Origin,
     Record,
     Rest,
     SaveMinutes,
@@ -85,11 +86,9 @@ class Stage:
         facts = decide(self._meeting, command, self.now)
         new = envelop(
             facts,
+            Origin(self.now, self._new_id(), "stage"),
             meeting_id=MEETING_ID,
             after=len(self.events),
-            at=self.now,
-            command_id=self._new_id(),
-            actor="stage",
             new_id=self._new_id,
         )
         self.events.extend(new)

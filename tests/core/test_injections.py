@@ -27,6 +27,7 @@ from meeting_core.brief import build_brief, fixed_tokens
 from meeting_core.commands import MakeRemark
 from meeting_core.events import (
     AttemptStarted,
+    Origin,
     RemarkMade,
     SynthesisCompleted,
     TurnCompleted,
@@ -174,11 +175,9 @@ def enveloped(meeting: Meeting, command: MakeRemark) -> tuple:
     assert [type(fact) for fact in facts] == [RemarkMade]
     return envelop(
         facts,
+        Origin(START, UUID(int=7_000), "a test"),
         meeting_id=meeting.id,
         after=meeting.version,
-        at=START,
-        command_id=UUID(int=7_000),
-        actor="a test",
         new_id=lambda: UUID(int=7_001),
     )
 
