@@ -26,12 +26,12 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from meeting_core import Configuration, MeetingEvent, Participant, hold_meeting
-from meeting_service.handling import Meetings
+from meeting_service.feed.feed import Feed
 from meeting_service.http.feed import FeedPolicy, feed_routes
-from meeting_service.read.tail import Feed
+from meeting_service.meetings import Meetings
 from meeting_service.store.embedded import EmbeddedServer
-from meeting_service.store.postgres import PostgresRecorder
-from meeting_service.store.schema import upgrade
+from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.schema import upgrade
 
 TEAM = tuple(Participant(agent, agent.title()) for agent in "abcdefgh")
 REPLY = "We measured it twice, and 3 of 4 runs agreed within a percent. " * 16
@@ -86,7 +86,7 @@ async def serving(feed: Feed) -> AsyncIterator[int]:
         logging_config=None,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    async with feed.tailing(), anyio.create_task_group() as tasks:
+    async with feed.following(), anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve)
         await until(lambda: server.started)
         yield server.servers[0].sockets[0].getsockname()[1]

@@ -15,14 +15,14 @@ from pathlib import Path
 import bpe_openai
 
 from bench.corpora import corpora
-from meeting_core.tokens import estimate_tokens
+from meeting_core.prompt import estimate_tokens
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "token-counting.md"
 BEGIN = "<!-- Made by bench/tokens.py; run it with --write. -->\n\n"
 END = "\n<!-- The made part ends here. -->"
 
 VOCABULARIES = ("o200k_base", "cl100k_base")
-LEAST_RATIO = 0.95
+MIN_RATIO = 0.95
 """What the estimate is at least, as a share of the truth, for every text without an exception."""
 
 EXCEPTIONS = {"finnish": 0.7, "random words": 0.4}
@@ -48,7 +48,7 @@ class Measured:
 
     @property
     def promised(self) -> float:
-        return EXCEPTIONS.get(self.name, LEAST_RATIO)
+        return EXCEPTIONS.get(self.name, MIN_RATIO)
 
 
 def true_tokens(text: str) -> tuple[int, ...]:

@@ -25,19 +25,16 @@ import anyio
 import asyncpg
 import uvloop
 
-from meeting_core.commands import Convene
-from meeting_core.configuration import Configuration, Limits
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import Participant, Usage
-from meeting_service.handling import Meetings
+from meeting_core.model import Configuration, Convene, Limits, Meeting, Participant, Usage
+from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
-from meeting_service.runtime.doors import Doors
-from meeting_service.runtime.runner import Surroundings
+from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.embedded import EmbeddedServer
-from meeting_service.store.postgres import PostgresRecorder
-from meeting_service.store.schema import upgrade
+from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.schema import upgrade
 
 SENTENCE = "We measured it twice, and 3 of 4 runs agreed within a percent. "
 REPLY = (SENTENCE * 20)[:970]
@@ -69,8 +66,10 @@ class Ours:
 
     def __init__(self, recorder: PostgresRecorder, save: SaveOutput) -> None:
         meetings = Meetings(recorder, lambda: datetime.now(UTC))
-        around = Surroundings(meetings, Doors({"": InstantGateway()}), save, _tell_nobody)
-        self.supervisor = Supervisor(around, RunningPolicy())
+        deps = RunnerDependencies(
+            meetings, GatewayClient({"": InstantGateway()}), save, _tell_nobody
+        )
+        self.supervisor = Supervisor(deps, RunningPolicy())
 
     async def hold(self, rounds: int) -> UUID:
         """Hold one meeting to its end."""

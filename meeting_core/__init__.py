@@ -1,19 +1,7 @@
 """The core of a meeting of AI agents: pure functions over facts, and nothing else."""
 
-from meeting_core.agenda import (
-    Ask,
-    BeginAttempt,
-    Ended,
-    Record,
-    Rest,
-    SaveMinutes,
-    Step,
-    WaitForGateway,
-    WaitUntil,
-    next_step,
-)
-from meeting_core.brief import Brief, build_brief, rebuild_brief
-from meeting_core.configuration import Configuration, Limits
+from meeting_core.budget.spending_report import Spending, SpentAttempt, Subtotal, spending
+from meeting_core.codec import MeetingMapper
 from meeting_core.decider import decide
 from meeting_core.errors import (
     CorruptHistory,
@@ -22,16 +10,28 @@ from meeting_core.errors import (
     Problem,
     Refusal,
 )
-from meeting_core.events import Fact, MeetingEvent, Origin, envelop
-from meeting_core.fold import evolve, fold, project
 from meeting_core.in_memory import HeldMeeting, hold_meeting
-from meeting_core.mapper import MeetingMapper
-from meeting_core.meeting import Meeting
-from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
-from meeting_core.prices import ModelPrice, PriceTable
-from meeting_core.spending import Spending, SpentAttempt, Tally, spending
-from meeting_core.tokens import TokenCounter, estimate_tokens
-from meeting_core.vocabulary import Message, Outcome, Participant, Phase, Usage
+from meeting_core.model.configuration import Configuration, Limits
+from meeting_core.model.events import EventMetadata, Fact, MeetingEvent, wrap_facts
+from meeting_core.model.meeting import Meeting
+from meeting_core.model.prices import ModelPrice, PriceTable
+from meeting_core.model.values import Message, Outcome, Participant, Phase, Usage
+from meeting_core.projector import evolve, fold, project
+from meeting_core.prompt.brief import Brief, build_brief, rebuild_brief
+from meeting_core.prompt.minutes import outcome_of, parse_synthesis, render_minutes
+from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
+from meeting_core.steps.agenda import (
+    Ask,
+    BeginAttempt,
+    Ended,
+    GiveCommand,
+    Idle,
+    SaveMinutes,
+    Step,
+    WaitForGateway,
+    WaitUntil,
+    next_step,
+)
 
 __all__ = [
     "Ask",
@@ -40,8 +40,11 @@ __all__ = [
     "Configuration",
     "CorruptHistory",
     "Ended",
+    "EventMetadata",
     "Fact",
+    "GiveCommand",
     "HeldMeeting",
+    "Idle",
     "InvalidConfiguration",
     "Limits",
     "Meeting",
@@ -50,27 +53,23 @@ __all__ = [
     "MeetingMapper",
     "Message",
     "ModelPrice",
-    "Origin",
     "Outcome",
     "Participant",
     "Phase",
     "PriceTable",
     "Problem",
-    "Record",
     "Refusal",
-    "Rest",
     "SaveMinutes",
     "Spending",
     "SpentAttempt",
     "Step",
-    "Tally",
+    "Subtotal",
     "TokenCounter",
     "Usage",
     "WaitForGateway",
     "WaitUntil",
     "build_brief",
     "decide",
-    "envelop",
     "estimate_tokens",
     "evolve",
     "fold",
@@ -82,4 +81,5 @@ __all__ = [
     "rebuild_brief",
     "render_minutes",
     "spending",
+    "wrap_facts",
 ]

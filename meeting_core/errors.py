@@ -14,7 +14,7 @@ MeetingError
 └── CorruptHistory          stored events that cannot have happened
 """
 
-from meeting_core.vocabulary import Value
+from msgspec import Struct
 
 
 class MeetingError(Exception):
@@ -25,7 +25,7 @@ class Refusal(MeetingError):
     """A command broke a rule of the meeting; nothing has changed."""
 
 
-class Problem(Value, frozen=True):
+class Problem(Struct, frozen=True):
     """One thing wrong with a configuration: the field's path, and what to do about it."""
 
     field: str

@@ -4,25 +4,25 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from meeting_core.agenda import (
+from meeting_core.decider import decide
+from meeting_core.errors import WrongPhase
+from meeting_core.model.commands import AcceptReply, Command, Complete, Convene
+from meeting_core.model.configuration import Configuration
+from meeting_core.model.events import EventMetadata, MeetingEvent, wrap_facts
+from meeting_core.model.meeting import Meeting
+from meeting_core.model.values import Value
+from meeting_core.projector import project
+from meeting_core.steps.agenda import (
     Ask,
     BeginAttempt,
     Ended,
-    Record,
-    Rest,
+    GiveCommand,
+    Idle,
     SaveMinutes,
     WaitForGateway,
     WaitUntil,
     next_step,
 )
-from meeting_core.commands import AcceptReply, Command, Complete, Convene
-from meeting_core.configuration import Configuration
-from meeting_core.decider import decide
-from meeting_core.errors import WrongPhase
-from meeting_core.events import MeetingEvent, Origin, envelop
-from meeting_core.fold import project
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import Value
 
 
 class HeldMeeting(Value, frozen=True):
@@ -50,16 +50,16 @@ def hold_meeting(
     meeting: Meeting | None = None
     command: Command = Convene(meeting_id, configuration)
     while True:
-        origin = Origin(clock(), new_id(), "in-memory")
+        origin = EventMetadata(clock(), new_id(), "in-memory")
         facts = decide(meeting, command, origin.at)
-        new = envelop(facts, origin, meeting_id=meeting_id, after=len(events), new_id=new_id)
+        new = wrap_facts(facts, origin, meeting_id=meeting_id, after=len(events), new_id=new_id)
         events.extend(new)
         meeting = project(meeting, new)
         assert meeting is not None
         match step := next_step(meeting):
             case Ended():
                 return HeldMeeting(meeting, tuple(events), minutes)
-            case Record() | BeginAttempt():
+            case GiveCommand() | BeginAttempt():
                 command = step.command
             case WaitUntil() | WaitForGateway():
                 command = step.then.command
@@ -68,5 +68,5 @@ def hold_meeting(
             case SaveMinutes():
                 minutes = step.markdown
                 command = Complete()
-            case Rest():
+            case Idle():
                 raise WrongPhase("nobody can resume a meeting held in memory")

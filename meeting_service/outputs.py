@@ -8,12 +8,11 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from meeting_core.configuration import DEFAULT_TITLE
-from meeting_core.meeting import Meeting
+from meeting_core.model import DEFAULT_TITLE, Meeting
 
-LONGEST_SLUG = 60
-MOST_COLLISIONS = 10_000
-MOST_COUNTERS = 1_000
+MAX_SLUG = 60
+MAX_COLLISIONS = 10_000
+MAX_COUNTERS = 1_000
 
 
 class OutputFolder:
@@ -39,7 +38,7 @@ class OutputFolder:
             named_for = meeting.config.goal
         stem = f"{meeting.convened_at:%Y-%m-%d}-{slug(named_for)}"
         content = markdown.encode()
-        for n in islice(self._numbers_for(stem, meeting), MOST_COLLISIONS):
+        for n in islice(self._numbers_for(stem, meeting), MAX_COLLISIONS):
             path = self._folder / (f"{stem}.md" if n == 1 else f"{stem}-{n}.md")
             try:
                 _create(path, content)
@@ -48,13 +47,13 @@ class OutputFolder:
                     continue
                 path.write_bytes(content)
             return str(path)
-        raise FileExistsError(f"{MOST_COLLISIONS} files are named {stem} already")
+        raise FileExistsError(f"{MAX_COLLISIONS} files are named {stem} already")
 
     def _numbers_for(self, stem: str, meeting: Meeting) -> Iterator[int]:
         """Count on where the last meeting of this name left off, so that no two try the same."""
         if meeting.adoptions:
             return count(1)
-        if len(self._numbers) >= MOST_COUNTERS:
+        if len(self._numbers) >= MAX_COUNTERS:
             self._numbers.clear()
         return self._numbers.setdefault(stem, count(1))
 
@@ -62,7 +61,7 @@ class OutputFolder:
 def slug(text: str) -> str:
     """Reduce a text to lower-case letters, digits and dashes: safe as a file's name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-") or "meeting"
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_SLUG].strip("-") or "meeting"
 
 
 def _create(path: Path, content: bytes) -> None:

@@ -19,10 +19,10 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from msgspec import Struct
 
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import (
+from meeting_core.model import (
     AgentId,
     FaultClass,
+    Meeting,
     MeetingId,
     Message,
     Usage,
@@ -35,7 +35,7 @@ Clock: TypeAlias = Callable[[], datetime]
 SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 """Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
 
-TellDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
+EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
 """Tells whoever watches the meeting that an agent's text grew by this much; may be lost."""
 
 
@@ -216,7 +216,7 @@ class Recorder(Protocol):
     async def release_leases(self, owner: str) -> None:
         """Give all the owner's leases up at once, so that others may claim them."""
 
-    def listen(self, ring: Callable[[], None]) -> None:
+    def subscribe(self, on_change: Callable[[], None]) -> None:
         """Have `ring` called when something was appended, by anyone; it may be missed."""
 
     async def ping(self) -> None:
@@ -288,14 +288,14 @@ class GatewayFault(Exception):
         retry_after_seconds: float | None = None,
         usage: Usage | None = None,
         reached: bool = True,
-        is_away: bool = False,
+        is_unreachable: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
         self.reached = reached
-        self.is_away = is_away
+        self.is_unreachable = is_unreachable
 
 
 class RateLimited(GatewayFault):

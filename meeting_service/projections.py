@@ -1,6 +1,6 @@
 """Read models: the rows that lists and reports show, as pure functions of a meeting."""
 
-from meeting_core.meeting import Meeting, Turn
+from meeting_core.model import Meeting, Turn
 from meeting_service.ports import ReadModels, SummaryRow, TurnRow
 
 

@@ -16,12 +16,12 @@ from meeting_core import TokenCounter, estimate_tokens
 
 CounterKind: TypeAlias = Literal["estimate", "tiktoken"]
 
-LONGEST_RUN = 256
+MAX_RUN = 256
 """Characters without white space, or white space alone, that are counted in one piece."""
 
 _CACHE_DIR = "TIKTOKEN_CACHE_DIR"
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
-_CUT = re.compile(rf"\S{{{LONGEST_RUN}}}(?=\S)|\s{{{LONGEST_RUN}}}(?=\s)")
+_CUT = re.compile(rf"\S{{{MAX_RUN}}}(?=\S)|\s{{{MAX_RUN}}}(?=\s)")
 
 
 class Vocabulary(Struct, frozen=True):

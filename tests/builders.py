@@ -17,41 +17,39 @@ from meeting_core import (
     build_brief,
     fold,
 )
-from meeting_core.calibration import scaled
-from meeting_core.events import (
+from meeting_core.decider.fault_policy import retry_at
+from meeting_core.model import (
+    CUT_MARK,
+    AbandonCause,
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    BudgetReduction,
     Completed,
     Convened,
-    RoundClosed,
-    RoundDigested,
-    RoundOpened,
-    SynthesisCompleted,
-    SynthesisDrafted,
-    SynthesisStarted,
-    TurnCompleted,
-    TurnSkipped,
-)
-from meeting_core.faults import retry_at
-from meeting_core.knowledge import knowledge_of
-from meeting_core.tokens import CUT_MARK, cut_to_tokens
-from meeting_core.vocabulary import (
-    AbandonCause,
     DigestTask,
-    Economy,
     EndCause,
     FaultClass,
     Manifest,
     Reservation,
+    RoundClosed,
+    RoundDigested,
     RoundEnding,
+    RoundOpened,
     SkipReason,
+    SynthesisCompleted,
+    SynthesisDrafted,
+    SynthesisStarted,
     SynthesisTask,
     Task,
+    TurnCompleted,
+    TurnSkipped,
     TurnTask,
     call_key,
+    profile_of,
+    scaled,
 )
-from meeting_core.wording import TEMPLATE
+from meeting_core.prompt import TEMPLATE, cut_to_tokens
 
 MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
@@ -142,14 +140,14 @@ def started_after(
     number: int = 1,
     cap: int,
     context_tokens: int | None = None,
-    economies: tuple[Economy, ...] = (),
+    budget_reductions: tuple[BudgetReduction, ...] = (),
 ) -> AttemptStarted:
     """The attempt that must start after these facts, with the brief it must show."""
     meeting = meeting_after(*facts)
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     brief = build_brief(meeting, task, agent_id, context_tokens=context_tokens)
     model = meeting.speaking(agent_id).model
-    factor = knowledge_of(meeting.knowledge, model).factor
+    factor = profile_of(meeting.model_profiles, model).factor
     return AttemptStarted(
         task,
         number,
@@ -158,7 +156,7 @@ def started_after(
         brief.manifest,
         brief.digest,
         model,
-        economies,
+        budget_reductions,
     )
 
 

@@ -14,11 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meeting_core import Fact, Meeting
-from meeting_core.events import MeetingEvent
-from meeting_service.handling import Meetings
-from meeting_service.read import tail
-from meeting_service.read.streams import Stream
-from meeting_service.read.tail import Feed
+from meeting_core.model import MeetingEvent
+from meeting_service.feed import feed as tail
+from meeting_service.feed.feed import Feed
+from meeting_service.feed.streams import Stream
+from meeting_service.meetings import Meetings
 from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import (
     MEETING_ID,
@@ -42,18 +42,18 @@ class ShakyRecorder(InMemoryRecorder):
     def __init__(self, *, has_bell: bool = True) -> None:
         super().__init__(lambda: START)
         self.has_bell = has_bell
-        self.is_away = False
+        self.is_unreachable = False
         self.reads = 0
         self.history_reads = 0
         self.looked_after = -1
 
-    def listen(self, ring: Callable[[], None]) -> None:
+    def subscribe(self, notify: Callable[[], None]) -> None:
         if self.has_bell:
-            super().listen(ring)
+            super().subscribe(notify)
 
     def _count(self) -> None:
         self.reads += 1
-        if self.is_away:
+        if self.is_unreachable:
             raise OperationalError("the database is away")
 
     async def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
@@ -110,7 +110,7 @@ async def feed_world(*, has_bell: bool = True, poll_seconds: float = 0.02) -> As
     recorder = ShakyRecorder(has_bell=has_bell)
     feed = Feed(Meetings(recorder, lambda: START), poll_seconds=poll_seconds)
     with anyio.fail_after(PATIENCE_SECONDS):
-        async with feed.tailing():
+        async with feed.following():
             yield World(feed, recorder)
 
 
@@ -185,7 +185,7 @@ def of_another(events: Iterable[MeetingEvent]) -> tuple[MeetingEvent, ...]:
 
 def long_history(attempts: int, text: str = "Done.") -> tuple[MeetingEvent, ...]:
     """A meeting in its first turn, after so many attempts that failed."""
-    from meeting_core.events import RoundOpened
+    from meeting_core.model import RoundOpened
 
     facts: list[Fact | Later] = [convened(), RoundOpened(1)]
     for number in range(1, attempts + 1):

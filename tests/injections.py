@@ -7,7 +7,7 @@ import pytest
 from msgspec import Struct
 
 from meeting_core import Ask, Configuration, HeldMeeting, Participant, hold_meeting
-from meeting_core.vocabulary import SynthesisTask, clean_text
+from meeting_core.model import SynthesisTask, clean_text
 from tests.builders import START, SYNTHESIS, configuration
 
 MARKS = ("turn", "remark", "document", "minutes", "digest", "draft")

@@ -10,7 +10,8 @@ from math import ceil
 from msgspec import Struct
 
 from meeting_core import Fact, MeetingEvent, PriceTable, Usage, fold, spending
-from meeting_core.events import (
+from meeting_core.model import (
+    AgentId,
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
@@ -18,13 +19,16 @@ from meeting_core.events import (
     Cancelled,
     Completed,
     Convened,
+    DigestTask,
     Failed,
     RoundDigested,
     SynthesisCompleted,
     SynthesisDrafted,
+    SynthesisTask,
+    Task,
     TurnCompleted,
+    TurnTask,
 )
-from meeting_core.vocabulary import AgentId, DigestTask, SynthesisTask, Task, TurnTask
 
 FINAL = Completed | Cancelled | Failed
 UNBOUNDED = float("inf")

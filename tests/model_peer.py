@@ -56,7 +56,7 @@ class ModelPeer:
         self.after_reply: Callable[[str], Awaitable[None]] = do_nothing
         self.answer: Callable[[str, dict[str, Any]], Speech] = speak_once
         self.before_probe: Callable[[], Awaitable[None]] = say_nothing
-        self.is_away = False
+        self.is_unreachable = False
         self.probes = 0
         self.most_probes = 0
         self._probes_under_way = 0
@@ -74,7 +74,9 @@ class ModelPeer:
         call_key = dict(scope["headers"]).get(b"idempotency-key", b"").decode()
         self.seen.append(call_key)
         await self.before_reply(call_key)
-        speech = Speech("", status=503) if self.is_away else self.answer(call_key, loads(body))
+        speech = (
+            Speech("", status=503) if self.is_unreachable else self.answer(call_key, loads(body))
+        )
         if speech.status == 200:
             await self._stream(speech, send)
         else:
@@ -89,7 +91,7 @@ class ModelPeer:
             await self.before_probe()
         finally:
             self._probes_under_way -= 1
-        if self.is_away:
+        if self.is_unreachable:
             await _refuse(Speech("", status=503), send)
             return
         headers = [(b"content-type", b"application/json")]

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from meeting_core import Fact, Meeting, Refusal, decide, project
-from meeting_core.commands import Command
+from meeting_core.model import Command
 from tests.builders import START, Later, enveloped
 
 

@@ -9,11 +9,16 @@ from generator.source import fields_of, methods_of, properties_of, signature_of,
 from generator.type_pages import COMMANDS, FACTS, PLACES, one_of, struct, types_page
 
 import meeting_core
-from meeting_core import events
-from meeting_core.events import Resumed
-from meeting_core.faults import FAULT_RULES, LONGEST_WAIT_SECONDS, FaultRule
-from meeting_core.phases import TRANSITIONS, PhaseChart, trigger_of
-from meeting_core.vocabulary import FINAL_PHASES, Phase
+from meeting_core.decider.fault_policy import FAULT_RULES, MAX_WAIT_SECONDS, FaultRule
+from meeting_core.model import (
+    FINAL_PHASES,
+    TRANSITIONS,
+    Phase,
+    PhaseChart,
+    Resumed,
+    events,
+    trigger_of,
+)
 
 
 def core_pages() -> dict[str, str]:
@@ -76,9 +81,9 @@ def _commands() -> str:
 
 def _phases() -> str:
     intro = prose(text_of(PhaseChart)) + (
-        "\n\nThis table and the diagram are printed from the chart in `meeting_core.phases`, the "
-        "only statement of what may follow what. Outside the library `in_round` reads `round_1`, "
-        "`round_2`, and so on."
+        "\n\nThis table and the diagram are printed from the chart in `meeting_core.model.phases`, "
+        "the only statement of what may follow what. Outside the library `in_round` reads "
+        "`round_1`, `round_2`, and so on."
     )
     edges = sorted(TRANSITIONS.items(), key=lambda edge: (*map(_order, edge[0]), edge[1]))
     rows = [(code(phase), code(fact), code(target)) for (phase, fact), target in edges]
@@ -118,7 +123,7 @@ def _faults() -> str:
     intro = (
         "How a call to a model can fail, and what follows. "
         + prose(text_of(FaultRule))
-        + f"\n\nNo wait is longer than {LONGEST_WAIT_SECONDS:g} s: a provider that asks for more "
+        + f"\n\nNo wait is longer than {MAX_WAIT_SECONDS:g} s: a provider that asks for more "
         "gets no further attempt. A participant whose attempts are used up is skipped, with the "
         "fault as the reason; at the synthesis the next participant tries. What a provider "
         "reported as used is always charged, and a call that never reached it is not. A gateway "
@@ -146,7 +151,7 @@ def _names() -> str:
     intro = (
         prose(text_of(meeting_core))
         + "\n\nEvery name that `from meeting_core import ...` gives. The rest of the package may "
-        "change without notice, apart from `meeting_core.commands` and `meeting_core.events`."
+        "change without notice, apart from the names in `__all__` of each of its packages."
     )
     return page("The names of meeting_core", intro, *map(_name, meeting_core.__all__))
 

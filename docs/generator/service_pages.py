@@ -14,7 +14,7 @@ from rich.console import Console
 from meeting_core import errors
 from meeting_service import ports
 from meeting_service.cli.application import command_line
-from meeting_service.cli.exits import MEANINGS
+from meeting_service.cli.exit_codes import MEANINGS
 from meeting_service.http import problems
 from meeting_service.settings import SettingDescription, describe_settings
 

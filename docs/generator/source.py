@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-LONGEST_LINE = 96
+MAX_LINE = 96
 
 
 class Field(Struct, frozen=True):
@@ -75,7 +75,7 @@ def signature_of(function: Callable[..., Any]) -> str:
     parsed = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
     assert isinstance(parsed, ast.FunctionDef)
     signature = _signature(parsed)
-    if len(signature) <= LONGEST_LINE:
+    if len(signature) <= MAX_LINE:
         return signature
     arguments, _, returns = signature.partition("(")[2].rpartition(")")
     parts = "".join(f"\n    {part}," for part in _parts(arguments))

@@ -10,16 +10,38 @@ from generator.markdown import code, linked, names_in, page, prose, table, typed
 from generator.source import aliases_of, fields_of, text_of
 
 import meeting_core
-from meeting_core import agenda, budget, commands, configuration, errors, events, meeting, minutes
-from meeting_core import vocabulary as words
+from meeting_core import errors
+from meeting_core.budget import allowance as budget
+from meeting_core.model import (
+    commands,
+    configuration,
+    events,
+    ledger,
+    meeting,
+    model_profile,
+    prices,
+)
+from meeting_core.model import values as words
+from meeting_core.prompt import minutes
+from meeting_core.steps import agenda
 
 FACTS: tuple[type[Any], ...] = get_args(events.Fact)
 COMMANDS: tuple[type[Any], ...] = get_args(commands.Command)
 
 # The package has a function of this module's name.
-spending = import_module("meeting_core.spending")
+spending = import_module("meeting_core.budget.spending_report")
 
-_MODULES: tuple[ModuleType, ...] = (words, configuration, meeting, budget, minutes, spending)
+_MODULES: tuple[ModuleType, ...] = (
+    words,
+    configuration,
+    ledger,
+    prices,
+    model_profile,
+    meeting,
+    budget,
+    minutes,
+    spending,
+)
 _ALIASES = {name: found for module in _MODULES for name, found in aliases_of(module).items()}
 _ELSEWHERE = {
     **{each.__name__: f"events.md#{each.__name__.lower()}" for each in FACTS},

@@ -13,23 +13,23 @@ from anyio.abc import TaskStatus
 from eventsourcing.persistence import PersistenceError
 from msgspec import structs
 
-from meeting_core.tokens import TokenCounter
+from meeting_core.prompt import TokenCounter
 from meeting_service.app.database import open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
-from meeting_service.handling import Meetings
+from meeting_service.feed.feed import Feed
+from meeting_service.http.app_state import ServiceContext
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
 from meeting_service.http.server import CannotListen, listening_socket, serving
-from meeting_service.http.surface import Surface
+from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
-from meeting_service.read.tail import Feed
-from meeting_service.runtime.doors import Doors
-from meeting_service.runtime.permits import Permits
-from meeting_service.runtime.runner import Surroundings
+from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.rate_limiter import CallLimiter
+from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.embedded import EmbeddedServerError
-from meeting_service.store.schema import MigrationError
+from meeting_service.store.postgres.schema import MigrationError
 from meeting_service.token_counters import open_counter
 
 log = logging.getLogger(__name__)
@@ -77,29 +77,29 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
             recorder = await stack.enter_async_context(open_recorder(settings))
-            gateways = await stack.enter_async_context(open_gateways(settings.gateways))
+            directory = await stack.enter_async_context(open_gateways(settings.gateways))
             count = _token_counter(settings)
             meetings = Meetings(recorder, lambda: datetime.now(UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds)
             save = OutputFolder(settings.output_dir).save
-            permits = Permits(settings.max_calls_at_once, call_rules(settings.gateways))
-            doors = Doors(gateways, permits)
-            around = Surroundings(meetings, doors, save, feed.tell_delta)
-            supervisor = Supervisor(around, _running_policy(settings))
-            surface = Surface(meetings, supervisor, settings)
+            limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
+            gateways = GatewayClient(directory, limiter)
+            deps = RunnerDependencies(meetings, gateways, save, feed.emit_delta)
+            supervisor = Supervisor(deps, _running_policy(settings))
+            context = ServiceContext(meetings, supervisor, settings)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
-            app = application(surface, feed, policy)
+            app = application(context, feed, policy)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
-            await stack.enter_async_context(feed.tailing())
+            await stack.enter_async_context(feed.following())
             await stack.enter_async_context(serving(app, [listener], grace_seconds=grace_seconds))
             await stack.enter_async_context(supervisor.supervising())
-            surface.is_open = True
+            context.is_open = True
             try:
                 port = listener.getsockname()[1]
                 yield structs.replace(settings, port=port, url=None).service_url
             finally:
                 # While meetings come to rest, requests are still answered, and streams end.
-                surface.is_open = False
+                context.is_open = False
                 feed.drain()
 
 

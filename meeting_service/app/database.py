@@ -8,8 +8,8 @@ from anyio import to_thread
 
 from meeting_service.settings import Settings
 from meeting_service.store.embedded import EmbeddedServer
-from meeting_service.store.postgres import PostgresRecorder
-from meeting_service.store.schema import upgrade
+from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.schema import upgrade
 
 CLOSE_SECONDS = 2.0
 

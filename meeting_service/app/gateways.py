@@ -9,7 +9,7 @@ import anyio
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
 from meeting_service.ports import Gateway, Rejected
-from meeting_service.runtime.permits import CallRules
+from meeting_service.runtime.rate_limiter import CallRules
 from meeting_service.settings import (
     AnthropicGateway,
     CallBounds,
@@ -94,7 +94,7 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
         chunk_delay_seconds=settings.chunk_delay_seconds,
         words_per_delta=settings.words_per_delta,
         reports_usage=settings.reports_usage,
-        away_file=settings.away_file,
+        unreachable_file=settings.unreachable_file,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from meeting_service.cli import meeting_commands, service_commands, simulation
-from meeting_service.cli.exits import MEANINGS, CommandError, Exit
+from meeting_service.cli.exit_codes import MEANINGS, CommandError, Exit
 
 EXIT_CODES = "\n".join(
     ["Exit codes:", *(f"  {code.value:>3}  {text}" for code, text in MEANINGS.items())]
@@ -77,7 +77,7 @@ def _known(error: Exception) -> Exit | None:
         return Exit.USAGE
     from eventsourcing.persistence import PersistenceError
 
-    from meeting_service.store.schema import MigrationError
+    from meeting_service.store.postgres.schema import MigrationError
     from meeting_service.store.server_binaries import EmbeddedServerError
 
     if isinstance(error, EmbeddedServerError | MigrationError | PersistenceError):

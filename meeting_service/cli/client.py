@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from meeting_service.cli.exits import CommandError, Exit
+from meeting_service.cli.exit_codes import CommandError, Exit
 from meeting_service.cli.printable import one_line
 
 ANSWER_SECONDS = 30.0

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from meeting_service import app
 from meeting_service.cli.client import ServiceClient, meeting_path
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.following import shows_live, watch_meeting
 from meeting_service.cli.printable import one_line
 from meeting_service.cli.tables import print_minutes

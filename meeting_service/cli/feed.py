@@ -13,7 +13,7 @@ from httpx_sse import EventSource, SSEError
 from msgspec import Struct
 
 from meeting_service.cli.client import ServiceClient, meeting_path, not_ours, refusal
-from meeting_service.cli.exits import CommandError, Exit
+from meeting_service.cli.exit_codes import CommandError, Exit
 
 ENDINGS = {
     "meeting-complete": Exit.COMPLETE,
@@ -21,7 +21,7 @@ ENDINGS = {
     "meeting-cancelled": Exit.CANCELLED,
 }
 PATIENCE_SECONDS = 60.0
-LONGEST_WAIT_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 
 # We tell of every retry ourselves; without a handler its own word would reach the terminal too.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -103,7 +103,7 @@ class _Connection:
                 attempts=None,
                 timeout=PATIENCE_SECONDS,
                 wait_initial=0.2,
-                wait_max=LONGEST_WAIT_SECONDS,
+                wait_max=MAX_WAIT_SECONDS,
             ):
                 with attempt:
                     response = await self._open_once(stack)
@@ -120,7 +120,7 @@ class _Connection:
         Units: `retry` in milliseconds, as in the feed.
         """
         if retry is not None:
-            self.wait_seconds = min(retry / 1000, LONGEST_WAIT_SECONDS)
+            self.wait_seconds = min(retry / 1000, MAX_WAIT_SECONDS)
         # An id stays in force for the events after it, so only a change means one of its own.
         is_numbered, self._current_id = event_id != self._current_id, event_id
         if not data:
@@ -152,5 +152,5 @@ class _Connection:
             return False
         self._tell(f"{error}; trying again")
         if error.retry_after is not None and error.retry_after.isdecimal():
-            return min(float(error.retry_after), LONGEST_WAIT_SECONDS)
+            return min(float(error.retry_after), MAX_WAIT_SECONDS)
         return True

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.displays import Display, JsonLines, PlainLines
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.feed import follow
 from meeting_service.cli.live import LiveDisplay
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from meeting_service.cli import steering_commands
-from meeting_service.cli.exits import Exit
+from meeting_service.cli import control_commands as steering_commands
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.options import THERE, ClientOptions, JsonFlag, MeetingArgument
 from meeting_service.cli.start_options import NOTHING, StartOptions
 
@@ -165,7 +165,7 @@ def history(
     options: ClientOptions = THERE,
 ) -> None:
     """Show the stored events of a meeting, one a line."""
-    from meeting_service.cli.histories import print_history
+    from meeting_service.cli.history_table import print_history
 
     async def work(client: "ServiceClient") -> None:
         await print_history(client, meeting, after=after, as_json=as_json)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import App, Group, Parameter
 
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.options import HERE, FileOptions, JsonFlag
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def upgrade(
     options: FileOptions = HERE,
 ) -> None:
     """Bring the database to the newest schema; `serve` and `demo` do so by themselves."""
-    from meeting_service.cli.upkeep import upgrade_database
+    from meeting_service.cli.db_commands import upgrade_database
 
     upgrade_database(_database_settings(options, database_url, data_dir))
 
@@ -103,7 +103,7 @@ def rebuild(
     options: FileOptions = HERE,
 ) -> Exit:
     """Make the read models anew from the events, and report every row that differed."""
-    from meeting_service.cli.upkeep import rebuild_read_models
+    from meeting_service.cli.db_commands import rebuild_read_models
 
     return rebuild_read_models(_database_settings(options, database_url, data_dir))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.options import HERE, FileOptions, JsonFlag
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def simulate(
     from msgspec import to_builtins
 
     from meeting_service.cli.printable import json_line
-    from meeting_service.cli.reports import simulation_report
+    from meeting_service.cli.simulation_table import simulation_report
     from meeting_service.cli.tables import show
     from meeting_service.simulation import read_plan, report_on
 

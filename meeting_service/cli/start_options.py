@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from meeting_service.cli.exits import CommandError, Exit
+from meeting_service.cli.exit_codes import CommandError, Exit
 
 
 @Parameter(name="*")

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from meeting_core.vocabulary import Usage
-from meeting_service.gateways.answer import Answer, count_in, text_in
+from meeting_core.model import Usage
 from meeting_service.gateways.provider_faults import ProviderError, error_in
+from meeting_service.gateways.stream_accumulator import Answer, count_in, text_in
 from meeting_service.gateways.streaming import (
     NO_FIELDS,
     NO_HEADERS,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from meeting_core.vocabulary import Usage
+from meeting_core.model import Usage
 from meeting_service.ports import (
     ContextTooLong,
     GatewayFault,
@@ -138,7 +138,7 @@ def fault_of(
         one_line(detail, secrets),
         retry_after_seconds=wait,
         usage=usage,
-        is_away=kind is Unavailable and status in _AWAY,
+        is_unreachable=kind is Unavailable and status in _AWAY,
     )
 
 

@@ -31,7 +31,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from meeting_core.vocabulary import FaultClass, Usage
+from meeting_core.model import FaultClass, Usage
 from meeting_service.ports import GatewayRequest
 
 Read = TypeVar("Read")

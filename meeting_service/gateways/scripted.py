@@ -10,8 +10,8 @@ from typing import assert_never
 import anyio
 from msgspec.structs import replace
 
-from meeting_core.tokens import estimate_tokens
-from meeting_core.vocabulary import Usage
+from meeting_core.model import Usage
+from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.script_file import (
     Call,
     FaultKind,
@@ -73,7 +73,7 @@ class Scripted:
         chunk_delay_seconds: float = 0.0,
         words_per_delta: int = 1,
         reports_usage: bool = True,
-        away_file: Path | None = None,
+        unreachable_file: Path | None = None,
     ) -> None:
         script = script or Script()
         replies = script.planned_replies
@@ -87,7 +87,7 @@ class Scripted:
         self._chunk_delay_seconds = chunk_delay_seconds
         self._words_per_delta = words_per_delta
         self._reports_usage = reports_usage
-        self._away_file = away_file
+        self._away_file = unreachable_file
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
@@ -123,7 +123,7 @@ class Scripted:
         # Unlike a path's own, this `exists` raises nothing, whatever the folder's permissions.
         if self._away_file is not None and os.path.exists(self._away_file):
             detail = f"scripted: away, as long as there is a file {self._away_file.name}"
-            raise Unavailable(detail, reached=False, is_away=True)
+            raise Unavailable(detail, reached=False, is_unreachable=True)
 
     def _fault_for(self, call: Call, request: GatewayRequest) -> PlannedFault | None:
         for fault in self._faults:

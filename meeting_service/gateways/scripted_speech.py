@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from meeting_core.tokens import estimate_tokens
-from meeting_core.vocabulary import Message
+from meeting_core.model import Message
+from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.scripted_words import TRADES, WORK, Work
 
 Chosen = TypeVar("Chosen")

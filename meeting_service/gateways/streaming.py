@@ -13,8 +13,6 @@ from urllib.parse import quote
 import anyio
 from msgspec.structs import replace
 
-from meeting_service.gateways.answer import Answer, reply_of
-from meeting_service.gateways.pace import Pace
 from meeting_service.gateways.provider_faults import (
     ProviderError,
     checked_header,
@@ -23,6 +21,8 @@ from meeting_service.gateways.provider_faults import (
     place_of,
     secrets_in,
 )
+from meeting_service.gateways.stream_accumulator import Answer, reply_of
+from meeting_service.gateways.stream_timeouts import Pace
 from meeting_service.ports import (
     GatewayFault,
     GatewayReply,
@@ -127,13 +127,13 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
                 return
         except self._everything_raised() as error:
             fault = self._fault(error, Answer())
-            if fault.is_away:
+            if fault.is_unreachable:
                 raise fault from None
             return
         finally:
             _sending.reset(token)
         detail = f"{self._place} gave no answer to a probe within {PROBE_SECONDS:g} s"
-        raise Unavailable(detail, reached=False, is_away=True)
+        raise Unavailable(detail, reached=False, is_unreachable=True)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
@@ -232,7 +232,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
         return Unavailable(
             one_line(f"cannot reach {self._place}: {reason}", self._secrets),
             reached=False,
-            is_away=True,
+            is_unreachable=True,
         )
 
 

@@ -8,15 +8,15 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import fields
 
-from meeting_core.configuration import (
+from meeting_core.model import (
     DEFAULT_TITLE,
-    MOST_FALLBACK_MODELS,
-    SMALLEST_CONTEXT,
-    SMALLEST_USEFUL_CAP,
+    MAX_FALLBACK_MODELS,
+    MIN_CONTEXT,
+    MIN_USEFUL_CAP,
     Configuration,
     Limits,
+    OnBudget,
 )
-from meeting_core.vocabulary import OnBudget
 
 BYTES_PER_CHARACTER = 12
 """What a character takes when it is escaped as two surrogates."""
@@ -68,13 +68,13 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[str, ...] | None, _about("One for each round; the usual ones if left out.")
     ] = None
     max_tokens_per_turn: Annotated[
-        int, _about("Most tokens of one turn.", minimum=SMALLEST_USEFUL_CAP)
+        int, _about("Most tokens of one turn.", minimum=MIN_USEFUL_CAP)
     ] = _DEFAULTS.max_tokens_per_turn
     synthesis_max_tokens: Annotated[
-        int, _about("Most tokens of the closing text.", minimum=SMALLEST_USEFUL_CAP)
+        int, _about("Most tokens of the closing text.", minimum=MIN_USEFUL_CAP)
     ] = _DEFAULTS.synthesis_max_tokens
     context_tokens: Annotated[
-        int, _about("Most tokens an agent is shown for a turn.", minimum=SMALLEST_CONTEXT)
+        int, _about("Most tokens an agent is shown for a turn.", minimum=MIN_CONTEXT)
     ] = _DEFAULTS.context_tokens
     meeting_tokens: Annotated[
         int | None, _about("Most tokens the whole meeting may spend; no ceiling if left out.")
@@ -170,7 +170,7 @@ def largest_body_bytes(limits: Limits) -> int:
 
     Units: bytes.
     """
-    names = 5 + MOST_FALLBACK_MODELS
+    names = 5 + MAX_FALLBACK_MODELS
     seat = limits.max_instructions_characters + names * limits.max_title_characters
     characters = (
         limits.max_document_characters

@@ -10,8 +10,8 @@ from litestar import Response
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
+from meeting_service.http.app_state import readable
 from meeting_service.http.page import render_page
-from meeting_service.http.surface import readable
 
 # The page carries all it needs, and nothing in it may ask for more.
 PAGE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}

@@ -10,7 +10,7 @@
         },
     )
 
-The lifespan holds `feed.tailing()` open. `feed.drain()`, called when the server is told to stop,
+The lifespan holds `feed.following()` open. `feed.drain()`, called when the server is told to stop,
 ends every stream; without it the server would wait for them for ever.
 """
 
@@ -30,10 +30,10 @@ from litestar.types import ControllerRouterHandler, Receive, Send
 from msgspec import Struct
 
 from meeting_core.errors import Problem
+from meeting_service.feed.feed import Feed
+from meeting_service.feed.streams import Stream
+from meeting_service.http.app_state import meeting_id_of, readable
 from meeting_service.http.problems import invalid
-from meeting_service.http.surface import meeting_id_of, readable
-from meeting_service.read.streams import Stream
-from meeting_service.read.tail import Feed
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ STOPPING = b": the service is stopping\n\n"
 PING_SHARE = 0.9
 """A ping leaves this much before it is due, so that it arrives in time."""
 LAST_WORDS_SECONDS = 1.0
-MOST_DIGITS = 18
+MAX_DIGITS = 18
 
 HEADERS = {
     "content-type": f"{MEDIA_TYPE}; charset=utf-8",
@@ -213,7 +213,7 @@ def _resume_point(header: str | None, query: str | None, newest: int) -> int | N
     given, field = (header, "Last-Event-ID") if header else (query, "last_event_id")
     if not given:
         return None
-    if not (given.isascii() and given.isdecimal() and len(given) <= MOST_DIGITS):
+    if not (given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS):
         raise invalid(Problem(field, f"is {given[:40]!r}, which is no id of an event"))
     if int(given) > newest:
         detail = f"is {given}, but the newest event is {newest}; leave it out to begin anew"

@@ -12,13 +12,13 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from meeting_core.errors import Problem
-from meeting_core.vocabulary import is_storable
+from meeting_core.model import is_storable
 from meeting_service.http.problems import invalid
 
 UNSTORABLE = "contains a NUL character or a lone surrogate; remove it"
-LONGEST_NAME = 80
-MOST_UNKNOWN = 20
-MOST_ITEMS = 1_000
+MAX_NAME = 80
+MAX_UNKNOWN = 20
+MAX_ITEMS = 1_000
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<where>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
@@ -39,7 +39,7 @@ def read_fields(given: Mapping[str, Any], shape: type[Shape]) -> Shape:
     problems = [
         Problem(_shown(name), f"is not known here{_suggestion(name, known)}")
         # Looking for what was meant takes time, and a body may hold a million names.
-        for name in islice(unknown, MOST_UNKNOWN)
+        for name in islice(unknown, MAX_UNKNOWN)
     ]
     values: dict[str, Any] = {}
     for name, each in known.items():
@@ -53,7 +53,7 @@ def read_fields(given: Mapping[str, Any], shape: type[Shape]) -> Shape:
 
 
 def _read_field(known: FieldInfo, value: Any, values: dict[str, Any]) -> Iterator[Problem]:
-    if isinstance(value, list) and len(value) > MOST_ITEMS:
+    if isinstance(value, list) and len(value) > MAX_ITEMS:
         yield Problem(known.encode_name, f"has {len(value)} items, more than anything takes here")
         return
     try:
@@ -66,7 +66,7 @@ def _read_field(known: FieldInfo, value: Any, values: dict[str, Any]) -> Iterato
         return
     except UnicodeEncodeError:
         pass  # a name in an object has a lone surrogate; the walk finds it
-    for place in islice(_unstorable(value, known.encode_name), MOST_UNKNOWN):
+    for place in islice(_unstorable(value, known.encode_name), MAX_UNKNOWN):
         yield Problem(place, UNSTORABLE)
 
 
@@ -118,10 +118,10 @@ def _in_words(types: str) -> str:
 
 def _shown(name: str) -> str:
     """Cut a name that somebody else chose, and keep it printable."""
-    text = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    text = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _suggestion(name: str, known: Mapping[str, FieldInfo]) -> str:
-    close = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
+    close = difflib.get_close_matches(name[:MAX_NAME], known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

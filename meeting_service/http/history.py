@@ -11,12 +11,11 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_core.events import MeetingEvent
-from meeting_core.vocabulary import MeetingId, milliseconds_utc
-from meeting_service.handling import MeetingNotFound
+from meeting_core.model import MeetingEvent, MeetingId, milliseconds_utc
+from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
 from meeting_service.http.queries import HistoryQuery, read_query
-from meeting_service.http.surface import Surface, meeting_id_of, readable
-from meeting_service.read.terms import Time
+from meeting_service.meetings import MeetingNotFound
+from meeting_service.views.config_views import Time
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -52,7 +51,9 @@ class HistoryView(Struct, frozen=True):
 
 
 async def read_history(
-    request: Request[Any, Any, Any], meeting_id: FromPath[str], surface: NamedDependency[Surface]
+    request: Request[Any, Any, Any],
+    meeting_id: FromPath[str],
+    context: NamedDependency[ServiceContext],
 ) -> Response[Any]:
     """Give the stored events after a version, oldest first, a page at a time.
 
@@ -60,21 +61,23 @@ async def read_history(
     """
     found_id = meeting_id_of(meeting_id)
     query = read_query(request, HistoryQuery)
-    newest = await surface.meetings.recorder.select_events(found_id, desc=True, limit=1)
+    newest = await context.meetings.recorder.select_events(found_id, desc=True, limit=1)
     if not newest:
         raise MeetingNotFound(found_id)
     if request.accept.best_match([JSON, NDJSON], default=JSON) == NDJSON:
-        return Stream(_lines(surface, found_id, query.after), media_type=NDJSON)
-    events = await surface.meetings.events(found_id, after=query.after, limit=query.limit + 1)
+        return Stream(_lines(context, found_id, query.after), media_type=NDJSON)
+    events = await context.meetings.events(found_id, after=query.after, limit=query.limit + 1)
     page, has_more = events[: query.limit], len(events) > query.limit
     version = max(newest[0].originator_version, *(each.originator_version for each in page), 0)
     next_after = page[-1].originator_version if has_more else None
     return Response(HistoryView(str(found_id), version, _views(page), has_more, next_after))
 
 
-async def _lines(surface: Surface, meeting_id: MeetingId, after: int) -> AsyncIterator[bytes]:
+async def _lines(
+    context: ServiceContext, meeting_id: MeetingId, after: int
+) -> AsyncIterator[bytes]:
     """Give all events after a version as lines; no connection is held between two pages."""
-    while events := await surface.meetings.events(meeting_id, after=after, limit=STREAM_PAGE):
+    while events := await context.meetings.events(meeting_id, after=after, limit=STREAM_PAGE):
         yield _encoder.encode_lines(_views(events))
         after = events[-1].originator_version
 

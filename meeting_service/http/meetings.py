@@ -10,23 +10,21 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_core import fold, spending
-from meeting_core.commands import Cancel
 from meeting_core.errors import Problem
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import Phase, milliseconds_utc
+from meeting_core.model import Cancel, Meeting, Phase, milliseconds_utc
+from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
 from meeting_service.http.bodies import CancelBody
+from meeting_service.http.control import control_routes
 from meeting_service.http.problems import NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
 from meeting_service.http.requests import CancelRequest
-from meeting_service.http.starting import ACTOR, start_meeting
-from meeting_service.http.steering import steering_routes
-from meeting_service.http.surface import Surface, meeting_id_of, readable
+from meeting_service.http.start import ACTOR, start_meeting
 from meeting_service.ports import SummaryFilter
-from meeting_service.read.spending import SpendingView, spending_view
-from meeting_service.read.summaries import ListView, list_meetings, place_of
-from meeting_service.read.terms import OutcomeView, Time, outcome_view
-from meeting_service.read.transcript import StatusView, output_md, status_view
-from meeting_service.read.waiting import WaitingView, waiting_view
+from meeting_service.views.config_views import OutcomeView, Time, outcome_view
+from meeting_service.views.spending import SpendingView, spending_view
+from meeting_service.views.summaries import ListView, list_meetings, place_of
+from meeting_service.views.transcript import StatusView, output_md, status_view
+from meeting_service.views.waiting import WaitingView, waiting_view
 
 
 class CancelledView(Struct, frozen=True):
@@ -46,7 +44,9 @@ class OutputView(Struct, frozen=True):
     outcome: OutcomeView
 
 
-async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Surface]) -> ListView:
+async def list_all(
+    request: Request[Any, Any, Any], context: NamedDependency[ServiceContext]
+) -> ListView:
     """List the meetings of the last days, newest first, a page at a time."""
     query = read_query(request, ListQuery)
     try:
@@ -54,7 +54,7 @@ async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Sur
     except ValueError:
         raise invalid(Problem("cursor", "is not the next_cursor of a page")) from None
     wanted = SummaryFilter(
-        created_after=surface.meetings.clock() - timedelta(days=query.days),
+        created_after=context.meetings.clock() - timedelta(days=query.days),
         room_id=query.room_id,
         project_id=query.project_id,
         state=query.state,
@@ -62,28 +62,32 @@ async def list_all(request: Request[Any, Any, Any], surface: NamedDependency[Sur
         offset=query.offset,
         before=before,
     )
-    return await list_meetings(surface.meetings.recorder, wanted)
+    return await list_meetings(context.meetings.recorder, wanted)
 
 
-async def read_status(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> StatusView:
+async def read_status(
+    meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
+) -> StatusView:
     """Show everything about one meeting, as its events say at this moment."""
-    events = await surface.meetings.history(meeting_id_of(meeting_id))
+    events = await context.meetings.history(meeting_id_of(meeting_id))
     meeting = fold(events)
-    waiting = _permit(surface, meeting) or waiting_view(meeting, events)
+    waiting = _call_slot(context, meeting) or waiting_view(meeting, events)
     return status_view(meeting, spending(events), waiting)
 
 
 async def read_spending(
-    meeting_id: FromPath[str], surface: NamedDependency[Surface]
+    meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> SpendingView:
     """Show what a meeting spent, call by call and summed up."""
-    events = await surface.meetings.history(meeting_id_of(meeting_id))
+    events = await context.meetings.history(meeting_id_of(meeting_id))
     return spending_view(fold(events), spending(events))
 
 
-async def read_output(meeting_id: FromPath[str], surface: NamedDependency[Surface]) -> OutputView:
+async def read_output(
+    meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
+) -> OutputView:
     """Give the minutes of a complete meeting."""
-    meeting = await surface.meetings.load(meeting_id_of(meeting_id))
+    meeting = await context.meetings.load(meeting_id_of(meeting_id))
     markdown = output_md(meeting)
     if markdown is None or meeting.outcome is None:
         raise HttpProblem(NOT_COMPLETE, _no_output(meeting))
@@ -100,20 +104,20 @@ async def read_output(meeting_id: FromPath[str], surface: NamedDependency[Surfac
 )
 async def cancel_meeting(
     meeting_id: FromPath[str],
-    surface: NamedDependency[Surface],
+    context: NamedDependency[ServiceContext],
     data: JSONBody[CancelBody | None] = None,
 ) -> CancelledView:
     """Call a meeting off; what was finished is kept, a call under way is aborted."""
     reason = data.reason if data is not None else ""
-    meeting = await surface.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
-    surface.supervisor.notice(meeting)
+    meeting = await context.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
+    context.supervisor.on_change(meeting)
     assert meeting.ended_at is not None, "a cancelled meeting has ended"
     return CancelledView(str(meeting.id), meeting.state, milliseconds_utc(meeting.ended_at))
 
 
-def _permit(surface: Surface, meeting: Meeting) -> WaitingView | None:
+def _call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
     """Show what permit a meeting waits for; none of this is in its events."""
-    waiting = surface.supervisor.waiting(meeting.id)
+    waiting = context.supervisor.waiting(meeting.id)
     if waiting is None:
         return None
     return WaitingView(
@@ -133,7 +137,7 @@ def _no_output(meeting: Meeting) -> str:
 meeting_routes: list[ControllerRouterHandler] = [
     start_meeting,
     cancel_meeting,
-    *steering_routes,
+    *control_routes,
     *readable("/api/meetings", list_all, operation_id="list_meetings", tags=["meetings"]),
     *readable(
         "/api/meetings/history",

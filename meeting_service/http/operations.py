@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_service.http.surface import Surface, readable
+from meeting_service.http.app_state import ServiceContext, readable
 
 PROBE_SECONDS = 2.0
 
@@ -36,30 +36,30 @@ class HealthView(Struct, frozen=True):
     running_meetings: int
 
 
-async def list_agents(surface: NamedDependency[Surface]) -> AgentsView:
+async def list_agents(context: NamedDependency[ServiceContext]) -> AgentsView:
     """List the agents that meetings can be called with."""
     return AgentsView(
         tuple(
             AgentView(agent.agent_id, agent.name, agent.role, agent.gateway, agent.model)
-            for agent in surface.directory.values()
+            for agent in context.directory.values()
         )
     )
 
 
-async def is_live(surface: NamedDependency[Surface]) -> HealthView:
+async def is_live(context: NamedDependency[ServiceContext]) -> HealthView:
     """Answer as long as the process does."""
-    return HealthView("ok", surface.supervisor.running)
+    return HealthView("ok", context.supervisor.running)
 
 
-async def is_ready(surface: NamedDependency[Surface]) -> HealthView:
+async def is_ready(context: NamedDependency[ServiceContext]) -> HealthView:
     """Answer 200 while meetings can be started: the database answers, and nothing is stopping."""
-    surface.check_open()
+    context.check_open()
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            await surface.meetings.recorder.ping()
+            await context.meetings.recorder.ping()
     except TimeoutError:
         raise OperationalError(f"no answer within {PROBE_SECONDS:g} s") from None
-    return HealthView("ok", surface.supervisor.running)
+    return HealthView("ok", context.supervisor.running)
 
 
 operation_routes: list[ControllerRouterHandler] = [

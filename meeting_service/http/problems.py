@@ -13,15 +13,15 @@ from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Struct, UnsetType
 
 from meeting_core.errors import InvalidConfiguration, MeetingEnded, Problem, Refusal
-from meeting_core.vocabulary import MeetingId
-from meeting_service.handling import MeetingNotFound
+from meeting_core.model import MeetingId
+from meeting_service.meetings import MeetingNotFound
 from meeting_service.ports import RoomTaken, VersionConflict
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
-MOST_ERRORS_TOLD = 20
+MAX_ERRORS_TOLD = 20
 
 
 class ProblemType(Struct, frozen=True):
@@ -142,7 +142,7 @@ class HttpProblem(Exception):
 
 def invalid(*problems: Problem, kind: ProblemType = INVALID) -> HttpProblem:
     """Refuse fields; the detail names each of them, or the first of very many."""
-    told = problems[:MOST_ERRORS_TOLD]
+    told = problems[:MAX_ERRORS_TOLD]
     detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in told)
     if len(problems) > len(told):
         detail += f"; and {len(problems) - len(told)} more"

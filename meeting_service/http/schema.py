@@ -26,15 +26,15 @@ from meeting_service.http.bodies import (
     StartBody,
     WrapUpBody,
 )
+from meeting_service.http.control import BudgetView, ControlView
 from meeting_service.http.history import JSON, NDJSON, HistoryView, StoredEventView
 from meeting_service.http.meetings import CancelledView, OutputView
 from meeting_service.http.operations import AgentsView, HealthView
 from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
 from meeting_service.http.queries import HistoryQuery, ListQuery
-from meeting_service.http.steering import BudgetView, SteeredView
-from meeting_service.read.spending import SpendingView
-from meeting_service.read.summaries import ListView
-from meeting_service.read.transcript import StartedView, StatusView
+from meeting_service.views.spending import SpendingView
+from meeting_service.views.summaries import ListView
+from meeting_service.views.transcript import StartedView, StatusView
 
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = (
@@ -58,7 +58,7 @@ _SHAPES: tuple[type[Struct], ...] = (
     StartBody,
     StartedView,
     StatusView,
-    SteeredView,
+    ControlView,
     StoredEventView,
     WrapUpBody,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from meeting_core.vocabulary import Timing
+from meeting_core.model import Timing
 
 
 class Stopwatch:

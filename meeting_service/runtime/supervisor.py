@@ -14,24 +14,28 @@ from anyio.abc import TaskGroup
 from eventsourcing.persistence import Notification, PersistenceError
 from msgspec import Struct
 
-from meeting_core.commands import Adopt, Convene, Fail
 from meeting_core.errors import MeetingError
-from meeting_core.events import (
+from meeting_core.model import (
+    Adopt,
+    AdoptCause,
     Adopted,
     BudgetRaised,
     Cancelled,
+    Convene,
+    Fail,
+    FailReason,
+    Meeting,
+    MeetingId,
     Paused,
     RemarkMade,
     Resumed,
     RoundClosed,
 )
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import AdoptCause, FailReason, MeetingId
-from meeting_service.handling import Meetings
+from meeting_service.meetings import Meetings
 from meeting_service.ports import Fenced, Lease, VersionConflict
-from meeting_service.runtime.patience import patiently
-from meeting_service.runtime.permits import Waiting
-from meeting_service.runtime.runner import ACTOR, Runner, Surroundings
+from meeting_service.runtime.database_retry import retry_while_unavailable
+from meeting_service.runtime.rate_limiter import Waiting
+from meeting_service.runtime.runner import ACTOR, Runner, RunnerDependencies
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ OUTSIDE_TOPICS = tuple(
 Each of their commands leaves one: that which ends the rounds, `RoundClosed`.
 """
 
-MOST_CLAIMS_WITHOUT_PROGRESS = 5
+MAX_CLAIMS_WITHOUT_PROGRESS = 5
 CLAIM_BATCH = 200
 ABORT_SHARE = 0.7
 
@@ -64,8 +68,8 @@ class RunningPolicy(Struct, frozen=True):
 class Supervisor:
     """Owns the runners of one process, its leases, and the watch for meetings left behind."""
 
-    def __init__(self, around: Surroundings, policy: RunningPolicy) -> None:
-        self._around = around
+    def __init__(self, deps: RunnerDependencies, policy: RunningPolicy) -> None:
+        self._deps = deps
         self._policy = policy
         self._runners: dict[MeetingId, Runner] = {}
         self._taken: set[MeetingId] = set()
@@ -76,7 +80,7 @@ class Supervisor:
 
     @property
     def meetings(self) -> Meetings:
-        return self._around.meetings
+        return self._deps.meetings
 
     @property
     def running(self) -> int:
@@ -108,32 +112,32 @@ class Supervisor:
         Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
         """
         origin = self.meetings.origin(actor)
-        events, convened = self.meetings.stage(None, command, origin)
-        runner = Runner(self._around, convened, epoch=convened.epoch)
+        events, convened = self.meetings.decide_events(None, command, origin)
+        runner = Runner(self._deps, convened, epoch=convened.epoch)
         self._taken.add(convened.id)
         is_started = False
         try:
             ours = self.meetings.origin(ACTOR, origin.command_id)
-            more, meeting, _ = self.meetings.follow(convened, ours, runner.may_enter)
+            more, meeting, _ = self.meetings.run_internal_steps(convened, ours, runner.try_acquire)
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
             runner.stored(meeting)
             is_started = self._start(runner)
         finally:
             if not is_started:
-                runner.give_back(was_used=False)
+                runner.release(was_used=False)
             # Where it was stored and nobody could tell, the next claim finds that nobody runs it.
             self._taken.discard(convened.id)
         return convened
 
-    def notice(self, meeting: Meeting) -> None:
+    def on_change(self, meeting: Meeting) -> None:
         """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
         runner = self._runners.get(meeting.id)
         if runner is not None:
-            runner.notice(meeting)
+            runner.on_change(meeting)
 
     def waiting(self, meeting_id: MeetingId) -> Waiting | None:
         """Tell what permit the meeting waits for, if it waits and this process runs it."""
-        return self._around.doors.permits.waiting(meeting_id)
+        return self._deps.gateways.limiter.waiting(meeting_id)
 
     async def stopped(self, meeting_id: MeetingId) -> None:
         """Wait until this process runs the meeting no longer."""
@@ -199,7 +203,7 @@ class Supervisor:
             epoch=runner.epoch,
         )
         try:
-            await patiently(fail)
+            await retry_while_unavailable(fail)
         except (MeetingError, PersistenceError):
             log.exception("meeting %s cannot even fail", runner.meeting_id)
 
@@ -234,29 +238,29 @@ class Supervisor:
     async def _adopt(self, lease: Lease) -> None:
         """Take a claimed meeting over: it goes on, or ends if it has no chance."""
         try:
-            meeting = await patiently(partial(self.meetings.load, lease.meeting_id))
+            meeting = await retry_while_unavailable(partial(self.meetings.load, lease.meeting_id))
             adoption = Adopt(self.owner, lease.epoch, _cause(lease, self.owner))
-            if lease.claims > MOST_CLAIMS_WITHOUT_PROGRESS:
+            if lease.claims > MAX_CLAIMS_WITHOUT_PROGRESS:
                 await self._end(meeting, adoption, "crash_loop")
             elif self._policy.recovery == "fail":
                 await self._end(meeting, adoption, "orchestrator_restart")
             else:
-                self._start(Runner(self._around, meeting, lease.epoch), adoption)
+                self._start(Runner(self._deps, meeting, lease.epoch), adoption)
         except (MeetingError, PersistenceError):
             log.exception("meeting %s cannot be adopted", lease.meeting_id)
 
     async def _end(self, meeting: Meeting, adoption: Adopt, reason: FailReason) -> None:
         detail = {
-            "crash_loop": f"its process died {MOST_CLAIMS_WITHOUT_PROGRESS} times in a row "
+            "crash_loop": f"its process died {MAX_CLAIMS_WITHOUT_PROGRESS} times in a row "
             "without a turn between",
             "orchestrator_restart": "its process ended, and recovery is set to fail",
         }.get(reason, "")
         origin = self.meetings.origin(ACTOR)
-        adopted, after = self.meetings.stage(meeting, adoption, origin)
-        failed, end = self.meetings.stage(after, Fail(reason, detail), origin)
+        adopted, after = self.meetings.decide_events(meeting, adoption, origin)
+        failed, end = self.meetings.decide_events(after, Fail(reason, detail), origin)
         try:
             append = partial(self.meetings.append, meeting, adopted + failed, end)
-            await patiently(partial(append, epoch=adoption.epoch))
+            await retry_while_unavailable(partial(append, epoch=adoption.epoch))
         except (Fenced, VersionConflict):
             log.info("meeting %s was taken by somebody else", meeting.id)
 
@@ -277,12 +281,12 @@ class Supervisor:
         last = await recorder.max_notification_id() or 0
         if last == seen or not self._runners:
             return last
-        news = await recorder.select_notifications(
+        changed = await recorder.select_notifications(
             seen, 1_000, last, OUTSIDE_TOPICS, inclusive_of_start=False
         )
-        for meeting_id in {meeting_id for note in news if (meeting_id := self._changed(note))}:
-            self.notice(await self.meetings.load(meeting_id))
-        return last if len(news) < 1_000 else news[-1].id
+        for meeting_id in {meeting_id for note in changed if (meeting_id := self._changed(note))}:
+            self.on_change(await self.meetings.load(meeting_id))
+        return last if len(changed) < 1_000 else changed[-1].id
 
     def _changed(self, note: Notification) -> MeetingId | None:
         """Say which meeting an event changed; none if its runner knows, as it does of its own."""

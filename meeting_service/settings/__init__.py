@@ -1,6 +1,5 @@
 """The service's settings: defaults, then `meetings.toml`, then the environment, then flags."""
 
-from meeting_service.settings.described import SettingDescription, describe_settings
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     CallBounds,
@@ -11,8 +10,7 @@ from meeting_service.settings.gateways import (
     Secret,
 )
 from meeting_service.settings.loading import load_settings
-from meeting_service.settings.price_list import ModelPriceSettings, PriceList
-from meeting_service.settings.shape import (
+from meeting_service.settings.model import (
     DEFAULT_FILE,
     FOUR_AGENTS,
     AgentSettings,
@@ -20,6 +18,8 @@ from meeting_service.settings.shape import (
     Settings,
     SettingsError,
 )
+from meeting_service.settings.price_list import ModelPriceSettings, PriceList
+from meeting_service.settings.reference_rows import SettingDescription, describe_settings
 
 __all__ = [
     "DEFAULT_FILE",

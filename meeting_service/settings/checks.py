@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from meeting_core.configuration import MOST_FALLBACK_MODELS, Limits
+from meeting_core.model import MAX_FALLBACK_MODELS, Limits
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     GatewaySettings,
@@ -17,7 +17,7 @@ from meeting_service.settings.gateways import (
     ScriptedGateway,
     Secret,
 )
-from meeting_service.settings.shape import Settings, SettingsError
+from meeting_service.settings.model import Settings, SettingsError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TIMEOUTS = (
@@ -101,8 +101,8 @@ def _agent_problems(settings: Settings) -> Iterator[str]:
         length, longest = len(agent.instructions), settings.limits.max_instructions_characters
         if length > longest:
             yield f"{at}.instructions: is {length} characters long; at most {longest} may be"
-        if len(agent.fallback_models) > MOST_FALLBACK_MODELS:
-            yield f"{at}.fallback_models: names more than {MOST_FALLBACK_MODELS} models"
+        if len(agent.fallback_models) > MAX_FALLBACK_MODELS:
+            yield f"{at}.fallback_models: names more than {MAX_FALLBACK_MODELS} models"
         if not all(model.strip() for model in agent.fallback_models):
             yield f"{at}.fallback_models: has an empty name; name models only"
 

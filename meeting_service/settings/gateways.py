@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 
 # A day is the longest wait that still means something; it also keeps infinity out.
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
@@ -67,7 +67,7 @@ class ScriptedGateway(CallBounds, frozen=True, kw_only=True):
     reports_usage: Annotated[
         bool, Meta(description="Whether replies tell how many tokens they took.")
     ] = True
-    away_file: Annotated[
+    unreachable_file: Annotated[
         Path | None,
         Meta(description="While there is a file at this path, the gateway plays an outage."),
     ] = None

@@ -11,17 +11,17 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
-from meeting_core.configuration import Limits
+from meeting_core.model import Limits
 from meeting_service.settings.checks import check_settings, with_api_keys
 from meeting_service.settings.gateways import GATEWAY_KINDS, GatewaySettings, Secret
-from meeting_service.settings.price_list import ModelPriceSettings, PriceList
-from meeting_service.settings.shape import (
+from meeting_service.settings.model import (
     DEFAULT_FILE,
     AgentSettings,
     DatabaseUrl,
     Settings,
     SettingsError,
 )
+from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 
 ENVIRONMENT_PREFIX = "MEETINGS_"
 TABLES = ("limits", "prices", "gateways", "agents")

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from meeting_core.prices import ModelPrice, PriceTable
+from meeting_core.model import ModelPrice, PriceTable
 
 # What nobody will ever ask for a million tokens; it also keeps infinity out.
 Price: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000)]

@@ -3,11 +3,8 @@
 from collections.abc import Iterator, Sequence, Set
 from math import ceil, floor, log10
 
-from meeting_core.vocabulary import SkipReason
-from meeting_service.simulation.held import Held
-from meeting_service.simulation.percentiles import percentile
-from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.trips import (
+from meeting_core.model import SkipReason
+from meeting_service.simulation.limit_hits import (
     COST_OVERRUN,
     SYNTHESIS_DEGRADED,
     TIMEOUTS,
@@ -15,6 +12,9 @@ from meeting_service.simulation.trips import (
     skipped_for,
     timed_out_by,
 )
+from meeting_service.simulation.percentiles import percentile
+from meeting_service.simulation.plan import Plan
+from meeting_service.simulation.run_result import Held
 
 OFTEN = 0.05
 MOST = 95

@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias, assert_never
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-MOST_TOKENS = 100_000
-Tokens = Annotated[int, Meta(ge=1, le=MOST_TOKENS)]
+MAX_TOKENS = 100_000
+Tokens = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
 
 SHAPE = 6.0
 """How closely a spread keeps to its mean: the two exponents of its beta distribution together."""

@@ -5,10 +5,11 @@ from random import Random
 
 from msgspec import Struct
 
-from meeting_core.commands import AcceptReply, ReportFault
-from meeting_core.vocabulary import (
+from meeting_core.model import (
+    AcceptReply,
     DigestTask,
     FaultClass,
+    ReportFault,
     SynthesisTask,
     Task,
     Timing,
@@ -17,7 +18,7 @@ from meeting_core.vocabulary import (
 )
 from meeting_service.simulation.lengths import drawn_tokens
 from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.texts import minutes_of, text_of
+from meeting_service.simulation.sample_texts import minutes_of, text_of
 
 FAULTS_WITH_OUTPUT = frozenset({FaultClass.TRUNCATED, FaultClass.EMPTY})
 """Faults of calls that ran to their end, and are paid for."""
@@ -179,7 +180,7 @@ class Weather:
         self._gateway: str | None = None
         self._ends_at = datetime.min.replace(tzinfo=UTC)
 
-    def is_away(self, gateway: str, now: datetime) -> bool:
+    def is_unreachable(self, gateway: str, now: datetime) -> bool:
         """Say whether a call made now finds the gateway away."""
         if self._calls_before == 0:
             self._gateway, self._ends_at = gateway, now + self._lasts

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from meeting_core.configuration import Configuration, Limits
-from meeting_core.vocabulary import AgentId
+from meeting_core.model import AgentId, Configuration, Limits
 from meeting_service.settings import SettingsError
 from meeting_service.simulation.lengths import Length, Span
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from meeting_service.simulation.advice import advice_on
-from meeting_service.simulation.held import Held
+from meeting_service.simulation.limit_hits import in_order
 from meeting_service.simulation.percentiles import Percentiles, percentiles_of
 from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.trips import in_order
+from meeting_service.simulation.run_result import Held
 
 
 class Ending(Struct, frozen=True):

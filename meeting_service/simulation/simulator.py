@@ -6,28 +6,34 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from meeting_core.agenda import (
+from meeting_core.decider import decide
+from meeting_core.model import (
+    Command,
+    Complete,
+    Convene,
+    EventMetadata,
+    FaultClass,
+    Meeting,
+    ReportFault,
+    wrap_facts,
+)
+from meeting_core.projector import evolve
+from meeting_core.steps import (
     Ask,
     BeginAttempt,
     Ended,
-    Record,
-    Rest,
+    GiveCommand,
+    Idle,
     SaveMinutes,
     WaitForGateway,
     WaitUntil,
     next_step,
 )
-from meeting_core.commands import Command, Complete, Convene, ReportFault
-from meeting_core.decider import decide
-from meeting_core.events import Origin, envelop
-from meeting_core.fold import evolve
-from meeting_core.meeting import Meeting
-from meeting_core.vocabulary import FaultClass
-from meeting_service.simulation.held import Held
+from meeting_service.simulation.collector import Subtotal
+from meeting_service.simulation.limit_hits import SHORT_OF_BUDGET, SHORT_OF_CONTEXT, SHORT_OF_TIME
 from meeting_service.simulation.model import Call, Model, Weather
 from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.tally import Tally
-from meeting_service.simulation.trips import SHORT_OF_BUDGET, SHORT_OF_CONTEXT, SHORT_OF_TIME
+from meeting_service.simulation.run_result import Held
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 SOME_ID = UUID(int=0)
@@ -94,16 +100,16 @@ class _Meeting:
         self._weather = Weather(plan, run)
         self._now = BEGINNING
         self._meeting: Meeting | None = None
-        self._tally = Tally(plan.meeting)
+        self._subtotal = Subtotal(plan.meeting)
 
     def hold(self) -> Held:
         command: Command = Convene(SOME_ID, self._plan.meeting, self._plan.limits)
         while True:
             meeting = self._record(command)
             match step := next_step(meeting):
-                case Ended() | Rest():
-                    return self._tally.held(meeting, self._seconds)
-                case Record() | BeginAttempt():
+                case Ended() | Idle():
+                    return self._subtotal.held(meeting, self._seconds)
+                case GiveCommand() | BeginAttempt():
                     command = step.command
                 case WaitUntil():
                     self._now = max(self._now, step.at)
@@ -121,9 +127,9 @@ class _Meeting:
 
     def _record(self, command: Command) -> Meeting:
         before = self._meeting
-        events = envelop(
+        events = wrap_facts(
             decide(before, command, self._now),
-            Origin(self._now, SOME_ID, "simulation"),
+            EventMetadata(self._now, SOME_ID, "simulation"),
             meeting_id=SOME_ID,
             after=0 if before is None else before.version,
             new_id=lambda: SOME_ID,
@@ -131,7 +137,7 @@ class _Meeting:
         meeting = before
         for event in events:
             if meeting is not None:
-                self._tally.note(meeting, event.fact, self._seconds)
+                self._subtotal.note(meeting, event.fact, self._seconds)
             meeting = evolve(meeting, event)
         assert meeting is not None
         self._meeting = meeting
@@ -143,26 +149,26 @@ class _Meeting:
         return (step.then if back_at < step.until else step.otherwise).command
 
     def _ask(self, meeting: Meeting, ask: Ask) -> Command:
-        assert meeting.slot is not None
-        assert meeting.slot.open is not None
-        if self._weather.is_away(ask.participant.gateway, self._now):
+        assert meeting.task_state is not None
+        assert meeting.task_state.open is not None
+        if self._weather.is_unreachable(ask.participant.gateway, self._now):
             return ReportFault(
                 ask.task,
                 ask.number,
                 FaultClass.UNAVAILABLE,
                 "simulated outage",
                 reached=False,
-                is_away=True,
+                is_unreachable=True,
             )
         call = Call(
             ask.task,
             ask.number,
             ask.participant.agent_id,
-            meeting.slot.open.manifest.tokens,
+            meeting.task_state.open.manifest.tokens,
             ask.output_tokens,
             (ask.deadline_at - self._now).total_seconds(),
         )
         answer = self._model.answer(call)
-        self._tally.note_answer(meeting, call, answer)
+        self._subtotal.note_answer(meeting, call, answer)
         self._now += timedelta(seconds=answer.seconds)
         return answer.command

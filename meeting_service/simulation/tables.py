@@ -9,7 +9,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from meeting_service.simulation.lengths import MOST_TOKENS, Length, WrittenLength
+from meeting_service.simulation.lengths import MAX_TOKENS, Length, WrittenLength
 from meeting_service.simulation.plan import PlanError
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<where>[^`]*)`)?", re.DOTALL)
@@ -93,6 +93,6 @@ def joined(at: str, name: str) -> str:
 
 
 def _checked(tokens: int) -> int:
-    if not 1 <= tokens <= MOST_TOKENS:
-        raise ValueError(f"is {tokens}; it must be between 1 and {MOST_TOKENS}")
+    if not 1 <= tokens <= MAX_TOKENS:
+        raise ValueError(f"is {tokens}; it must be between 1 and {MAX_TOKENS}")
     return tokens

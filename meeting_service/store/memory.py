@@ -11,7 +11,7 @@ from eventsourcing.persistence import DataError, Notification, StoredEvent
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from meeting_core.vocabulary import MeetingId, is_storable
+from meeting_core.model import MeetingId, is_storable
 from meeting_service.ports import (
     NO_READ_MODELS,
     Clock,
@@ -25,8 +25,8 @@ from meeting_service.ports import (
     TurnRow,
     VersionConflict,
 )
-from meeting_service.store.append import only_meeting
-from meeting_service.store.doorbell import Doorbell
+from meeting_service.store.notifier import Notifier
+from meeting_service.store.postgres.append import only_meeting
 
 _Place = tuple[MeetingId, int, int]
 
@@ -36,7 +36,7 @@ class _Held(Struct, frozen=True):
     progress: int
 
 
-class InMemoryRecorder(Doorbell):
+class InMemoryRecorder(Notifier):
     """Records meetings in this process; leases expire by the clock it is given."""
 
     def __init__(self, clock: Clock) -> None:
@@ -79,7 +79,7 @@ class InMemoryRecorder(Doorbell):
         if lease_owner is not None:
             self._leases[meeting_id] = _Held(Lease(meeting_id, lease_owner, 1, 0), 0)
         self._write_rows(read_models)
-        self.ring()
+        self.notify()
         return positions
 
     async def select_events(

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from llmock.pytest_plugin import LLMock
 
-from meeting_core.vocabulary import clean_text
+from meeting_core.model import clean_text
 from meeting_service.settings import AgentSettings, OpenAICompatibleGateway
 from tests.api.service import PATIENCE_SECONDS, Client, served, settings_for
 

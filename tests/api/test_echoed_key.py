@@ -41,7 +41,7 @@ ECHOES = [
     stream(says("Half"), ends("content_filter", model=KEY)),
 ]
 GOOD = stream(says("All good.", model=KEY), ends(f"stop {KEY}"), counts(11, 3), DONE)
-MOST_CALLS = 40
+MAX_CALLS = 40
 
 
 async def test_a_key_that_comes_back_is_shown_nowhere(
@@ -51,7 +51,7 @@ async def test_a_key_that_comes_back_is_shown_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     agents = {f"agent-{number}": AgentSettings() for number in range(8)}
-    async with wire_peer(*ECHOES, *[GOOD] * MOST_CALLS) as peer:
+    async with wire_peer(*ECHOES, *[GOOD] * MAX_CALLS) as peer:
         (tmp_path / "meetings.toml").write_text(
             f"""
             [gateways.echo]

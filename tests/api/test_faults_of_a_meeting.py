@@ -8,7 +8,7 @@ import pytest
 from llmock.pytest_plugin import LLMock
 from llmock.scenarios import Behavior, Fail, Match, Reply, SlowFirstToken, StreamFault
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 from meeting_service.settings import AgentSettings, OpenAICompatibleGateway
 from tests.api.service import Client, served, settings_for
 

@@ -8,8 +8,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from meeting_core import Fact, fold
-from meeting_core.events import Cancelled, Failed, Paused, Resumed, RoundOpened
-from meeting_core.vocabulary import Phase
+from meeting_core.model import Cancelled, Failed, Paused, Phase, Resumed, RoundOpened
 from meeting_service.http.feed import FeedPolicy
 from tests.api.feed_server import events_of, feed_server, read_to_the_end
 from tests.builders import (
@@ -355,12 +354,12 @@ async def test_streams_stay_open_while_the_database_is_away():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
             await until(lambda: "id: 4" in lines)
-            server.world.recorder.is_away = True
+            server.world.recorder.is_unreachable = True
             await server.world.store(*WHOLE[4:])
             pings = lines.count(": ping")
             await until(lambda: lines.count(": ping") > pings + 2)
             assert "id: 5" not in lines
-            server.world.recorder.is_away = False
+            server.world.recorder.is_unreachable = False
         ids = [int(line.removeprefix("id: ")) for line in lines if line.startswith("id: ")]
         assert ids == [number for number, *_ in TOLD]
 
@@ -373,7 +372,7 @@ async def test_text_is_told_as_it_grows_without_an_id():
             await until(lambda: len(told) == 3)
             await server.world.tailed()
             await settle()
-            server.world.feed.tell_delta(fold(speaking), "ann", "I did ")
+            server.world.feed.emit_delta(fold(speaking), "ann", "I did ")
             await until(lambda: len(told) == 4)
             await server.world.store(history(convened(), RoundOpened(1), *spoken())[3])
         assert [each.event for each in told[2:]] == [

@@ -60,7 +60,7 @@ class Provider:
         """Once it is asked for that call, be away to all that follow."""
         await self._is_asked.wait()
         if self._way == "answers 503":
-            self.peer.is_away = True
+            self.peer.is_unreachable = True
         else:
             await self.stop()
         self._is_away.set()
@@ -78,7 +78,7 @@ async def going_away(way: Way, call: str) -> AsyncIterator[tuple[Provider, Calla
         await tasks.start(provider.listen)
 
         async def come_back() -> None:
-            provider.peer.is_away = False
+            provider.peer.is_unreachable = False
             if way == "is not there":
                 await tasks.start(provider.listen)
 
@@ -158,7 +158,7 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
     database_url: str, tmp_path: Path
 ) -> None:
     peer = ModelPeer()
-    peer.is_away = True
+    peer.is_unreachable = True
     is_crowded, probed = anyio.Event(), anyio.Event()
     away: set[str] = set()
     complete: set[str] = set()
@@ -203,7 +203,7 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
             probed = anyio.Event()
             await probed.wait()
             asked_while_away = len(peer.seen)
-            peer.is_away = False
+            peer.is_unreachable = False
             await all_complete.wait()
     assert peer.most_probes == 1
     assert peer.probes <= 10

@@ -5,7 +5,7 @@ import re
 import asyncpg
 import pytest
 
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.api import contract
 from tests.api.service import Client, assert_problem
 

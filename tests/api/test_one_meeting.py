@@ -7,7 +7,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 from meeting_service.settings import ScriptedGateway
 from tests.api import contract
 from tests.api.service import BODY, PATIENCE_SECONDS, PROBLEM, assert_problem, served, settings_for

@@ -23,7 +23,7 @@ from meeting_service.settings import (
     Secret,
     SettingsError,
 )
-from meeting_service.store.schema import MigrationError
+from meeting_service.store.postgres.schema import MigrationError
 from tests.api.service import (
     BODY,
     PATIENCE_SECONDS,

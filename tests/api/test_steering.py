@@ -8,7 +8,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 from meeting_service.settings import (
     AgentSettings,
     ModelPriceSettings,
@@ -284,7 +284,7 @@ async def test_who_waits_for_a_gateway_that_is_away_is_told_until_when(
 ) -> None:
     away = tmp_path / "away"
     away.touch()
-    gateways = {"scripted": ScriptedGateway(away_file=away)}
+    gateways = {"scripted": ScriptedGateway(unreachable_file=away)}
     settings = settings_for(
         database_url, tmp_path, gateways=gateways, gateway_reconnect_timeout_seconds=600
     )

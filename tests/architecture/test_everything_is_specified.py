@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from meeting_core import Fact, Refusal, errors
-from meeting_core.commands import Command
+from meeting_core.model import Command
 
 SPECS = Path(__file__).parents[1] / "core"
 COMMANDS = [command.__name__ for command in get_args(Command)]

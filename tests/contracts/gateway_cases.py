@@ -12,7 +12,7 @@ import anyio
 import pytest
 from msgspec import Struct
 
-from meeting_core.vocabulary import FaultClass, Message
+from meeting_core.model import FaultClass, Message
 from meeting_service.gateways import streaming
 from meeting_service.ports import (
     Gateway,
@@ -238,7 +238,7 @@ class GatewayContract(CallContract):
             for ask in (gateway.probe, partial(gateway.complete, request(), ignore)):
                 fault = await fault_of(ask)
                 assert isinstance(fault, Unavailable)
-                assert fault.is_away
+                assert fault.is_unreachable
                 assert not fault.reached
                 assert fault.detail.isprintable()
                 assert KEY not in fault.detail
@@ -249,7 +249,7 @@ class GatewayContract(CallContract):
     ) -> None:
         async with peer.gateway(Plan(fault=other)) as gateway:
             fault = await fault_of(partial(gateway.complete, request_that_fails(other), ignore))
-        assert not fault.is_away
+        assert not fault.is_unreachable
 
 
 class NetworkCallContract:
@@ -267,7 +267,7 @@ class NetworkCallContract:
         for ask in (probe, call):
             fault = await fault_of(partial(ask, peer, refusal(status, {"message": "Later."})))
             assert isinstance(fault, Unavailable)
-            assert fault.is_away
+            assert fault.is_unreachable
             assert fault.reached
 
     @pytest.mark.parametrize("status", THERE)
@@ -276,13 +276,13 @@ class NetworkCallContract:
     ) -> None:
         answer = refusal(status, {"message": "Not so."})
         await probe(peer, answer)
-        assert not (await fault_of(partial(call, peer, answer))).is_away
+        assert not (await fault_of(partial(call, peer, answer))).is_unreachable
 
     async def test_a_connection_lost_without_an_answer_proves_nothing_but_to_a_probe(
         self, peer: NetworkPeer
     ) -> None:
-        assert (await fault_of(partial(probe, peer, [Drops()]))).is_away
-        assert not (await fault_of(partial(call, peer, [Drops()]))).is_away
+        assert (await fault_of(partial(probe, peer, [Drops()]))).is_unreachable
+        assert not (await fault_of(partial(call, peer, [Drops()]))).is_unreachable
 
     async def test_a_probe_takes_any_list_of_models_and_shows_the_key(
         self, peer: NetworkPeer
@@ -296,14 +296,14 @@ class NetworkCallContract:
         self, peer: NetworkPeer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(streaming, "PROBE_SECONDS", 0.05)
-        assert (await fault_of(partial(probe, peer, [Hangs()]))).is_away
+        assert (await fault_of(partial(probe, peer, [Hangs()]))).is_unreachable
 
     async def test_a_closed_gateway_cannot_probe_and_is_not_away(self, peer: NetworkPeer) -> None:
         async with peer.gateway() as gateway:
             await gateway.aclose()
             fault = await fault_of(gateway.probe)
         assert isinstance(fault, Unavailable)
-        assert not fault.is_away
+        assert not fault.is_unreachable
 
     async def test_the_cap_and_the_call_key_are_sent(self, peer: NetworkPeer) -> None:
         async with peer.gateway(Plan(), Plan()) as gateway:

@@ -11,10 +11,10 @@ import anyio
 import asyncpg
 from eventsourcing.persistence import StoredEvent
 
-from meeting_core.vocabulary import MeetingId
+from meeting_core.model import MeetingId
 from meeting_service.ports import ReadModels, Recorder, SummaryRow, TurnRow
 from meeting_service.store.memory import InMemoryRecorder
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.recorder import PostgresRecorder
 
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
 LONG = 3_600.0

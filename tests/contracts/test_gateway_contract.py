@@ -12,7 +12,7 @@ from llmock.scenarios import Fail, Reply, SlowFirstToken, StreamFault
 from llmock.testing import LLMockServer
 from msgspec.structs import replace
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import PlannedFault, PlannedReply, Script, faults_by_task
@@ -50,7 +50,7 @@ class ScriptedPeer(Peer):
     @asynccontextmanager
     async def gateway_away(self) -> AsyncIterator[Gateway]:
         # Any file that is there will do.
-        yield Scripted(away_file=Path(__file__))
+        yield Scripted(unreachable_file=Path(__file__))
 
 
 class RequestHeaders:

@@ -15,8 +15,8 @@ from llm_mock_api import MockServer, MockServerOptions
 from llm_mock_api.types.reply import ErrorReply, ReplyObject, ToolCall, Usage
 from llm_mock_api.types.request import MockRequest
 
-from meeting_core.vocabulary import FaultClass
-from meeting_core.vocabulary import Usage as Tokens
+from meeting_core.model import FaultClass
+from meeting_core.model import Usage as Tokens
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import Empty, Gateway, GatewayReply
 from tests.contracts.gateway_cases import (

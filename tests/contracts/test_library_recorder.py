@@ -22,7 +22,7 @@ from eventsourcing.tests.persistence import (
 
 from meeting_service.ports import Recorder
 from meeting_service.store.memory import InMemoryRecorder
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.contracts.store_world import START
 
 

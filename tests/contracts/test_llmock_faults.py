@@ -29,7 +29,7 @@ from llmock.scenarios import (
 )
 from llmock.testing import LLMockServer
 
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import FaultClass
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import Gateway, GatewayFault, GatewayReply
@@ -48,7 +48,7 @@ DEADLINE_SECONDS = 0.3
 PACE_MS = 20
 """So slow that llmock sees a client leave: a stream that it sent to its end counts as read."""
 
-MOST_TRIES = 4
+MAX_TRIES = 4
 
 HOPELESS = {FaultClass.REJECTED, FaultClass.REFUSED, FaultClass.CONTEXT_TOO_LONG}
 
@@ -157,7 +157,7 @@ async def persist(
 ) -> tuple[list[FaultClass], GatewayReply | None]:
     """Call until it works or cannot get better; give what went wrong, and the reply."""
     faults: list[FaultClass] = []
-    while len(faults) < MOST_TRIES:
+    while len(faults) < MAX_TRIES:
         try:
             return faults, await gateway.complete(request(timeout_seconds=timeout_seconds), ignore)
         except GatewayFault as fault:

@@ -12,7 +12,7 @@ from eventsourcing.persistence import (
     PersistenceError,
 )
 
-from meeting_service.store.persistence_errors import library_errors, translated
+from meeting_service.store.postgres.persistence_errors import library_errors, translated
 
 READ_ONLY = "25006"
 

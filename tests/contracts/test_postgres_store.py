@@ -12,8 +12,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError, Programm
 from psycopg.conninfo import conninfo_to_dict
 
 from meeting_service.ports import Fenced, Lease, Recorder
-from meeting_service.store.append_statement import SETTINGS
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.append_statement import SETTINGS
+from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.contracts.stock_library import stock_recorder
 from tests.contracts.store_world import (
     LONG,
@@ -230,10 +230,10 @@ async def test_an_append_fails_at_once_while_the_database_is_away(
     await admin.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await _hang_up(admin_dsn, store)
 
-    async def is_away() -> bool:
+    async def is_unreachable() -> bool:
         return isinstance(await outcome(store.recorder.ping()), OperationalError)
 
-    await until(is_away)
+    await until(is_unreachable)
     with pytest.raises(OperationalError):
         await store.recorder.insert_events(events(uuid4(), 1))
 

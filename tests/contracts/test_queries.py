@@ -6,7 +6,7 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from meeting_service.store.queries import QUERIES
+from meeting_service.store.postgres.queries import QUERIES
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from eventsourcing.persistence import Mapper
 
 from meeting_core import Meeting, MeetingMapper, fold, project
 from meeting_service.projections import read_models
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.builders import MEETING_ID, history, whole_meeting
 from tests.contracts.stock_library import stock_environment
 

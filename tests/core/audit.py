@@ -12,12 +12,19 @@ from meeting_core import (
     fold,
     rebuild_brief,
 )
-from meeting_core.brief import digest_of
-from meeting_core.commands import Command, Complete
 from meeting_core.errors import MeetingEnded
-from meeting_core.events import AttemptStarted, Completed, TurnSkipped
-from meeting_core.vocabulary import DigestTask, SynthesisTask, TurnTask
-from tests.core.books import Books
+from meeting_core.model import (
+    AttemptStarted,
+    Command,
+    Complete,
+    Completed,
+    DigestTask,
+    SynthesisTask,
+    TurnSkipped,
+    TurnTask,
+)
+from meeting_core.prompt import digest_of
+from tests.core.bookkeeping_oracle import Books
 from tests.core.paths import FINAL
 
 
@@ -47,12 +54,14 @@ class Audit(Books):
             deadline = min(deadline, self.opened_at + timedelta(seconds=seconds))
         assert ask.deadline_at == deadline
         assert digest_of(ask.messages) == started.digest
-        assert meeting.slot is not None
-        assert meeting.slot.open is not None
-        is_limited = any(each.context_tokens or each.factor > 1_200 for each in meeting.knowledge)
-        if is_limited or "brief" in started.economies:
+        assert meeting.task_state is not None
+        assert meeting.task_state.open is not None
+        is_limited = any(
+            each.context_tokens or each.factor > 1_200 for each in meeting.model_profiles
+        )
+        if is_limited or "brief" in started.budget_reductions:
             return
-        asked_at = meeting.slot.open.version
+        asked_at = meeting.task_state.open.version
         said = [
             text
             for version, text, round_num in self.entries
@@ -136,5 +145,5 @@ class Audit(Books):
         assert [closed is None for closed in self.rounds] == [
             held.ending is None for held in meeting.rounds
         ]
-        opened = meeting.slot.open if meeting.slot is not None else None
+        opened = meeting.task_state.open if meeting.task_state is not None else None
         assert (opened is None) == (self.open is None)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # So that a failing specification shows both sides.
-pytest.register_assert_rewrite("tests.spec", "tests.core.audit", "tests.core.books")
+pytest.register_assert_rewrite("tests.spec", "tests.core.audit", "tests.core.bookkeeping_oracle")
 
 settings.register_profile(
     "core",

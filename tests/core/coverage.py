@@ -3,20 +3,20 @@
 from typing import get_args
 
 from meeting_core import Fact, Refusal, errors
-from meeting_core.commands import Command
-from meeting_core.events import (
+from meeting_core.model import (
     Adopted,
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
+    Command,
     Failed,
+    FaultClass,
     Paused,
     RoundClosed,
     RoundDigested,
     SynthesisCompleted,
     TurnSkipped,
 )
-from meeting_core.vocabulary import FaultClass
 
 REACHED = {
     *(fact.__name__ for fact in get_args(Fact)),
@@ -29,7 +29,7 @@ REACHED = {
     *(f"AttemptFailed {fault}" for fault in FaultClass),
     *(f"TurnSkipped {reason}" for reason in (*FaultClass, "budget", "deadline", "operator")),
     *(f"RoundClosed {cause}" for cause in ("agenda", "budget", "deadline", "operator")),
-    *(f"AttemptStarted {economy}" for economy in ("whole", "brief", "cap")),
+    *(f"AttemptStarted {budget_reduction}" for budget_reduction in ("whole", "brief", "cap")),
     *("AttemptFailed waiting", "AttemptAbandoned operator", "Paused budget", "Paused operator"),
     *("RoundDigested written", "RoundDigested unwritten", "SynthesisCompleted drafted"),
     *("Failed budget", "Failed gateway_unreachable"),
@@ -46,7 +46,7 @@ def kinds_of(fact: Fact) -> tuple[str, ...]:
     name = type(fact).__name__
     match fact:
         case AttemptStarted():
-            return name, *(f"{name} {each}" for each in fact.economies or ("whole",))
+            return name, *(f"{name} {each}" for each in fact.budget_reductions or ("whole",))
         case AttemptFailed():
             waiting = [f"{name} waiting"] if fact.give_up_at is not None else []
             return name, f"{name} {fact.fault}", *waiting

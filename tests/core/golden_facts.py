@@ -23,7 +23,7 @@ from meeting_core import (
     PriceTable,
     Usage,
 )
-from meeting_core.events import (
+from meeting_core.model import (
     Adopted,
     AttemptAbandoned,
     AttemptFailed,
@@ -32,9 +32,14 @@ from meeting_core.events import (
     Cancelled,
     Completed,
     Convened,
+    DigestTask,
+    EntryRange,
     Failed,
+    FaultClass,
+    Manifest,
     Paused,
     RemarkMade,
+    Reservation,
     Resumed,
     RoundClosed,
     RoundDigested,
@@ -42,17 +47,10 @@ from meeting_core.events import (
     SynthesisCompleted,
     SynthesisDrafted,
     SynthesisStarted,
-    TurnCompleted,
-    TurnSkipped,
-)
-from meeting_core.vocabulary import (
-    DigestTask,
-    EntryRange,
-    FaultClass,
-    Manifest,
-    Reservation,
     SynthesisTask,
     Timing,
+    TurnCompleted,
+    TurnSkipped,
     TurnTask,
 )
 
@@ -154,7 +152,7 @@ GOLDEN: dict[str, Fact] = {
     "meeting.convened.v1.defaults": Convened(
         Configuration(participants=(Participant("ann", "Ann"), Participant("bob", "Bob")))
     ),
-    "meeting.attempt_started.v1.economies": AttemptStarted(
+    "meeting.attempt_started.v1.budget_reductions": AttemptStarted(
         TURN, 1, "ann", Reservation(812, 90), LATER_MANIFEST, DIGEST, "model-1", ("brief", "cap")
     ),
     "meeting.attempt_started.v1.digest": AttemptStarted(

@@ -21,23 +21,27 @@ from meeting_core import (
     PriceTable,
     Usage,
 )
-from meeting_core.commands import (
+from meeting_core.model import (
     AbandonAttempt,
     AcceptReply,
     Adopt,
     Command,
+    DigestTask,
     EndRounds,
+    FaultClass,
     MakeRemark,
     Pause,
     RaiseBudget,
     ReportFault,
     Resume,
+    SynthesisTask,
+    Timing,
+    TurnTask,
 )
-from meeting_core.vocabulary import DigestTask, FaultClass, SynthesisTask, Timing, TurnTask
 from tests.builders import MEETING_ID, SYNTHESIS
-from tests.core.draws import seeded
+from tests.core.choices import seeded
 from tests.core.golden_facts import FOLDER, write_missing
-from tests.core.stage import Stage
+from tests.core.scenario import Stage
 
 MEETINGS = FOLDER / "meetings"
 SEATS = (
@@ -83,9 +87,9 @@ def speak(ask: Ask, meeting: Meeting, *, words: int = 30, minutes: str = SYNTHES
             text = f"In short: {said(seed, words // 2)}"
         case SynthesisTask():
             text = minutes
-    assert meeting.slot is not None
-    assert meeting.slot.open is not None
-    prompt = meeting.slot.open.manifest.tokens
+    assert meeting.task_state is not None
+    assert meeting.task_state.open is not None
+    prompt = meeting.task_state.open.manifest.tokens
     usage = Usage(prompt * 11 // 10, len(text) // 3, "reported") if len(text) % 2 else None
     model = f"{ask.participant.model}-2026"
     return AcceptReply(ask.task, ask.number, text, "stop", usage, model, Timing(900, 120))
@@ -106,7 +110,7 @@ def rough() -> Stage:
     faults = {
         "round-1-ann/1": partial(fault, fault_class=FaultClass.REJECTED),
         "round-1-bob/1": partial(fault, fault_class=FaultClass.RATE_LIMITED, retry_after_seconds=7),
-        "round-1-cat/1": partial(fault, fault_class=FaultClass.UNAVAILABLE, is_away=True),
+        "round-1-cat/1": partial(fault, fault_class=FaultClass.UNAVAILABLE, is_unreachable=True),
         "round-2-ann/1": partial(fault, fault_class=FaultClass.REFUSED),
         "round-2-bob/1": partial(fault, fault_class=FaultClass.TIMED_OUT, reached=True),
         "round-2-bob/2": partial(fault, fault_class=FaultClass.EMPTY),
@@ -128,7 +132,7 @@ def rough() -> Stage:
     stage.give(Adopt("replica-2/4711", 2, "restart"))
     stage.play(before("round-3-cat"))
     stage.give(Pause("lunch"))
-    stage.play(lambda meeting: meeting.slot is None)
+    stage.play(lambda meeting: meeting.task_state is None)
     stage.give(MakeRemark("Eve", "After lunch, be brief."))
     stage.give(Resume())
     return stage.play()
@@ -193,8 +197,12 @@ def before(task_key: str) -> Callable[[Meeting], bool]:
     """Say when the attempt for a task is open."""
 
     def is_open(meeting: Meeting) -> bool:
-        slot = meeting.slot
-        return slot is not None and slot.open is not None and slot.task.key == task_key
+        task_state = meeting.task_state
+        return (
+            task_state is not None
+            and task_state.open is not None
+            and task_state.task.key == task_key
+        )
 
     return is_open
 

@@ -3,10 +3,18 @@
 import pytest
 
 from meeting_core import Ask, BeginAttempt, WaitUntil, decide, next_step
-from meeting_core.commands import AbandonAttempt, AcceptReply, Adopt, StartAttempt
 from meeting_core.errors import MeetingEnded, NoSuchAttempt, StaleEpoch
-from meeting_core.events import Adopted, AttemptStarted, Paused, RoundOpened
-from meeting_core.vocabulary import SynthesisTask
+from meeting_core.model import (
+    AbandonAttempt,
+    AcceptReply,
+    Adopt,
+    Adopted,
+    AttemptStarted,
+    Paused,
+    RoundOpened,
+    StartAttempt,
+    SynthesisTask,
+)
 from tests.builders import (
     START,
     Later,

@@ -12,21 +12,21 @@ from meeting_core import (
     BeginAttempt,
     Configuration,
     Ended,
+    GiveCommand,
+    Idle,
     Meeting,
     ModelPrice,
     Participant,
     Phase,
     PriceTable,
-    Record,
-    Rest,
     SaveMinutes,
     Usage,
     WaitForGateway,
     WaitUntil,
     next_step,
 )
-from meeting_core.brief import fixed_tokens
-from meeting_core.commands import (
+from meeting_core.errors import NoSuchAttempt
+from meeting_core.model import (
     AcceptReply,
     Adopt,
     Cancel,
@@ -34,20 +34,22 @@ from meeting_core.commands import (
     Complete,
     EndRounds,
     Fail,
+    FaultClass,
     RaiseBudget,
     ReportFault,
+    Reservation,
+    SynthesisTask,
+    default_topics,
 )
-from meeting_core.configuration import default_topics
-from meeting_core.errors import NoSuchAttempt
-from meeting_core.vocabulary import FaultClass, Reservation, SynthesisTask
+from meeting_core.prompt import fixed_tokens
 from tests.builders import SYNTHESIS
-from tests.core.draws import Draw, seeded
-from tests.core.stage import Stage
+from tests.core.choices import Draw, seeded
+from tests.core.scenario import Stage
 from tests.ledger import assert_within_ceiling
 
 MEETINGS = 3_000
-LONGEST_MEETING = 400
-MOST_ADOPTIONS = 5
+MAX_MEETING = 400
+MAX_ADOPTIONS = 5
 FAULTS = tuple(FaultClass)
 SPARE = (0, 1, 100, 600, 2_000, 9_000, 20_000, 60_000)
 PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
@@ -112,7 +114,7 @@ class Siege:
         return self.stage.meeting
 
     def play(self) -> None:
-        for _ in range(LONGEST_MEETING):
+        for _ in range(MAX_MEETING):
             if self.meeting.has_ended:
                 break
             self.step()
@@ -134,7 +136,7 @@ class Siege:
             self.stage.give(Cancel("enough"))
             return
         match step := next_step(self.meeting):
-            case Record() | BeginAttempt():
+            case GiveCommand() | BeginAttempt():
                 self.stage.give(step.command)
             case WaitUntil():
                 self.pass_until(step)
@@ -144,7 +146,7 @@ class Siege:
                 self.answer(step)
             case SaveMinutes():
                 self.stage.give(Complete("minutes.md"))
-            case Rest():
+            case Idle():
                 self.stage.give(self.operator_s_word())
             case Ended():
                 raise AssertionError("it was not said to have ended")
@@ -177,7 +179,7 @@ class Siege:
         step, meeting = next_step(self.meeting), self.meeting
         self.met["crash in a call" if isinstance(step, Ask) else "crash between calls"] += 1
         self.stage.now += timedelta(seconds=self.draw(10))
-        if meeting.adoptions >= MOST_ADOPTIONS:
+        if meeting.adoptions >= MAX_ADOPTIONS:
             self.stage.give(Fail("crash_loop"))
             return
         self.stage.give(Adopt("another", meeting.epoch + 1, ("restart", "takeover")[self.draw(2)]))
@@ -192,9 +194,9 @@ class Siege:
             return
         self.met[vice] += 1
         self.stage.now += timedelta(seconds=1 + self.draw(4))
-        assert self.meeting.slot is not None
-        assert self.meeting.slot.open is not None
-        self.stage.give(ANSWERS[vice](self, ask, self.meeting.slot.open.reserved))
+        assert self.meeting.task_state is not None
+        assert self.meeting.task_state.open is not None
+        self.stage.give(ANSWERS[vice](self, ask, self.meeting.task_state.open.reserved))
 
     # --- what a model may do -------------------------------------------------------------------
 
@@ -243,7 +245,9 @@ class Siege:
     def be_away(self, ask: Ask, _: Reservation) -> Command:
         away = FaultClass.UNAVAILABLE
         reached = self.draw(2) > 0
-        return ReportFault(ask.task, ask.number, away, "away", None, None, reached, is_away=True)
+        return ReportFault(
+            ask.task, ask.number, away, "away", None, None, reached, is_unreachable=True
+        )
 
     def answer_nothing(self, ask: Ask, reserved: Reservation) -> Command:
         usage = Usage(reserved.prompt_tokens, 0, "reported") if self.draw(2) else None

@@ -3,12 +3,8 @@
 import pytest
 
 from meeting_core import Brief, CorruptHistory, Fact, Participant, build_brief
-from meeting_core.brief import digest_of, shown_brief
-from meeting_core.events import RemarkMade, RoundOpened
-from meeting_core.quoting import quoted, shortened
-from meeting_core.tokens import estimate_tokens
-from meeting_core.vocabulary import EntryRange, Manifest, SynthesisTask, Task
-from meeting_core.wording import SECTIONS
+from meeting_core.model import EntryRange, Manifest, RemarkMade, RoundOpened, SynthesisTask, Task
+from meeting_core.prompt import SECTIONS, digest_of, estimate_tokens, quoted, shortened, shown_brief
 from tests.builders import (
     ANN,
     BOB,

@@ -25,12 +25,18 @@ from meeting_core import (
     hold_meeting,
     rebuild_brief,
 )
-from meeting_core.brief import WHOLE_SHARE, fixed_tokens
-from meeting_core.commands import Convene
-from meeting_core.events import AttemptStarted, RemarkMade, RoundOpened
-from meeting_core.meeting import Remark, Turn
-from meeting_core.quoting import quoted
-from meeting_core.vocabulary import Manifest, SynthesisTask, TurnTask
+from meeting_core.model import (
+    AttemptStarted,
+    Convene,
+    Manifest,
+    Remark,
+    RemarkMade,
+    RoundOpened,
+    SynthesisTask,
+    Turn,
+    TurnTask,
+)
+from meeting_core.prompt import WHOLE_SHARE, fixed_tokens, quoted
 from tests.builders import (
     MEETING_ID,
     START,

@@ -5,25 +5,27 @@ from hypothesis import given as given_values
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Usage, build_brief
-from meeting_core.brief import least_tokens
 from meeting_core.budget import (
-    Amount,
-    Ledger,
     synthesis_allowance,
     synthesis_share,
     tokens_left,
     turn_allowance,
 )
-from meeting_core.commands import StartAttempt
-from meeting_core.events import (
+from meeting_core.model import (
+    Amount,
     AttemptStarted,
+    BudgetReduction,
     Convened,
+    Ledger,
+    Reservation,
     RoundClosed,
     RoundOpened,
+    StartAttempt,
     SynthesisCompleted,
     SynthesisStarted,
+    SynthesisTask,
 )
-from meeting_core.vocabulary import Economy, Reservation, SynthesisTask
+from meeting_core.prompt import least_tokens
 from tests.builders import (
     START,
     attempt_abandoned,
@@ -65,10 +67,12 @@ def shown_least(facts: list[Fact], cap: int, *, number: int = 1) -> AttemptStart
     """Bob's attempt with the shortest brief there is, because the money ran short."""
     meeting, task = meeting_after(*facts), turn("bob")
     brief = build_brief(meeting, task, "bob", context_tokens=0)
-    economies: tuple[Economy, ...] = ("brief",) if cap == 200 else ("brief", "cap")
+    budget_reductions: tuple[BudgetReduction, ...] = ("brief",) if cap == 200 else ("brief", "cap")
     manifest = brief.manifest
     reserved = Reservation(manifest.tokens, cap)
-    return AttemptStarted(task, number, "bob", reserved, manifest, brief.digest, "", economies)
+    return AttemptStarted(
+        task, number, "bob", reserved, manifest, brief.digest, "", budget_reductions
+    )
 
 
 def test_without_a_ceiling_every_turn_has_its_whole_cap():

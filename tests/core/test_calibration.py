@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meeting_core.calibration import (
-    HIGHEST_FACTOR,
-    LOWEST_FACTOR,
+from meeting_core.model import (
+    MAX_FACTOR,
+    MIN_FACTOR,
     UNCALIBRATED,
     next_factor,
     scaled,
 )
 
-FACTORS = st.integers(LOWEST_FACTOR, HIGHEST_FACTOR)
+FACTORS = st.integers(MIN_FACTOR, MAX_FACTOR)
 TOKENS = st.integers(0, 2_000_000)
 
 
@@ -53,11 +53,11 @@ def test_the_factor_stays_within_its_bounds_and_moves_towards_what_was_seen(
     factor: int, estimated: int, reported: int
 ):
     moved = next_factor(factor, estimated, reported)
-    assert LOWEST_FACTOR <= moved <= HIGHEST_FACTOR
+    assert MIN_FACTOR <= moved <= MAX_FACTOR
     if moved > factor:
         assert scaled(estimated, factor) < reported
     if moved < factor:
-        assert scaled(estimated, moved) >= reported or moved == LOWEST_FACTOR
+        assert scaled(estimated, moved) >= reported or moved == MIN_FACTOR
 
 
 @given(FACTORS, TOKENS, TOKENS, TOKENS)

@@ -3,9 +3,15 @@
 import pytest
 
 from meeting_core import Fact, Usage, build_brief, estimate_tokens
-from meeting_core.commands import AcceptReply, Complete
-from meeting_core.events import Completed, RoundOpened, SynthesisStarted, TurnCompleted
-from meeting_core.vocabulary import Outcome
+from meeting_core.model import (
+    AcceptReply,
+    Complete,
+    Completed,
+    Outcome,
+    RoundOpened,
+    SynthesisStarted,
+    TurnCompleted,
+)
 from tests.builders import (
     attempt_started,
     characters_within,

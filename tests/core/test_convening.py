@@ -6,12 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import Configuration, InvalidConfiguration, Limits, Participant, decide
-from meeting_core.brief import fixed_tokens
-from meeting_core.commands import Convene
-from meeting_core.configuration import default_topics
 from meeting_core.errors import AlreadyConvened
-from meeting_core.events import Convened
-from meeting_core.tokens import estimate_tokens
+from meeting_core.model import Convene, Convened, default_topics
+from meeting_core.prompt import estimate_tokens, fixed_tokens
 from tests.builders import ANN, BOB, MEETING_ID, START, configuration, convened, whole_meeting
 from tests.spec import given
 

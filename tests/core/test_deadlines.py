@@ -1,9 +1,19 @@
 """Time: a turn, the rounds and the synthesis each have theirs; running out loses no ended turn."""
 
-from meeting_core import Ask, Record, Usage, estimate_tokens, next_step
-from meeting_core.commands import AcceptReply, Complete, OpenRound, StartAttempt
-from meeting_core.events import Completed, RoundClosed, RoundOpened, SynthesisStarted, TurnSkipped
-from meeting_core.vocabulary import Outcome, SynthesisTask
+from meeting_core import Ask, GiveCommand, Usage, estimate_tokens, next_step
+from meeting_core.model import (
+    AcceptReply,
+    Complete,
+    Completed,
+    OpenRound,
+    Outcome,
+    RoundClosed,
+    RoundOpened,
+    StartAttempt,
+    SynthesisStarted,
+    SynthesisTask,
+    TurnSkipped,
+)
 from tests.builders import (
     Later,
     after,
@@ -41,7 +51,7 @@ def test_the_rounds_end_when_only_the_synthesiss_time_is_left():
 def test_after_the_rounds_have_run_out_of_time_comes_the_synthesis():
     facts = (*OPENED, *spoken("ann"), round_closed(1, "partial", "deadline"))
     step = next_step(meeting_after(*facts))
-    assert isinstance(step, Record)
+    assert isinstance(step, GiveCommand)
     given(*facts).when(step.command, at=after(ROUNDS_END)).then(SynthesisStarted())
 
 

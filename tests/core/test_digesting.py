@@ -8,8 +8,8 @@ from meeting_core import (
     Ask,
     BeginAttempt,
     Fact,
+    GiveCommand,
     Meeting,
-    Record,
     Usage,
     build_brief,
     decide,
@@ -17,30 +17,26 @@ from meeting_core import (
     next_step,
     rebuild_brief,
 )
-from meeting_core.attempts import least_cost
-from meeting_core.commands import (
-    AcceptReply,
-    Command,
-    MakeRemark,
-    OpenRound,
-    ReportFault,
-    StartAttempt,
-    StartSynthesis,
-)
+from meeting_core.decider.start_attempt import least_cost
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, WrongPhase
-from meeting_core.events import (
+from meeting_core.model import (
+    AcceptReply,
     AttemptStarted,
-    Paused,
-    RoundDigested,
-    RoundOpened,
-    TurnCompleted,
-)
-from meeting_core.vocabulary import (
+    Command,
     DigestTask,
     EntryRange,
     FaultClass,
+    MakeRemark,
+    OpenRound,
     Participant,
+    Paused,
+    ReportFault,
+    RoundDigested,
+    RoundOpened,
+    StartAttempt,
+    StartSynthesis,
     SynthesisTask,
+    TurnCompleted,
     TurnTask,
 )
 from tests.builders import (
@@ -65,7 +61,7 @@ from tests.builders import (
     turn_completed,
     whole_round,
 )
-from tests.core.stage import Stage, brief_speaker
+from tests.core.scenario import Stage, brief_speaker
 from tests.spec import given
 
 FIRST = DigestTask(1)
@@ -135,28 +131,28 @@ def test_a_digest_over_its_cap_is_cut_where_it_is_quoted():
 
 
 def test_then_the_next_round_opens():
-    assert next_step(meeting_after(*CLOSED, *digested())) == Record(OpenRound(2))
+    assert next_step(meeting_after(*CLOSED, *digested())) == GiveCommand(OpenRound(2))
 
 
 def test_the_last_round_is_not_digested():
     facts = (*CLOSED, *digested(), *whole_round(2))
-    assert next_step(meeting_after(*facts)) == Record(StartSynthesis())
+    assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
 
 
 def test_without_the_wish_nothing_is_digested():
-    assert next_step(meeting_after(convened(), *whole_round(1))) == Record(OpenRound(2))
+    assert next_step(meeting_after(convened(), *whole_round(1))) == GiveCommand(OpenRound(2))
 
 
 def test_a_silent_round_is_not_digested():
     silent = (RoundOpened(1), *skipped("ann"), *skipped("bob"), round_closed(1, "silent"))
     facts = (convened(digest_rounds=True), *silent)
-    assert next_step(meeting_after(*facts)) == Record(OpenRound(2))
+    assert next_step(meeting_after(*facts)) == GiveCommand(OpenRound(2))
 
 
 def test_a_round_that_ended_all_rounds_is_not_digested():
     facts = (convened(digest_rounds=True), RoundOpened(1), *spoken("ann"))
     facts = (*facts, round_closed(1, "partial", "budget"))
-    assert next_step(meeting_after(*facts)) == Record(StartSynthesis())
+    assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
 
 
 def shown_in_round_two(*facts: Fact | Later) -> tuple[str, AttemptStarted]:
@@ -185,7 +181,7 @@ def test_a_remark_made_during_the_round_is_shown_beside_its_digest():
     stage = Stage(convened(digest_rounds=True).configuration)
     stage.play(lambda meeting: len(meeting.turns) == 1)
     stage.give(MakeRemark("Eve", "Mind the budget."))
-    stage.play(lambda meeting: meeting.round_num == 2 and meeting.slot is not None)
+    stage.play(lambda meeting: meeting.round_num == 2 and meeting.task_state is not None)
     step = next_step(stage.meeting)
     assert isinstance(step, Ask)
     assert '<remark by="Eve">\nMind the budget.\n</remark>' in step.messages[1].content
@@ -283,7 +279,7 @@ def test_only_the_round_just_closed_is_digested_and_only_once():
 
 def test_a_digest_is_given_up_once_and_the_meeting_goes_on():
     facts = (*CLOSED, undigested("refused: no answer"))
-    assert next_step(meeting_after(*facts)) == Record(OpenRound(2))
+    assert next_step(meeting_after(*facts)) == GiveCommand(OpenRound(2))
 
 
 def forgetful(ask: Ask, meeting: Meeting) -> Command:

@@ -3,27 +3,33 @@
 import pytest
 
 from meeting_core import Ended, next_step
-from meeting_core.commands import (
+from meeting_core.errors import MeetingEnded, WrongPhase
+from meeting_core.model import (
     AbandonAttempt,
     AcceptReply,
     Adopt,
     Cancel,
+    Cancelled,
     CloseRound,
     Command,
     Complete,
+    Fact,
     Fail,
+    Failed,
+    FaultClass,
     GiveUpSynthesis,
     MakeRemark,
     OpenRound,
     Pause,
+    Paused,
     ReportFault,
     Resume,
+    RoundOpened,
     StartAttempt,
     StartSynthesis,
+    SynthesisCompleted,
+    SynthesisTask,
 )
-from meeting_core.errors import MeetingEnded, WrongPhase
-from meeting_core.events import Cancelled, Fact, Failed, Paused, RoundOpened, SynthesisCompleted
-from meeting_core.vocabulary import FaultClass, SynthesisTask
 from tests.builders import (
     START,
     attempt_abandoned,

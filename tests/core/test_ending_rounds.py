@@ -2,18 +2,23 @@
 
 import pytest
 
-from meeting_core import Fact, Record, next_step
-from meeting_core.commands import (
+from meeting_core import Fact, GiveCommand, next_step
+from meeting_core.errors import MeetingEnded, NoSuchAttempt, RoundUnfinished, WrongPhase
+from meeting_core.model import (
     AcceptReply,
     CloseRound,
+    DigestTask,
     EndRounds,
     Fail,
+    FaultClass,
     OpenRound,
+    Paused,
+    Phase,
+    Resumed,
+    RoundOpened,
     StartSynthesis,
+    SynthesisStarted,
 )
-from meeting_core.errors import MeetingEnded, NoSuchAttempt, RoundUnfinished, WrongPhase
-from meeting_core.events import Paused, Resumed, RoundOpened, SynthesisStarted
-from meeting_core.vocabulary import DigestTask, FaultClass, Phase
 from tests.builders import (
     START,
     attempt_abandoned,
@@ -29,7 +34,7 @@ from tests.builders import (
     whole_meeting,
     whole_round,
 )
-from tests.core.stage import Stage
+from tests.core.scenario import Stage
 from tests.spec import given
 
 OPENED = (convened(), RoundOpened(1))
@@ -65,7 +70,7 @@ def test_an_open_attempt_is_abandoned_and_charged_and_its_turn_is_skipped():
 
 def test_a_reply_to_the_abandoned_attempt_comes_too_late():
     stage = Stage(convened().configuration)
-    stage.play(lambda meeting: meeting.slot is not None)
+    stage.play(lambda meeting: meeting.task_state is not None)
     stage.give(EndRounds())
     late = AcceptReply(turn(), 1, "x", "stop")
     given(*stage.facts).when(late).then_refused(NoSuchAttempt)
@@ -99,20 +104,20 @@ def test_what_is_open_in_a_paused_meeting_is_abandoned_first():
 
 def test_then_the_minutes_are_written_and_no_round_follows():
     facts = (*OPENED, *spoken("ann"), ENDED)
-    assert next_step(meeting_after(*facts)) == Record(StartSynthesis())
+    assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
     given(*facts).when(StartSynthesis()).then(SynthesisStarted())
     given(*facts).when(OpenRound(2)).then_refused(RoundUnfinished)
 
 
 def test_then_no_digest_is_written_either():
     facts = (convened(digest_rounds=True), RoundOpened(1), *spoken("ann"), ENDED)
-    assert next_step(meeting_after(*facts)) == Record(StartSynthesis())
+    assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
 
 
 def test_where_nobody_had_spoken_there_is_nothing_to_write():
     facts = (*OPENED, round_closed(1, "silent", "operator"))
     detail = "the operator ended the rounds before anybody could speak"
-    assert next_step(meeting_after(*facts)) == Record(Fail("nobody_spoke", detail))
+    assert next_step(meeting_after(*facts)) == GiveCommand(Fail("nobody_spoke", detail))
 
 
 def test_the_outcome_says_who_ended_the_rounds():

@@ -17,10 +17,18 @@ from meeting_core import (
     decide,
     estimate_tokens,
 )
-from meeting_core.brief import fixed_tokens
 from meeting_core.budget import synthesis_share, synthesis_share_micros
-from meeting_core.commands import Convene, StartAttempt
-from meeting_core.events import AttemptStarted, Convened, Failed, Paused, RoundClosed, RoundOpened
+from meeting_core.model import (
+    AttemptStarted,
+    Convene,
+    Convened,
+    Failed,
+    Paused,
+    RoundClosed,
+    RoundOpened,
+    StartAttempt,
+)
+from meeting_core.prompt import fixed_tokens
 from tests.builders import (
     MEETING_ID,
     START,
@@ -32,7 +40,7 @@ from tests.builders import (
     turn,
     turn_completed,
 )
-from tests.core.stage import Stage, long_speaker
+from tests.core.scenario import Stage, long_speaker
 from tests.spec import given
 
 SHARE = 3_500 + 500
@@ -89,7 +97,7 @@ def test_what_is_left_beside_the_synthesiss_share_is_spread_over_the_turns_to_co
     short = opening(SHARE + spent + calls * whole - 1)
     (started,) = decide(meeting_after(*short), StartAttempt(task), START)
     assert isinstance(started, AttemptStarted)
-    assert started.economies
+    assert started.budget_reductions
     assert started.reserved.total <= whole - 1
 
 
@@ -97,7 +105,9 @@ def test_first_the_brief_is_shortened():
     whole = tokens_of(bob_is_next(9_000), "bob")
     facts = bob_is_next(ceiling_giving(whole + 200 - 1, 3))
     given(*facts).when(StartAttempt(turn("bob"))).then(
-        started_after(facts, turn("bob"), cap=200, context_tokens=whole - 1, economies=("brief",))
+        started_after(
+            facts, turn("bob"), cap=200, context_tokens=whole - 1, budget_reductions=("brief",)
+        )
     )
 
 
@@ -105,7 +115,9 @@ def test_then_the_cap_is_lowered_too():
     least = tokens_of(bob_is_next(9_000), "bob", context_tokens=0)
     facts = bob_is_next(ceiling_giving(least + 120, 3))
     given(*facts).when(StartAttempt(turn("bob"))).then(
-        started_after(facts, turn("bob"), cap=120, context_tokens=0, economies=("brief", "cap"))
+        started_after(
+            facts, turn("bob"), cap=120, context_tokens=0, budget_reductions=("brief", "cap")
+        )
     )
 
 
@@ -115,7 +127,7 @@ def test_where_there_is_nothing_to_shorten_only_the_cap_is_lowered():
 
     facts = opening(SHARE + 4 * (tokens_of(opening(9_000), "ann") + 120))
     given(*facts).when(StartAttempt(turn())).then(
-        started_after(facts, turn(), cap=120, economies=("cap",))
+        started_after(facts, turn(), cap=120, budget_reductions=("cap",))
     )
 
 
@@ -138,7 +150,9 @@ def test_a_cap_below_the_least_useful_one_ends_the_rounds():
     least = tokens_of(last_round(5_000), "bob", context_tokens=0)
     enough = last_round(least + 32)
     given(*enough).when(StartAttempt(turn("bob"))).then(
-        started_after(enough, turn("bob"), cap=32, context_tokens=0, economies=("brief", "cap"))
+        started_after(
+            enough, turn("bob"), cap=32, context_tokens=0, budget_reductions=("brief", "cap")
+        )
     )
     given(*last_round(least + 31)).when(StartAttempt(turn("bob"))).then(
         RoundClosed(1, "partial", "budget")
@@ -154,7 +168,7 @@ def test_the_least_useful_cap_is_the_meetings_own():
     least = tokens_of(opening(2_500), "ann")
     facts = opening(150)
     given(*facts).when(StartAttempt(turn())).then(
-        started_after(facts, turn(), cap=150, economies=("cap",))
+        started_after(facts, turn(), cap=150, budget_reductions=("cap",))
     )
     given(*opening(149)).when(StartAttempt(turn())).then(RoundClosed(1, "silent", "budget"))
 
@@ -169,7 +183,9 @@ def test_the_nearer_the_ceiling_the_more_is_spared_and_never_the_other_way_round
             continue
         assert fact.reserved.total <= each
         reserved = fact.reserved
-        seen.append((order.index(fact.economies), reserved.output_tokens, reserved.prompt_tokens))
+        seen.append(
+            (order.index(fact.budget_reductions), reserved.output_tokens, reserved.prompt_tokens)
+        )
     assert seen == sorted(seen)
     assert {place for place, *_ in seen} == {0, 1, 2, 3}
 
@@ -265,13 +281,13 @@ def test_nobody_is_starved_whatever_the_ceiling_in_money():
 
 
 def test_a_ceiling_in_money_shortens_first_and_lowers_the_cap_then():
-    def economies(cost: float) -> set[tuple[str, ...]]:
+    def budget_reductions(cost: float) -> set[tuple[str, ...]]:
         stage = Stage(four_seats(meeting_cost=cost, prices=PRICES), long_speaker).play()
-        return {attempt.economies for attempt in stage.attempts}
+        return {attempt.budget_reductions for attempt in stage.attempts}
 
-    assert economies(1.0) == {()}
-    assert economies(0.06) == {(), ("brief",)}
-    assert economies(0.035) == {(), ("cap",), ("brief", "cap")}
+    assert budget_reductions(1.0) == {()}
+    assert budget_reductions(0.06) == {(), ("brief",)}
+    assert budget_reductions(0.035) == {(), ("cap",), ("brief", "cap")}
 
 
 def test_where_a_prompt_costs_nothing_the_brief_is_not_shortened_for_money():
@@ -282,12 +298,12 @@ def test_where_a_prompt_costs_nothing_the_brief_is_not_shortened_for_money():
     (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
     assert isinstance(started, AttemptStarted)
     assert started.manifest.shortened is None
-    assert started.economies == ("cap",)
+    assert started.budget_reductions == ("cap",)
 
 
 def test_dear_words_and_cheap_words_are_reserved_at_their_own_price():
     config = four_seats(meeting_cost=1.0, prices=PRICES)
-    stage = Stage(config).play(lambda meeting: meeting.slot is not None)
+    stage = Stage(config).play(lambda meeting: meeting.task_state is not None)
     (started,) = stage.attempts
     dear = 3 * started.reserved.prompt_tokens + 15 * 200
     assert stage.meeting.ledger.reserved_micros == dear

@@ -13,10 +13,19 @@ from meeting_core import (
     WaitUntil,
     next_step,
 )
-from meeting_core.commands import Convene, ReportFault, StartAttempt
-from meeting_core.configuration import MOST_FALLBACK_MODELS
-from meeting_core.events import AttemptFailed, RoundOpened, SynthesisStarted
-from meeting_core.vocabulary import DigestTask, FaultClass, SynthesisTask, Task
+from meeting_core.model import (
+    MAX_FALLBACK_MODELS,
+    AttemptFailed,
+    Convene,
+    DigestTask,
+    FaultClass,
+    ReportFault,
+    RoundOpened,
+    StartAttempt,
+    SynthesisStarted,
+    SynthesisTask,
+    Task,
+)
 from tests.builders import (
     BOB,
     MEETING_ID,
@@ -149,9 +158,9 @@ def test_a_fallback_model_has_a_name_and_there_are_not_too_many():
     given().when(with_fallbacks("small", "")).then_refused(
         InvalidConfiguration, "participants[0].fallback_models[1]: must not be empty"
     )
-    most = ["small"] * (MOST_FALLBACK_MODELS + 1)
+    most = ["small"] * (MAX_FALLBACK_MODELS + 1)
     given().when(with_fallbacks(*most)).then_refused(
-        InvalidConfiguration, f"names more than {MOST_FALLBACK_MODELS} models"
+        InvalidConfiguration, f"names more than {MAX_FALLBACK_MODELS} models"
     )
 
 

@@ -5,11 +5,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from meeting_core import Ask, BeginAttempt, Usage, WaitUntil, next_step
-from meeting_core.commands import ReportFault, StartAttempt
+from meeting_core.decider.fault_policy import FAULT_RULES, JITTER, MAX_WAIT_SECONDS, retry_at
 from meeting_core.errors import MeetingEnded, NoSuchAttempt
-from meeting_core.events import AttemptFailed, Fact, Paused, RoundOpened, TurnSkipped
-from meeting_core.faults import FAULT_RULES, JITTER, LONGEST_WAIT_SECONDS, retry_at
-from meeting_core.vocabulary import FaultClass
+from meeting_core.model import (
+    AttemptFailed,
+    Fact,
+    FaultClass,
+    Paused,
+    ReportFault,
+    RoundOpened,
+    StartAttempt,
+    TurnSkipped,
+)
 from tests.builders import (
     START,
     Later,
@@ -162,7 +169,7 @@ def test_a_wish_shorter_than_our_own_wait_does_not_shorten_it():
 
 
 def test_a_wish_longer_than_anyone_waits_means_skipping():
-    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=LONGEST_WAIT_SECONDS + 0.1)
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=MAX_WAIT_SECONDS + 0.1)
     given(*ASKED).when(limited).then(
         attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0),
         turn_skipped(reason="rate_limited"),
@@ -179,7 +186,7 @@ def test_our_own_wait_has_an_end():
         seed="any",
         now=START,
     )
-    assert at == after(LONGEST_WAIT_SECONDS)
+    assert at == after(MAX_WAIT_SECONDS)
 
 
 def test_a_wait_beyond_the_turns_time_means_skipping():

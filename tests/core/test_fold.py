@@ -6,10 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import CorruptHistory, Fact, Phase, evolve, fold, project
-from meeting_core.events import (
+from meeting_core.model import (
     Adopted,
     Cancelled,
     Completed,
+    Outcome,
     Paused,
     RemarkMade,
     Resumed,
@@ -17,8 +18,8 @@ from meeting_core.events import (
     RoundOpened,
     SynthesisCompleted,
     SynthesisStarted,
+    SynthesisTask,
 )
-from meeting_core.vocabulary import Outcome, SynthesisTask
 from tests.builders import (
     Later,
     after,

@@ -3,19 +3,26 @@
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import Ask, BeginAttempt, Fact, Record, Rest, WaitForGateway, next_step
-from meeting_core.commands import Fail, ReportFault, StartAttempt
-from meeting_core.events import (
+from meeting_core import Ask, BeginAttempt, Fact, GiveCommand, Idle, WaitForGateway, next_step
+from meeting_core.model import (
     Adopted,
+    DigestTask,
+    Fail,
     Failed,
+    FaultClass,
+    Participant,
     Paused,
+    Phase,
+    ReportFault,
     Resumed,
     RoundClosed,
     RoundDigested,
     RoundOpened,
+    StartAttempt,
     SynthesisCompleted,
+    SynthesisTask,
+    Task,
 )
-from meeting_core.vocabulary import DigestTask, FaultClass, Participant, Phase, SynthesisTask, Task
 from tests.builders import (
     BOB,
     Later,
@@ -39,7 +46,7 @@ ANN = Participant("ann", "Ann", gateway="main")
 OPENED = (convened(participants=(ANN, BOB)), RoundOpened(1))
 ASKED = (*OPENED, attempt_started())
 BEGIN = BeginAttempt("main", StartAttempt(turn()))
-GONE = Record(Fail("gateway_unreachable", "gateway 'main' was away for 60 s: no answer"))
+GONE = GiveCommand(Fail("gateway_unreachable", "gateway 'main' was away for 60 s: no answer"))
 
 
 def away(task: Task | None = None, number: int = 1, **changes: object) -> ReportFault:
@@ -49,7 +56,7 @@ def away(task: Task | None = None, number: int = 1, **changes: object) -> Report
         FaultClass.UNAVAILABLE,
         "no answer",
         reached=False,
-        is_away=True,
+        is_unreachable=True,
         **changes,  # type: ignore[arg-type]
     )
 
@@ -70,7 +77,7 @@ def test_how_long_it_waits_is_the_meetings_choice():
 
 
 def test_a_gateway_that_answers_is_not_away():
-    fault = ReportFault(turn(), 1, FaultClass.RATE_LIMITED, "no answer", 12.0, is_away=True)
+    fault = ReportFault(turn(), 1, FaultClass.RATE_LIMITED, "no answer", 12.0, is_unreachable=True)
     given(*ASKED).when(fault).then(
         attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(12))
     )
@@ -109,7 +116,7 @@ def test_the_wait_is_no_attempt_of_the_speakers():
     facts = (*ASKED, waiting(until=60), Later(10, attempt_started(number=2)))
     failed = attempt_failed(number=2, retry_at=after(11))
     facts = (*facts, Later(10, failed), Later(11, attempt_started(number=3)))
-    assert meeting_after(*facts).slot is not None
+    assert meeting_after(*facts).task_state is not None
     fault = ReportFault(turn(), 3, FaultClass.EMPTY, "no answer")
     given(*facts).when(fault, at=after(12)).then(
         attempt_failed(number=3, fault=FaultClass.EMPTY, retry_at=after(12))
@@ -178,12 +185,14 @@ def test_a_draft_is_not_lost_with_the_gateway():
     facts = (*facts, waiting(2, until=60, task=CLOSING))
     step = next_step(meeting_after(*facts))
     assert isinstance(step, WaitForGateway)
-    assert not (isinstance(step.otherwise, Record) and isinstance(step.otherwise.command, Fail))
+    assert not (
+        isinstance(step.otherwise, GiveCommand) and isinstance(step.otherwise.command, Fail)
+    )
 
 
 def test_a_paused_meeting_waits_for_nobody():
     given(*ASKED, Paused()).when(away()).then(waiting(until=60))
-    assert next_step(meeting_after(*ASKED, Paused(), waiting(until=60))) == Rest()
+    assert next_step(meeting_after(*ASKED, Paused(), waiting(until=60))) == Idle()
 
 
 def test_an_attempt_that_was_lost_is_begun_again_without_waiting_for_the_gateway():

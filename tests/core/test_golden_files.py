@@ -8,8 +8,8 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from meeting_core import Configuration, Fact, MeetingMapper
-from meeting_core.events import Convened
-from meeting_core.mapper import FACTS
+from meeting_core.codec import FACTS
+from meeting_core.model import Convened
 from tests.core.golden_facts import FOLDER, GOLDEN, MEETING_ID, READ_ONLY, golden_event
 
 NAMES = sorted(GOLDEN)

@@ -20,8 +20,15 @@ from meeting_core import (
     outcome_of,
     rebuild_brief,
 )
-from meeting_core.events import AttemptStarted, Cancelled, Completed, Failed
-from meeting_core.vocabulary import DigestTask, SynthesisTask, TurnTask
+from meeting_core.model import (
+    AttemptStarted,
+    Cancelled,
+    Completed,
+    DigestTask,
+    Failed,
+    SynthesisTask,
+    TurnTask,
+)
 from tests.core.golden_meetings import MEETINGS, PLAYS, stored
 
 NAMES = sorted(PLAYS)
@@ -99,7 +106,7 @@ def test_golden_briefs_were_whole_shortened_dropped_digested_and_of_a_draft():
     kinds: Counter[str] = Counter()
     for attempt in (attempt for name in NAMES for attempt in attempts_in(name)):
         manifest = attempt.manifest
-        kinds.update(f"{economy} spared" for economy in attempt.economies)
+        kinds.update(f"{budget_reduction} spared" for budget_reduction in attempt.budget_reductions)
         kinds.update(
             kind
             for kind in ("whole", "shortened", "dropped", "digested", "draft")

@@ -18,8 +18,14 @@ from meeting_core import (
     hold_meeting,
     next_step,
 )
-from meeting_core.events import AttemptFailed, Completed, Failed, TurnCompleted, TurnSkipped
-from meeting_core.vocabulary import SynthesisTask
+from meeting_core.model import (
+    AttemptFailed,
+    Completed,
+    Failed,
+    SynthesisTask,
+    TurnCompleted,
+    TurnSkipped,
+)
 from tests.builders import START, SYNTHESIS, configuration
 
 

@@ -23,18 +23,18 @@ from meeting_core import (
     parse_synthesis,
     render_minutes,
 )
-from meeting_core.brief import build_brief, fixed_tokens
-from meeting_core.commands import MakeRemark
-from meeting_core.events import (
+from meeting_core.model import (
     AttemptStarted,
-    Origin,
+    EventMetadata,
+    MakeRemark,
     RemarkMade,
     SynthesisCompleted,
     TurnCompleted,
-    envelop,
+    TurnTask,
+    clean_text,
+    wrap_facts,
 )
-from meeting_core.quoting import quoted
-from meeting_core.vocabulary import TurnTask, clean_text
+from meeting_core.prompt import build_brief, fixed_tokens, quoted
 from tests.builders import (
     START,
     configuration,
@@ -173,9 +173,9 @@ def test_what_a_human_remarks_is_a_remark_and_nothing_else(injection: Injection)
 def enveloped(meeting: Meeting, command: MakeRemark) -> tuple:
     facts = decide(meeting, command, START)
     assert [type(fact) for fact in facts] == [RemarkMade]
-    return envelop(
+    return wrap_facts(
         facts,
-        Origin(START, UUID(int=7_000), "a test"),
+        EventMetadata(START, UUID(int=7_000), "a test"),
         meeting_id=meeting.id,
         after=meeting.version,
         new_id=lambda: UUID(int=7_001),

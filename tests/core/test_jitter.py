@@ -4,10 +4,8 @@ import pytest
 from hypothesis import given as given_values
 from hypothesis import strategies as st
 
-from meeting_core.commands import ReportFault
-from meeting_core.events import RoundOpened
-from meeting_core.faults import FAULT_RULES, JITTER, LONGEST_WAIT_SECONDS, retry_at
-from meeting_core.vocabulary import FaultClass, call_key
+from meeting_core.decider.fault_policy import FAULT_RULES, JITTER, MAX_WAIT_SECONDS, retry_at
+from meeting_core.model import FaultClass, ReportFault, RoundOpened, call_key
 from tests.builders import (
     MEETING_ID,
     START,
@@ -50,8 +48,8 @@ def test_a_wait_is_the_doubled_one_and_up_to_half_as_much_again(
     doubled = FAULT_RULES[fault].first_wait_seconds * 2.0 ** (repeats - 1)
     wait = seconds(fault, repeats, seed=seed)
     assert wait is not None
-    assert min(doubled, LONGEST_WAIT_SECONDS) <= wait
-    assert wait <= min(doubled * (1 + JITTER), LONGEST_WAIT_SECONDS)
+    assert min(doubled, MAX_WAIT_SECONDS) <= wait
+    assert wait <= min(doubled * (1 + JITTER), MAX_WAIT_SECONDS)
 
 
 @given_values(st.sampled_from(WAITED), st.integers(1, 9), SEEDS)
@@ -68,7 +66,7 @@ def test_different_seeds_are_spread_out():
     assert abs(sum(shares) / len(shares) - JITTER / 2) < 0.02
 
 
-@given_values(st.sampled_from(WAITED), st.floats(0, LONGEST_WAIT_SECONDS), SEEDS)
+@given_values(st.sampled_from(WAITED), st.floats(0, MAX_WAIT_SECONDS), SEEDS)
 def test_a_providers_wish_is_never_undercut_and_nothing_is_added_to_it(
     fault: FaultClass, wish: float, seed: str
 ):
@@ -78,7 +76,7 @@ def test_a_providers_wish_is_never_undercut_and_nothing_is_added_to_it(
 
 
 @pytest.mark.parametrize(
-    ("wish", "wait"), [(12.0, 12.0), (LONGEST_WAIT_SECONDS, 30.0), (30.001, None), (1e9, None)]
+    ("wish", "wait"), [(12.0, 12.0), (MAX_WAIT_SECONDS, 30.0), (30.001, None), (1e9, None)]
 )
 def test_a_wish_is_honoured_up_to_thirty_seconds(wish: float, wait: float | None):
     assert seconds(FaultClass.RATE_LIMITED, wish=wish) == wait

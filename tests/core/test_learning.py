@@ -4,11 +4,21 @@ from hypothesis import given as given_values
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Meeting, Participant, Usage, build_brief, decide, estimate_tokens
-from meeting_core.calibration import HIGHEST_FACTOR, LOWEST_FACTOR, scaled
-from meeting_core.commands import ReportFault, StartAttempt
-from meeting_core.events import AttemptStarted, RoundOpened, SynthesisCompleted
-from meeting_core.knowledge import ModelKnowledge
-from meeting_core.vocabulary import DigestTask, FaultClass, Reservation, SynthesisTask
+from meeting_core.model import (
+    MAX_FACTOR,
+    MIN_FACTOR,
+    AttemptStarted,
+    DigestTask,
+    FaultClass,
+    ModelProfile,
+    ReportFault,
+    Reservation,
+    RoundOpened,
+    StartAttempt,
+    SynthesisCompleted,
+    SynthesisTask,
+    scaled,
+)
 from tests.builders import (
     START,
     attempt_failed,
@@ -26,13 +36,13 @@ from tests.builders import (
 )
 from tests.spec import given
 
-FACTORS = st.integers(LOWEST_FACTOR, HIGHEST_FACTOR)
+FACTORS = st.integers(MIN_FACTOR, MAX_FACTOR)
 LONG = "alpha " * 300
 
 
 @given_values(FACTORS, st.integers(0, 1_000_000))
 def test_an_estimate_within_never_promises_too_much(factor: int, tokens: int):
-    known = ModelKnowledge("", factor)
+    known = ModelProfile("", factor)
     assert scaled(known.estimate_within(tokens), factor) <= tokens
     assert known.estimate_within(scaled(tokens, factor)) >= tokens
 
@@ -44,13 +54,13 @@ def reported(prompt: int) -> Usage:
 OPENED = (convened(), RoundOpened(1))
 
 
-def known(*facts: Fact) -> tuple[ModelKnowledge, ...]:
-    return meeting_after(*facts).knowledge
+def known(*facts: Fact) -> tuple[ModelProfile, ...]:
+    return meeting_after(*facts).model_profiles
 
 
 def test_a_turn_teaches_how_its_model_counts():
     facts = (*OPENED, attempt_started(prompt=100), turn_completed(usage=reported(130)))
-    assert known(*facts) == (ModelKnowledge("", 1_300),)
+    assert known(*facts) == (ModelProfile("", 1_300),)
 
 
 def test_digests_drafts_minutes_and_faults_teach_it_too():
@@ -58,12 +68,12 @@ def test_digests_drafts_minutes_and_faults_teach_it_too():
     assert known(*digest) != known(*digest[:-1])
     asked = (*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500))
     drafted = (*asked, synthesis_drafted("x", ("Decisions",)))
-    assert known(*drafted) == (ModelKnowledge("", 1_440),)
+    assert known(*drafted) == (ModelProfile("", 1_440),)
     usage = Usage(250, 40, "reported")
     written = SynthesisCompleted("x", 1, "ann", 1, usage, "stop")
-    assert known(*asked, written) == (ModelKnowledge("", 1_440),)
+    assert known(*asked, written) == (ModelProfile("", 1_440),)
     failed = attempt_failed(charged=160, usage=Usage(160, 0, "reported"), retry_at=START)
-    assert known(*OPENED, attempt_started(), failed) == (ModelKnowledge("", 1_500),)
+    assert known(*OPENED, attempt_started(), failed) == (ModelProfile("", 1_500),)
 
 
 def test_estimates_and_unknown_charges_teach_nothing():
@@ -87,7 +97,7 @@ def test_each_model_is_known_by_itself():
     facts = [convened(participants=seats), RoundOpened(1)]
     facts += [attempt_started(model="m-1"), turn_completed(usage=reported(130))]
     facts += [attempt_started(turn("bob"), model="m-2"), turn_completed("bob", usage=reported(110))]
-    assert known(*facts) == (ModelKnowledge("m-1", 1_300), ModelKnowledge("m-2", 1_100))
+    assert known(*facts) == (ModelProfile("m-1", 1_300), ModelProfile("m-2", 1_100))
 
 
 def test_a_model_that_counts_more_is_shown_less():
@@ -122,8 +132,8 @@ def too_long(number: int = 1, *, last: bool = False) -> Fact:
 
 
 def context_limit(meeting: Meeting) -> int | None:
-    (knowledge,) = meeting.knowledge
-    return knowledge.context_tokens
+    (model_profiles,) = meeting.model_profiles
+    return model_profiles.context_tokens
 
 
 def test_after_a_brief_was_too_long_the_next_is_at_most_half_as_long():

@@ -11,7 +11,7 @@ from eventsourcing.persistence import Cipher, Compressor, StoredEvent
 from msgspec.structs import replace
 
 from meeting_core import CorruptHistory, MeetingMapper
-from meeting_core.events import RoundOpened, TurnCompleted
+from meeting_core.model import RoundOpened, TurnCompleted
 from tests.builders import history, whole_meeting
 from tests.core.golden_facts import GOLDEN, MEETING_ID, golden_event
 
@@ -63,7 +63,7 @@ def test_unknown_fields_are_tolerated(name: str):
 
 
 @pytest.mark.parametrize(
-    "topic", ["meeting.turn_completed.v2", "os:system", "meeting_core.events:Cancelled", ""]
+    "topic", ["meeting.turn_completed.v2", "os:system", "meeting_core.model.events:Cancelled", ""]
 )
 def test_unknown_names_are_refused_and_nothing_is_imported(topic: str):
     row = StoredEvent(MEETING_ID, 7, topic, golden_state("meeting.paused.v1"))

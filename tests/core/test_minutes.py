@@ -7,10 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Outcome, Participant, outcome_of, parse_synthesis, render_minutes
-from meeting_core.events import RoundOpened, SynthesisCompleted, SynthesisStarted
-from meeting_core.minutes import ActionItem, MinutesParts
-from meeting_core.vocabulary import SynthesisTask
-from meeting_core.wording import SECTIONS
+from meeting_core.model import RoundOpened, SynthesisCompleted, SynthesisStarted, SynthesisTask
+from meeting_core.prompt import SECTIONS, ActionItem, MinutesParts
 from tests.builders import (
     BOB,
     MEETING_ID,

@@ -5,23 +5,29 @@ import pytest
 from meeting_core import (
     Ask,
     BeginAttempt,
+    Idle,
     InvalidConfiguration,
-    Rest,
     Usage,
     estimate_tokens,
     next_step,
 )
-from meeting_core.commands import (
+from meeting_core.errors import MeetingEnded, WrongPhase
+from meeting_core.model import (
     AcceptReply,
+    Fact,
     MakeRemark,
     OpenRound,
     Pause,
+    Paused,
+    Phase,
+    RemarkMade,
     Resume,
+    Resumed,
+    RoundOpened,
     StartAttempt,
+    SynthesisTask,
+    TurnCompleted,
 )
-from meeting_core.errors import MeetingEnded, WrongPhase
-from meeting_core.events import Fact, Paused, RemarkMade, Resumed, RoundOpened, TurnCompleted
-from meeting_core.vocabulary import Phase, SynthesisTask
 from tests.builders import (
     attempt_started,
     convened,
@@ -68,7 +74,7 @@ def test_a_meeting_that_has_ended_neither_pauses_nor_resumes():
 
 def test_a_paused_meeting_rests():
     for facts, _ in (PHASES[0], PHASES[1], PHASES[3]):
-        assert next_step(meeting_after(*facts, Paused())) == Rest()
+        assert next_step(meeting_after(*facts, Paused())) == Idle()
 
 
 def test_a_paused_meeting_starts_nothing():
@@ -83,7 +89,7 @@ def test_a_call_in_flight_may_end_while_paused():
     usage = Usage(90, 4, "reported")
     completed = TurnCompleted(1, "ann", 1, "Done.", estimate_tokens("Done."), usage, "stop")
     given(*paused).when(AcceptReply(turn(), 1, "Done.", "stop", usage)).then(completed)
-    assert next_step(meeting_after(*paused, completed)) == Rest()
+    assert next_step(meeting_after(*paused, completed)) == Idle()
     resumed = meeting_after(*paused, completed, Resumed(Phase.IN_ROUND))
     assert next_step(resumed) == BeginAttempt("", StartAttempt(turn("bob")))
 

@@ -10,9 +10,17 @@ from statemachine import State, StateChart
 from statemachine.exceptions import TransitionNotAllowed
 
 from meeting_core import CorruptHistory, Fact, Phase, fold
-from meeting_core.events import Paused, Resumed, RoundOpened, SynthesisStarted
-from meeting_core.phases import TRANSITIONS, PhaseChart, phase_after, trigger_of
-from meeting_core.vocabulary import FINAL_PHASES
+from meeting_core.model import (
+    FINAL_PHASES,
+    TRANSITIONS,
+    Paused,
+    PhaseChart,
+    Resumed,
+    RoundOpened,
+    SynthesisStarted,
+    phase_after,
+    trigger_of,
+)
 from tests.builders import convened, history, up_to_synthesis, whole_meeting
 from tests.core.paths import FINAL, LEGAL, LIVE
 
@@ -129,7 +137,7 @@ def test_a_fact_without_an_edge_is_a_corrupt_history():
 
 
 def test_an_ambiguous_chart_is_refused():
-    from meeting_core import phases
+    from meeting_core.model import phases
 
     class Ambiguous(StateChart):
         gathering = State(value=Phase.GATHERING, initial=True)

@@ -8,31 +8,32 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import (
-    BeginAttempt,
-    Fact,
-    Meeting,
-    MeetingError,
-    Phase,
-    agenda,
-    attempts,
-    brief,
-    budget,
-    decider,
-    replies,
-    slots,
+from meeting_core import BeginAttempt, Fact, Meeting, MeetingError, Phase, decider
+from meeting_core.budget import Allowance
+from meeting_core.budget import allowance as budget
+from meeting_core.decider import fault_policy as fault_rules
+from meeting_core.decider import finish_attempt as replies
+from meeting_core.model import (
+    Amount,
+    DigestTask,
+    Ledger,
+    Resumed,
+    StartAttempt,
+    SynthesisCompleted,
+    SynthesisTask,
+    TurnSkipped,
+    Usage,
 )
-from meeting_core import faults as fault_rules
-from meeting_core import meeting as meetings
-from meeting_core import minutes as minutes_of
-from meeting_core.budget import Allowance, Amount, Ledger
-from meeting_core.commands import StartAttempt
-from meeting_core.events import Resumed, SynthesisCompleted, TurnSkipped
-from meeting_core.vocabulary import DigestTask, SynthesisTask, Usage
-from tests.core.draws import seeded
+from meeting_core.model import meeting as meetings
+from meeting_core.projector import attempts as slots
+from meeting_core.prompt import brief
+from meeting_core.prompt import minutes as minutes_of
+from meeting_core.steps import agenda
+from tests.core.choices import seeded
 from tests.core.walk import MOVES, walk
 
-fold_facts = import_module("meeting_core.fold")  # the package's `fold` is the function
+attempts = import_module("meeting_core.decider.start_attempt")
+fold_facts = import_module("meeting_core.projector")  # the package's `fold` is the function
 WALKS = 1_000
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, Plant] = {}
@@ -144,9 +145,12 @@ def the_wait_for_a_gateway_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
 
     def bug(meeting: Meeting, *arguments: Any) -> dict[str, Any]:
         changes = true(meeting, *arguments)
-        if meeting.slot is None or meeting.slot.give_up_at is None:
+        if meeting.task_state is None or meeting.task_state.give_up_at is None:
             return changes
-        return {**changes, "slot": replace(changes["slot"], clock_from=meeting.slot.clock_from)}
+        return {
+            **changes,
+            "task_state": replace(changes["task_state"], clock_from=meeting.task_state.clock_from),
+        }
 
     patch.setattr(fold_facts, "attempt_started", bug)
 
@@ -261,13 +265,17 @@ def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
     true = replies._open_attempt
 
     def bug(meeting: Meeting, command: Any) -> Any:
-        slot = meeting.slot
-        if slot is not None and slot.open is not None and slot.task == command.task:
-            return slot, slot.open
+        task_state = meeting.task_state
+        if (
+            task_state is not None
+            and task_state.open is not None
+            and task_state.task == command.task
+        ):
+            return task_state, task_state.open
         return true(meeting, command)
 
     patch.setattr(replies, "_open_attempt", bug)
-    patch.setattr(slots, "_open_slot", lambda meeting, *_: meeting.slot)
+    patch.setattr(slots, "_open_task_state", lambda meeting, *_: meeting.task_state)
 
 
 @planted
@@ -300,7 +308,7 @@ def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
 
     def bug(*arguments: Any) -> dict[str, Any]:
         changes = true(*arguments)
-        return {**changes, "slot": replace(changes["slot"], given_up=())}
+        return {**changes, "task_state": replace(changes["task_state"], given_up=())}
 
     patch.setattr(fold_facts, "attempt_failed", bug)
 

@@ -12,10 +12,8 @@ from meeting_core import (
     PriceTable,
     Usage,
 )
-from meeting_core.budget import Allowance, Amount, Ledger, amount_of, micros_left, tokens_left
-from meeting_core.commands import Convene
-from meeting_core.events import RoundOpened
-from meeting_core.vocabulary import Reservation
+from meeting_core.budget import Allowance, micros_left, tokens_left
+from meeting_core.model import Amount, Convene, Ledger, Reservation, RoundOpened, amount_of
 from tests.builders import (
     MEETING_ID,
     START,

@@ -4,19 +4,25 @@ import pytest
 
 from meeting_core import (
     Fact,
+    Idle,
     InvalidConfiguration,
     ModelPrice,
     Participant,
     PriceTable,
-    Rest,
     Usage,
     next_step,
 )
 from meeting_core.budget import tokens_left
-from meeting_core.commands import RaiseBudget, StartAttempt
 from meeting_core.errors import MeetingEnded, WrongPhase
-from meeting_core.events import BudgetRaised, Paused, Resumed, RoundOpened
-from meeting_core.vocabulary import Phase
+from meeting_core.model import (
+    BudgetRaised,
+    Paused,
+    Phase,
+    RaiseBudget,
+    Resumed,
+    RoundOpened,
+    StartAttempt,
+)
 from tests.builders import (
     attempt_started,
     convened,
@@ -28,7 +34,7 @@ from tests.builders import (
     up_to_synthesis,
     whole_meeting,
 )
-from tests.core.stage import Stage, long_speaker
+from tests.core.scenario import Stage, long_speaker
 from tests.spec import given
 
 LIMITED = (convened(meeting_tokens=9_000), RoundOpened(1))
@@ -85,7 +91,7 @@ def test_it_is_raised_wherever_the_meeting_stands_and_whatever_is_open(facts: tu
 
 def test_a_meeting_paused_for_money_goes_on():
     facts = short_of_money()
-    assert next_step(meeting_after(*facts)) == Rest()
+    assert next_step(meeting_after(*facts)) == Idle()
     raised = BudgetRaised(12_000)
     given(*facts).when(RaiseBudget(meeting_tokens=12_000)).then(raised, Resumed(Phase.IN_ROUND))
     facts = (*facts, raised, Resumed(Phase.IN_ROUND))

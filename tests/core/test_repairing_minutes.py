@@ -14,27 +14,27 @@ from meeting_core import (
     rebuild_brief,
     render_minutes,
 )
-from meeting_core.commands import (
+from meeting_core.errors import OutOfTurn
+from meeting_core.model import (
     AcceptReply,
     Adopt,
-    Command,
-    Complete,
-    GiveUpSynthesis,
-    ReportFault,
-    StartAttempt,
-)
-from meeting_core.errors import OutOfTurn
-from meeting_core.events import (
     Adopted,
     AttemptAbandoned,
+    Command,
+    Complete,
     Completed,
+    FaultClass,
+    GiveUpSynthesis,
+    Outcome,
     Paused,
+    ReportFault,
     RoundOpened,
+    StartAttempt,
     SynthesisCompleted,
     SynthesisDrafted,
     SynthesisStarted,
+    SynthesisTask,
 )
-from meeting_core.vocabulary import FaultClass, Outcome, SynthesisTask
 from tests.builders import (
     SYNTHESIS,
     Later,
@@ -51,7 +51,7 @@ from tests.builders import (
     synthesis_drafted,
     up_to_synthesis,
 )
-from tests.core.stage import Stage, brief_speaker
+from tests.core.scenario import Stage, brief_speaker
 from tests.spec import given
 
 CLOSING = SynthesisTask()

@@ -2,10 +2,18 @@
 
 import pytest
 
-from meeting_core import Record, next_step
-from meeting_core.commands import CloseRound, Fail, OpenRound, StartSynthesis
+from meeting_core import GiveCommand, next_step
 from meeting_core.errors import MeetingEnded, OutOfTurn, RoundUnfinished, WrongPhase
-from meeting_core.events import Paused, RoundClosed, RoundOpened, SynthesisStarted
+from meeting_core.model import (
+    CloseRound,
+    Fail,
+    OpenRound,
+    Paused,
+    RoundClosed,
+    RoundOpened,
+    StartSynthesis,
+    SynthesisStarted,
+)
 from tests.builders import (
     attempt_started,
     convened,
@@ -124,21 +132,21 @@ def test_the_synthesis_does_not_start_before_the_rounds_are_over():
 
 
 def test_the_agenda_opens_every_round_then_starts_the_synthesis():
-    assert next_step(meeting_after(convened())) == Record(OpenRound(1))
+    assert next_step(meeting_after(convened())) == GiveCommand(OpenRound(1))
     one = [convened(), *whole_round(1)]
-    assert next_step(meeting_after(*one)) == Record(OpenRound(2))
-    assert next_step(meeting_after(*one[:-1])) == Record(CloseRound(1))
-    assert next_step(meeting_after(*one, *whole_round(2))) == Record(StartSynthesis())
+    assert next_step(meeting_after(*one)) == GiveCommand(OpenRound(2))
+    assert next_step(meeting_after(*one[:-1])) == GiveCommand(CloseRound(1))
+    assert next_step(meeting_after(*one, *whole_round(2))) == GiveCommand(StartSynthesis())
 
 
 def test_a_meeting_in_which_nobody_spoke_fails_with_the_first_cause():
     facts = [convened(num_rounds=1, round_topics=("One",)), RoundOpened(1)]
     facts += [*skipped("ann"), *skipped("bob"), round_closed(1, "silent")]
     failure = Fail("nobody_spoke", "unavailable: no answer")
-    assert next_step(meeting_after(*facts)) == Record(failure)
+    assert next_step(meeting_after(*facts)) == GiveCommand(failure)
 
 
 def test_a_meeting_that_ended_before_anybody_could_speak_fails_with_what_ended_it():
     facts = [convened(), RoundOpened(1), round_closed(1, "silent", "budget")]
     failure = Fail("nobody_spoke", "the budget ended the rounds before anybody could speak")
-    assert next_step(meeting_after(*facts)) == Record(failure)
+    assert next_step(meeting_after(*facts)) == GiveCommand(failure)

@@ -12,13 +12,13 @@ from meeting_core import (
     Configuration,
     CorruptHistory,
     Ended,
+    GiveCommand,
+    Idle,
     Meeting,
     MeetingEvent,
     ModelPrice,
     Participant,
     PriceTable,
-    Record,
-    Rest,
     SaveMinutes,
     Usage,
     WaitForGateway,
@@ -29,21 +29,22 @@ from meeting_core import (
     project,
     spending,
 )
-from meeting_core.budget import Amount
-from meeting_core.commands import (
+from meeting_core.budget import Subtotal
+from meeting_core.model import (
     AbandonAttempt,
     AcceptReply,
     Adopt,
+    Amount,
     Command,
     Complete,
     Convene,
     EndRounds,
+    FaultClass,
     RaiseBudget,
     ReportFault,
+    RoundOpened,
+    SynthesisTask,
 )
-from meeting_core.events import RoundOpened
-from meeting_core.spending import Tally
-from meeting_core.vocabulary import FaultClass, SynthesisTask
 from tests.builders import (
     MEETING_ID,
     START,
@@ -60,7 +61,7 @@ from tests.builders import (
     turn_completed,
     whole_meeting,
 )
-from tests.core.draws import Draw, seeded
+from tests.core.choices import Draw, seeded
 from tests.core.walk import walk
 
 PRICES = PriceTable("2026-11", "EUR", (ModelPrice("big", 2.5, 10.0), ModelPrice("small", 0.3, 1.0)))
@@ -111,13 +112,13 @@ def follow(meeting: Meeting, draw: Draw) -> Command | None:
     match step:
         case Ended():
             return None
-        case Record() | BeginAttempt():
+        case GiveCommand() | BeginAttempt():
             return step.command
         case WaitUntil() | WaitForGateway():
             return step.then.command
         case SaveMinutes():
             return Complete("minutes.md")
-        case Rest():
+        case Idle():
             more = RaiseBudget(2 * (meeting.config.meeting_tokens or 0))
             return more if draw(2) else EndRounds()
         case Ask():
@@ -129,7 +130,7 @@ def answer(meeting: Meeting, ask: Ask, draw: Draw) -> Command:
     match draw(6):
         case 0:
             fault = FAULTS[draw(len(FAULTS))]
-            is_away = draw(2) == 1
+            is_unreachable = draw(2) == 1
             reached = draw(4) > 0
             return ReportFault(
                 ask.task,
@@ -138,7 +139,7 @@ def answer(meeting: Meeting, ask: Ask, draw: Draw) -> Command:
                 "no luck",
                 usage=usage,
                 reached=reached,
-                is_away=is_away,
+                is_unreachable=is_unreachable,
             )
         case 1 if meeting.adoptions < 3:
             return Adopt("other", meeting.epoch + 1, "takeover")
@@ -163,10 +164,10 @@ def check(events: list[MeetingEvent]) -> None:
     for n, (spent, reserved) in enumerate(ledger_of(events), 1):
         found = spending(events[:n])
         assert (found.total.total, found.reserved) == (spent, reserved)
-        rounds = [tally for _, tally in found.by_round]
+        rounds = [subtotal for _, subtotal in found.by_round]
         for parts in (
-            [tally for _, tally in found.by_participant],
-            [tally for _, tally in found.by_model],
+            [subtotal for _, subtotal in found.by_participant],
+            [subtotal for _, subtotal in found.by_model],
             [*rounds, found.digests, found.synthesis],
         ):
             assert sum(part.calls for part in parts) == found.total.calls
@@ -197,13 +198,13 @@ def test_on_any_walk_the_sums_are_what_the_ledger_says(seed: int) -> None:
 
 def test_a_meeting_in_which_nothing_went_wrong_wasted_nothing() -> None:
     found = spending(history(*whole_meeting()))
-    assert found.total == Tally(5, Amount(4 * 96 + 440), Amount())
+    assert found.total == Subtotal(5, Amount(4 * 96 + 440), Amount())
     assert found.by_participant == (
-        ("ann", Tally(3, Amount(2 * 96 + 440))),
-        ("bob", Tally(2, Amount(2 * 96))),
+        ("ann", Subtotal(3, Amount(2 * 96 + 440))),
+        ("bob", Subtotal(2, Amount(2 * 96))),
     )
-    assert found.by_round == ((1, Tally(2, Amount(192))), (2, Tally(2, Amount(192))))
-    assert (found.synthesis, found.digests) == (Tally(1, Amount(440)), Tally())
+    assert found.by_round == ((1, Subtotal(2, Amount(192))), (2, Subtotal(2, Amount(192))))
+    assert (found.synthesis, found.digests) == (Subtotal(1, Amount(440)), Subtotal())
     assert found.by_source == (("reported", Amount(824)),)
     assert (found.currency, found.reserved) == (None, Amount())
 
@@ -230,7 +231,7 @@ def test_failed_and_abandoned_calls_are_waste_and_say_why() -> None:
         "completed",
     ]
     assert [attempt.usage.source for attempt in found.attempts[:2]] == ["unknown", "unknown"]
-    assert found.total == Tally(4, Amount(192), Amount(600))
+    assert found.total == Subtotal(4, Amount(192), Amount(600))
     assert dict(found.by_source) == {"unknown": Amount(600), "reported": Amount(192)}
 
 
@@ -238,7 +239,7 @@ def test_an_open_call_is_reserved_and_not_spent() -> None:
     found = spending(history(convened(), RoundOpened(1), attempt_started(turn(), prompt=100)))
     (attempt,) = found.attempts
     assert (attempt.outcome, attempt.charged, attempt.reserved) == ("open", Amount(), Amount(300))
-    assert (found.total, found.reserved) == (Tally(), Amount(300))
+    assert (found.total, found.reserved) == (Subtotal(), Amount(300))
     assert found.by_participant == ()
 
 

@@ -13,8 +13,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.core.choices import chosen
 from tests.core.coverage import REACHED
-from tests.core.draws import chosen
 from tests.core.walk import MOVES, Walk, walk
 
 SEQUENCES, SHARDS = 10_000, 4

@@ -5,32 +5,32 @@ import pytest
 from meeting_core import (
     Ask,
     BeginAttempt,
-    Record,
+    GiveCommand,
     SaveMinutes,
     Usage,
     WaitUntil,
     estimate_tokens,
     next_step,
 )
-from meeting_core.commands import (
-    AcceptReply,
-    Complete,
-    GiveUpSynthesis,
-    ReportFault,
-    StartAttempt,
-)
 from meeting_core.errors import MeetingEnded, NoSuchAttempt, OutOfTurn, WrongPhase
-from meeting_core.events import (
+from meeting_core.model import (
+    AcceptReply,
     AttemptFailed,
+    Complete,
     Completed,
     Fact,
+    FaultClass,
+    GiveUpSynthesis,
+    Outcome,
     Paused,
+    ReportFault,
     RoundOpened,
+    StartAttempt,
     SynthesisCompleted,
     SynthesisDrafted,
     SynthesisStarted,
+    SynthesisTask,
 )
-from meeting_core.vocabulary import FaultClass, Outcome, SynthesisTask
 from tests.builders import (
     SYNTHESIS,
     Later,
@@ -141,7 +141,7 @@ def test_each_author_has_attempts_of_their_own():
 
 
 def test_when_everybody_has_given_up_the_meeting_goes_on_without_a_text():
-    assert next_step(meeting_after(*NOBODY)) == Record(GiveUpSynthesis())
+    assert next_step(meeting_after(*NOBODY)) == GiveCommand(GiveUpSynthesis())
     given(*NOBODY).when(StartAttempt(CLOSING)).then_refused(OutOfTurn)
     given(*NOBODY).when(GiveUpSynthesis()).then(UNWRITTEN)
 

@@ -9,14 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import CorruptHistory, Fact, Meeting, MeetingEvent, fold
-from meeting_core.events import (
+from meeting_core.model import (
     AttemptAbandoned,
     AttemptFailed,
     RoundDigested,
     SynthesisCompleted,
     TurnCompleted,
 )
-from tests.core.draws import seeded
+from tests.core.choices import seeded
 from tests.core.walk import walk
 
 WALKS = 150

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from bench.corpora import corpora, letters
-from bench.tokens import LEAST_RATIO, Measured, measured, true_tokens
+from bench.tokens import MIN_RATIO, Measured, measured, true_tokens
 from meeting_core import estimate_tokens
 
-MOST_FOR_PROSE = 1.6
+MAX_FOR_PROSE = 1.6
 MEASURED = list(measured())
 
 
@@ -37,7 +37,7 @@ def test_the_estimate_is_never_below_the_stated_share_of_the_truth(text: Measure
 @pytest.mark.parametrize("name", ["english", "german", "minutes"])
 def test_the_estimate_is_not_far_above_the_truth_for_prose(name: str):
     (text,) = (each for each in MEASURED if each.name == name)
-    assert max(text.ratios) <= MOST_FOR_PROSE
+    assert max(text.ratios) <= MAX_FOR_PROSE
 
 
 @pytest.mark.parametrize("letter_case", [str.lower, str.upper], ids=["small", "capital"])
@@ -45,7 +45,7 @@ def test_a_word_of_fifty_thousand_letters_is_estimated_no_less_truly(
     letter_case: Callable[[str], str],
 ):
     word = letter_case(letters(50_000))
-    assert estimate_tokens(word) >= LEAST_RATIO * max(true_tokens(word))
+    assert estimate_tokens(word) >= MIN_RATIO * max(true_tokens(word))
 
 
 @pytest.mark.parametrize("name", sorted(corpora()))

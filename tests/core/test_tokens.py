@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meeting_core import estimate_tokens
-from meeting_core.tokens import CUT_MARK, cut_to_tokens
+from meeting_core.model import CUT_MARK
+from meeting_core.prompt import cut_to_tokens
 
 TEXTS = (
     st.text(max_size=400)

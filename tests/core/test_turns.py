@@ -3,7 +3,6 @@
 import pytest
 
 from meeting_core import Ask, BeginAttempt, Usage, estimate_tokens, next_step
-from meeting_core.commands import AcceptReply, StartAttempt
 from meeting_core.errors import (
     AttemptStillOpen,
     MeetingEnded,
@@ -11,8 +10,18 @@ from meeting_core.errors import (
     OutOfTurn,
     WrongPhase,
 )
-from meeting_core.events import AttemptFailed, Paused, RoundOpened, TurnCompleted
-from meeting_core.vocabulary import FaultClass, Participant, SynthesisTask, TurnTask
+from meeting_core.model import (
+    AcceptReply,
+    AttemptFailed,
+    FaultClass,
+    Participant,
+    Paused,
+    RoundOpened,
+    StartAttempt,
+    SynthesisTask,
+    TurnCompleted,
+    TurnTask,
+)
 from tests.builders import (
     ANN,
     BOB,

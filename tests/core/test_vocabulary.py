@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meeting_core import Phase, Usage
-from meeting_core.vocabulary import (
+from meeting_core.model import (
     FINAL_PHASES,
     Reservation,
     SynthesisTask,

@@ -18,14 +18,14 @@ from meeting_core import (
     BeginAttempt,
     Configuration,
     Ended,
+    GiveCommand,
+    Idle,
     Meeting,
     MeetingEvent,
     ModelPrice,
     Phase,
     PriceTable,
-    Record,
     Refusal,
-    Rest,
     SaveMinutes,
     Usage,
     WaitForGateway,
@@ -34,8 +34,7 @@ from meeting_core import (
     next_step,
     project,
 )
-from meeting_core.brief import fixed_tokens
-from meeting_core.commands import (
+from meeting_core.model import (
     AbandonAttempt,
     AcceptReply,
     Adopt,
@@ -44,31 +43,30 @@ from meeting_core.commands import (
     Command,
     Complete,
     Convene,
+    DigestTask,
     EndRounds,
+    Fact,
     Fail,
+    FaultClass,
     GiveUpSynthesis,
     MakeRemark,
     OpenRound,
+    Participant,
     Pause,
     RaiseBudget,
     ReportFault,
     Resume,
     StartAttempt,
     StartSynthesis,
-)
-from meeting_core.events import Fact
-from meeting_core.vocabulary import (
-    DigestTask,
-    FaultClass,
-    Participant,
     SynthesisTask,
     Task,
     TurnTask,
 )
+from meeting_core.prompt import fixed_tokens
 from tests.builders import MEETING_ID, START, SYNTHESIS
 from tests.core.audit import Audit
+from tests.core.choices import Draw
 from tests.core.coverage import kinds_of
-from tests.core.draws import Draw
 
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
@@ -76,7 +74,7 @@ SEATS = tuple(Participant(name, name.title(), model="small") for name in ("ann",
 WITH_FALLBACK = replace(SEATS[0], fallback_models=("large",))
 PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
 MOVES = 20
-LONGEST_WALK_HOME = 200
+MAX_WALK_HOME = 200
 NO_ID = UUID(int=0)
 
 
@@ -169,7 +167,7 @@ class Walk:
     def follow(self, *, kindly: bool = False) -> None:
         """Do what `next_step` says; kindly, so that the meeting comes to its end."""
         match step := next_step(self.standing):
-            case Record():
+            case GiveCommand():
                 self.must(step.command)
             case BeginAttempt():
                 self.must(step.command)
@@ -186,9 +184,9 @@ class Walk:
             case SaveMinutes():
                 saved = kindly or not self.chance(5)
                 self.must(Complete("minutes.md") if saved else Complete(None, "disk full"))
-            case Rest() if self.standing.pause_cause == "budget":
+            case Idle() if self.standing.pause_cause == "budget":
                 self.must(EndRounds() if self.chance(3) else self.more_money())
-            case Rest():
+            case Idle():
                 self.must(Resume())
             case Ended():
                 assert self.give(Cancel()) in (None, ())
@@ -226,16 +224,16 @@ class Walk:
         return Usage(60 + self.draw(50) + over, 1 + self.draw(cap) + over, "reported")
 
     def fault(self, task: Task, number: int, cap: int) -> ReportFault:
-        is_away = self.chance(5)
+        is_unreachable = self.chance(5)
         return ReportFault(
             task,
             number,
-            FaultClass.UNAVAILABLE if is_away else self.pick(FAULTS),
+            FaultClass.UNAVAILABLE if is_unreachable else self.pick(FAULTS),
             "no luck",
             self.pick([None, None, 2.0, 20.0, 45.0]),
             self.usage(cap) if self.chance(3) else None,
             reached=not self.chance(4),
-            is_away=is_away,
+            is_unreachable=is_unreachable,
         )
 
     def crash(self) -> None:
@@ -289,7 +287,7 @@ class Walk:
 
     def walk_home(self) -> None:
         """From wherever the meeting stands, following `next_step` ends it: no dead ends."""
-        for _ in range(LONGEST_WALK_HOME):
+        for _ in range(MAX_WALK_HOME):
             if self.standing.has_ended:
                 break
             self.follow(kindly=True)

@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from meeting_core import fold, rebuild_brief
-from meeting_core.events import AttemptAbandoned, AttemptFailed, AttemptStarted
-from tests.core.draws import seeded
+from meeting_core.model import AttemptAbandoned, AttemptFailed, AttemptStarted
+from tests.core.choices import seeded
 from tests.crash.world import World
 from tests.ledger import assert_within_ceiling
 from tests.model_peer import MINUTES, Speech

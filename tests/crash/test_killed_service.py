@@ -5,7 +5,7 @@ import random
 import anyio
 import pytest
 
-from meeting_core.events import Adopted, AttemptAbandoned
+from meeting_core.model import Adopted, AttemptAbandoned
 from tests.crash.world import World, assert_sound
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from meeting_core.events import AttemptFailed
+from meeting_core.model import AttemptFailed
 from tests.crash.world import World, assert_sound
 from tests.model_peer import Speech, speak_once
 

@@ -9,8 +9,7 @@ import httpx
 from eventsourcing.persistence import StoredEvent
 
 from meeting_core import MeetingEvent, MeetingMapper, fold, rebuild_brief
-from meeting_core.events import AttemptStarted, TurnCompleted, TurnSkipped
-from meeting_core.meeting import Meeting
+from meeting_core.model import AttemptStarted, Meeting, TurnCompleted, TurnSkipped
 from tests.model_peer import ModelPeer
 from tests.service_process import ServiceProcess
 

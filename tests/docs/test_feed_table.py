@@ -2,9 +2,9 @@
 
 import re
 
-from meeting_core.events import Cancelled, Fact, Failed, RoundOpened
-from meeting_core.fold import evolve
-from meeting_service.read.frames import Frame, delta_frame, frames_of
+from meeting_core.model import Cancelled, Fact, Failed, RoundOpened
+from meeting_core.projector import evolve
+from meeting_service.feed.frames import Frame, delta_frame, frames_of
 from tests.builders import (
     START,
     attempt_started,
@@ -35,14 +35,14 @@ def frames(*facts: Fact) -> list[Frame]:
 def every_kind_of_frame() -> list[Frame]:
     opened = [convened(), RoundOpened(1)]
     begun = meeting_after(*opened, attempt_started(turn()))
-    assert begun.slot is not None
-    assert begun.slot.open is not None
+    assert begun.task_state is not None
+    assert begun.task_state.open is not None
     return [
         *frames(*whole_meeting()),
         *frames(*opened, *spoken("ann"), *skipped("bob"), round_closed(1, "partial")),
         *frames(*opened, Cancelled()),
         *frames(*opened, Failed("internal_error")),
-        delta_frame(begun, begun.slot.open, turn(), "text", START),
+        delta_frame(begun, begun.task_state.open, turn(), "text", START),
     ]
 
 

@@ -9,7 +9,7 @@ from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-MOST_LINES_OF_A_DECISION = 45
+MAX_LINES_OF_A_DECISION = 45
 ALL_PAGES = sorted({*pages(), *(ROOT / "docs").rglob("*.md")})
 
 
@@ -41,7 +41,7 @@ def test_decisions_are_numbered_without_gaps_and_short():
         lines = page.read_text().splitlines()
         assert page.name.startswith(f"{number:04d}-")
         assert lines[0].startswith(f"# {number:04d} ")
-        assert len(lines) <= MOST_LINES_OF_A_DECISION
+        assert len(lines) <= MAX_LINES_OF_A_DECISION
         assert [line for line in lines if line.startswith("## ")] == [
             "## Context",
             "## Decision",

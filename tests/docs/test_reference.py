@@ -13,13 +13,11 @@ import pytest
 from cyclopts import App
 
 import meeting_core
-from meeting_core.commands import Command
+from meeting_core.decider.fault_policy import FAULT_RULES
 from meeting_core.errors import MeetingError
-from meeting_core.events import Fact
-from meeting_core.faults import FAULT_RULES
-from meeting_core.phases import TRANSITIONS
+from meeting_core.model import TRANSITIONS, Command, Fact
 from meeting_service.cli.application import command_line
-from meeting_service.cli.exits import MEANINGS
+from meeting_service.cli.exit_codes import MEANINGS
 from meeting_service.http.application import api_routes
 from meeting_service.http.problems import PROBLEM_TYPES
 from meeting_service.ports import GatewayFault

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meeting_core.vocabulary import Message, Usage
+from meeting_core.model import Message, Usage
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.ports import (
     ContextTooLong,

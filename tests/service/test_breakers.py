@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from meeting_service.ports import GatewayReply, GatewayRequest, Rejected, Unavailable
-from meeting_service.runtime.breakers import TRIAL_SECONDS, Breakers
+from meeting_service.runtime.circuit_breaker import TRIAL_SECONDS, Breakers
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,9 @@ class Provider:
     """A gateway that is away until it is told otherwise, and keeps the times of its probes."""
 
     def __init__(self) -> None:
-        self.fault: Exception | None = Unavailable("nobody there", reached=False, is_away=True)
+        self.fault: Exception | None = Unavailable(
+            "nobody there", reached=False, is_unreachable=True
+        )
         self.probed_at: list[float] = []
         self.under_way = 0
         self.probing = anyio.Event()
@@ -114,7 +116,7 @@ async def test_a_gateway_that_nobody_found_away_is_not_asked(world: World) -> No
     await world.come(1)
     world.breakers.note_answer("main")
     assert world.gone_on == [1]
-    assert not world.breakers.is_away("main")
+    assert not world.breakers.is_unreachable("main")
     assert world.breakers.probes("main") == 0
 
 
@@ -124,7 +126,7 @@ async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
         for _ in PAUSES:
             await world.main.probed()
         assert world.gone_on == []
-        assert world.breakers.is_away("main")
+        assert world.breakers.is_unreachable("main")
         assert world.breakers.probes("main") == len(PAUSES)
         world.main.fault = None
         await anyio.sleep(PROBE_SECONDS)
@@ -133,7 +135,7 @@ async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
         world.breakers.note_answer("main")
         await anyio.wait_all_tasks_blocked()
         assert sorted(world.gone_on) == list(range(100))
-        assert not world.breakers.is_away("main")
+        assert not world.breakers.is_unreachable("main")
         await anyio.sleep(60)
         assert world.breakers.probes("main") == len(PAUSES)
     assert world.main.pauses == PAUSES
@@ -218,7 +220,7 @@ async def test_an_outage_during_the_last_probe_of_another_has_its_own_probe(worl
     await anyio.sleep(PROBE_SECONDS)
     await anyio.wait_all_tasks_blocked()
     assert world.gone_on == [1]
-    assert world.breakers.is_away("main")
+    assert world.breakers.is_unreachable("main")
     await anyio.sleep(2)
     assert world.gone_on == [1, 2]
     assert world.breakers.probes("main") == 2

@@ -7,7 +7,7 @@ import pytest
 
 from meeting_service.app.gateways import call_rules, open_gateways
 from meeting_service.ports import Unavailable
-from meeting_service.runtime.permits import CallRules
+from meeting_service.runtime.rate_limiter import CallRules
 from meeting_service.settings import SettingsError, load_settings
 from tests.contracts.gateway_cases import fault_of, ignore, request
 
@@ -70,7 +70,7 @@ async def test_a_scripted_gateway_is_away_while_the_file_beside_the_settings_is_
         for ask in (gateway.probe, partial(gateway.complete, request(), ignore)):
             fault = await fault_of(ask)
             assert isinstance(fault, Unavailable)
-            assert fault.is_away
+            assert fault.is_unreachable
         (config.parent / "away").unlink()
         await gateway.probe()
         assert (await gateway.complete(request(), ignore)).text

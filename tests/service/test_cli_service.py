@@ -17,7 +17,7 @@ import pytest
 from msgspec import Struct
 
 from meeting_service.cli.application import run
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meeting_service.cli.application import run
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 
 PLAN = """
 runs = 20

@@ -7,19 +7,22 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import Fact, Outcome, evolve, project
-from meeting_core.events import (
+from meeting_core.model import (
     Adopted,
     Cancelled,
     Completed,
+    EntryRange,
     Failed,
+    FaultClass,
     Paused,
+    Phase,
     RemarkMade,
     Resumed,
     RoundOpened,
     SynthesisCompleted,
+    SynthesisTask,
 )
-from meeting_core.vocabulary import EntryRange, FaultClass, Phase, SynthesisTask
-from meeting_service.read.frames import Frame, delta_frame, frames_of
+from meeting_service.feed.frames import Frame, delta_frame, frames_of
 from tests.builders import (
     MEETING_ID,
     Later,
@@ -399,9 +402,9 @@ def test_what_changes_nothing_to_see_tells_nothing():
 
 def test_a_delta_tells_the_growth_of_an_open_attempt_and_has_no_number():
     meeting = meeting_after(*SPEAKING)
-    assert meeting.slot is not None
-    assert meeting.slot.open is not None
-    frame = delta_frame(meeting, meeting.slot.open, turn(), "Hel", after(1.5))
+    assert meeting.task_state is not None
+    assert meeting.task_state.open is not None
+    frame = delta_frame(meeting, meeting.task_state.open, turn(), "Hel", after(1.5))
     assert frame == Frame(
         "meeting-turn-delta",
         placed(3, "10:45:01.500", round=1, agent_id="ann", text="Hel"),

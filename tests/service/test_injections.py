@@ -15,18 +15,17 @@ from httpx_sse import EventSource
 from rich.console import Console
 
 from meeting_core import HeldMeeting, evolve, spending
-from meeting_core.events import MeetingEvent
-from meeting_core.tokens import cut_to_tokens
-from meeting_core.vocabulary import TurnTask, clean_text
+from meeting_core.model import MeetingEvent, TurnTask, clean_text
+from meeting_core.prompt import cut_to_tokens
 from meeting_service.cli import tables
 from meeting_service.cli.application import run
 from meeting_service.cli.displays import JsonLines, PlainLines
-from meeting_service.cli.exits import Exit
+from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.feed import FeedEvent
 from meeting_service.cli.live import LiveDisplay
 from meeting_service.cli.printable import json_line, one_line, printable
-from meeting_service.read.frames import Frame, delta_frame, frames_of
-from meeting_service.read.transcript import status_view
+from meeting_service.feed.frames import Frame, delta_frame, frames_of
+from meeting_service.views.transcript import status_view
 from tests.builders import START
 from tests.injections import INJECTIONS, Injection, configured_with, every_injection, held_with
 from tests.service.fake_service import FakeService, Reply, fake_service, feed, frame
@@ -42,10 +41,17 @@ def frames_told(events: tuple[MeetingEvent, ...]) -> Iterator[tuple[Frame, int]]
         before, meeting = meeting, evolve(meeting, event)
         for each in frames_of(before, event, meeting):
             yield each, event.originator_version
-        slot = meeting.slot
-        if slot is not None and slot.open is not None and isinstance(slot.task, TurnTask):
+        task_state = meeting.task_state
+        if (
+            task_state is not None
+            and task_state.open is not None
+            and isinstance(task_state.task, TurnTask)
+        ):
             text = meeting.config.title
-            yield delta_frame(meeting, slot.open, slot.task, text, START), meeting.version
+            yield (
+                delta_frame(meeting, task_state.open, task_state.task, text, START),
+                meeting.version,
+            )
 
 
 def hostile_meeting(injection: Injection) -> HeldMeeting:

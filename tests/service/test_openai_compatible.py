@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from meeting_core.vocabulary import Message, Usage
-from meeting_service.gateways import pace
+from meeting_core.model import Message, Usage
+from meeting_service.gateways import stream_timeouts as pace
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import (
     ContextTooLong,

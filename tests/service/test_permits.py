@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meeting_service.runtime.permits import CallRules, Permits, Waiting
+from meeting_service.runtime.rate_limiter import CallLimiter, CallRules, Waiting
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +29,14 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return BACKEND
 
 
-def permits(per_process: int | None = None, **rules: CallRules) -> Permits:
-    return Permits(per_process, rules, clock=lambda: NOW)
+def limiter(per_process: int | None = None, **rules: CallRules) -> CallLimiter:
+    return CallLimiter(per_process, rules, clock=lambda: NOW)
 
 
 class Waiters:
     """Tasks that wait for permits; `admitted` lists those that got theirs, in that order."""
 
-    def __init__(self, asked: Permits, tasks: TaskGroup) -> None:
+    def __init__(self, asked: CallLimiter, tasks: TaskGroup) -> None:
         self.admitted: list[UUID] = []
         self._asked = asked
         self._tasks = tasks
@@ -61,123 +61,123 @@ class Waiters:
 
 
 @asynccontextmanager
-async def waiters(asked: Permits) -> AsyncIterator[Waiters]:
+async def waiters(asked: CallLimiter) -> AsyncIterator[Waiters]:
     async with anyio.create_task_group() as tasks:
         yield Waiters(asked, tasks)
         tasks.cancel_scope.cancel()
 
 
 async def test_without_bounds_everybody_may_call_and_nothing_is_kept() -> None:
-    free = permits(main=CallRules())
+    free = limiter(main=CallRules())
     for meeting_id in IDS:
         assert free.try_take("main", meeting_id)
         await free.take("other", meeting_id)
-        free.give_back("main", meeting_id)
+        free.release("main", meeting_id)
     assert vars(free)["_gates"] == {}
 
 
 async def test_a_gateway_has_so_many_permits_and_no_more() -> None:
-    bounded = permits(main=CallRules(most_at_once=2))
+    bounded = limiter(main=CallRules(most_at_once=2))
     taken = [bounded.try_take("main", meeting_id) for meeting_id in (FIRST, SECOND, THIRD)]
     assert taken == [True, True, False]
     assert bounded.try_take("other", THIRD)
-    bounded.give_back("main", FIRST)
+    bounded.release("main", FIRST)
     assert bounded.try_take("main", FOURTH)
 
 
 async def test_the_process_bounds_all_its_gateways_together() -> None:
-    bounded = permits(2)
+    bounded = limiter(2)
     assert bounded.try_take("main", FIRST)
     assert bounded.try_take("other", SECOND)
     assert not bounded.try_take("third", THIRD)
-    bounded.give_back("other", SECOND)
+    bounded.release("other", SECOND)
     assert bounded.try_take("third", THIRD)
 
 
 async def test_a_permit_taken_or_given_back_twice_is_one() -> None:
-    bounded = permits(main=CallRules(most_at_once=1))
+    bounded = limiter(main=CallRules(most_at_once=1))
     assert bounded.try_take("main", FIRST)
     assert bounded.try_take("main", FIRST)
-    bounded.give_back("main", FIRST)
-    bounded.give_back("main", FIRST)
+    bounded.release("main", FIRST)
+    bounded.release("main", FIRST)
     assert bounded.try_take("main", SECOND)
     assert not bounded.try_take("main", THIRD)
-    bounded.give_back("main", THIRD)
+    bounded.release("main", THIRD)
     assert not bounded.try_take("main", THIRD)
 
 
 async def test_who_came_first_goes_first_and_nobody_overtakes() -> None:
-    bounded = permits(main=CallRules(most_at_once=1))
+    bounded = limiter(main=CallRules(most_at_once=1))
     bounded.try_take("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
-        bounded.give_back("main", FIRST)
+        bounded.release("main", FIRST)
         # The permit is the second's already, though its task has not run since.
         assert not bounded.try_take("main", FOURTH)
         assert await queue.settled() == [SECOND]
-        bounded.give_back("main", SECOND)
+        bounded.release("main", SECOND)
         assert await queue.settled() == [SECOND, THIRD]
 
 
 async def test_a_busy_gateway_does_not_hold_up_another() -> None:
-    bounded = permits(3, slow=CallRules(most_at_once=1), quick=CallRules(most_at_once=1))
+    bounded = limiter(3, slow=CallRules(most_at_once=1), quick=CallRules(most_at_once=1))
     bounded.try_take("slow", FIRST)
     bounded.try_take("quick", SECOND)
     async with waiters(bounded) as queue:
         await queue.come("slow", THIRD)
         await queue.come("quick", FOURTH)
-        bounded.give_back("quick", SECOND)
+        bounded.release("quick", SECOND)
         assert await queue.settled() == [FOURTH]
         assert bounded.try_take("third", SECOND)
 
 
 async def test_a_place_in_the_process_goes_to_who_waited_longest_at_any_gateway() -> None:
-    bounded = permits(1)
+    bounded = limiter(1)
     bounded.try_take("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("one", SECOND)
         await queue.come("two", THIRD)
         await queue.come("one", FOURTH)
         for gateway, meeting_id in (("main", FIRST), ("one", SECOND), ("two", THIRD)):
-            bounded.give_back(gateway, meeting_id)
+            bounded.release(gateway, meeting_id)
             await queue.settled()
         assert queue.admitted == [SECOND, THIRD, FOURTH]
 
 
 async def test_it_can_be_told_who_waits_for_what() -> None:
-    bounded = permits(main=CallRules(most_at_once=1))
+    bounded = limiter(main=CallRules(most_at_once=1))
     bounded.try_take("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
         assert bounded.waiting(FIRST) is None
         assert bounded.waiting(SECOND) == Waiting("main", NOW, 0)
         assert bounded.waiting(THIRD) == Waiting("main", NOW, 1)
-        bounded.give_back("main", FIRST)
+        bounded.release("main", FIRST)
         assert bounded.waiting(SECOND) is None
         assert bounded.waiting(THIRD) == Waiting("main", NOW, 0)
 
 
 async def test_a_waiter_that_leaves_leaves_nothing_behind() -> None:
-    bounded = permits(main=CallRules(most_at_once=1))
+    bounded = limiter(main=CallRules(most_at_once=1))
     bounded.try_take("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
         queue.cancel(SECOND)
         await queue.settled()
         assert bounded.waiting(SECOND) is None
-        bounded.give_back("main", FIRST)
+        bounded.release("main", FIRST)
         assert await queue.settled() == [THIRD]
 
 
 async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_permit_on() -> None:
-    bounded = permits(main=CallRules(most_at_once=1, most_per_minute=2))
+    bounded = limiter(main=CallRules(most_at_once=1, most_per_minute=2))
     bounded.try_take("main", FIRST)
     async with waiters(bounded) as queue:
         # A scope's cancellation would let it go on; a task's own does not.
         second = asyncio.ensure_future(bounded.take("main", SECOND))
         await anyio.wait_all_tasks_blocked()
         await queue.come("main", THIRD)
-        bounded.give_back("main", FIRST)
+        bounded.release("main", FIRST)
         second.cancel()
         # Its start counts no more either: two a minute are the first's and the third's.
         assert await queue.settled() == [THIRD]
@@ -186,18 +186,18 @@ async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_permit_on() 
 
 class TestPerMinute:
     async def test_so_many_calls_start_in_any_minute(self) -> None:
-        bounded = permits(main=CallRules(most_per_minute=3))
+        bounded = limiter(main=CallRules(most_per_minute=3))
         begun = anyio.current_time()
         at: list[float] = []
         for meeting_id in IDS[:7]:
             await anyio.sleep(10)
             await bounded.take("main", meeting_id)
-            bounded.give_back("main", meeting_id)
+            bounded.release("main", meeting_id)
             at.append(round(anyio.current_time() - begun, 3))
         assert at == [10, 20, 30, 70, 80, 90, 130]
 
     async def test_a_waiter_goes_on_when_its_minute_has_come_whoever_else_left(self) -> None:
-        bounded = permits(main=CallRules(most_per_minute=1))
+        bounded = limiter(main=CallRules(most_per_minute=1))
         begun = anyio.current_time()
         bounded.try_take("main", FIRST)
         async with waiters(bounded) as queue:
@@ -211,21 +211,21 @@ class TestPerMinute:
         assert anyio.current_time() - begun < 61
 
     async def test_a_minute_alone_is_not_enough_while_the_gateway_is_full(self) -> None:
-        bounded = permits(main=CallRules(most_at_once=1, most_per_minute=1))
+        bounded = limiter(main=CallRules(most_at_once=1, most_per_minute=1))
         bounded.try_take("main", FIRST)
         async with waiters(bounded) as queue:
             await queue.come("main", SECOND)
             await anyio.sleep(90)
             assert queue.admitted == []
-            bounded.give_back("main", FIRST)
+            bounded.release("main", FIRST)
             assert await queue.settled() == [SECOND]
 
     async def test_a_permit_given_back_unused_started_no_call(self) -> None:
-        bounded = permits(main=CallRules(most_per_minute=1))
+        bounded = limiter(main=CallRules(most_per_minute=1))
         assert bounded.try_take("main", FIRST)
-        bounded.give_back("main", FIRST, was_used=False)
+        bounded.release("main", FIRST, was_used=False)
         assert bounded.try_take("main", SECOND)
-        bounded.give_back("main", SECOND)
+        bounded.release("main", SECOND)
         assert not bounded.try_take("main", THIRD)
 
 
@@ -249,7 +249,7 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
     calls: list[tuple[str, int, int, int]],
 ) -> None:
     """Each call comes at a time, takes a time, and is given up when it has waited too long."""
-    asked = Permits(per_process, rules)
+    asked = CallLimiter(per_process, rules)
     log: list[tuple[str, int, float]] = []
     under_way = {"a": 0, "b": 0}
 
@@ -263,7 +263,7 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(takes)
             under_way[gateway] -= 1
-        asked.give_back(gateway, IDS[number])
+        asked.release(gateway, IDS[number])
 
     def check_bounds() -> None:
         assert sum(under_way.values()) <= (per_process or len(calls))

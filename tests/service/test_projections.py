@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from meeting_core import Fact, fold
-from meeting_core.events import Cancelled, Paused, RoundOpened
+from meeting_core.model import Cancelled, Paused, RoundOpened
 from meeting_service.ports import NO_READ_MODELS, ReadModels, SummaryRow, TurnRow
 from meeting_service.projections import read_models, summary_of, turn_rows
 from tests.builders import (

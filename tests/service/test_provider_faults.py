@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meeting_core.vocabulary import Usage
+from meeting_core.model import Usage
 from meeting_service.gateways.provider_faults import (
     ProviderError,
     fault_of,
@@ -84,7 +84,7 @@ def test_a_rejection_says_what_to_do(status: int, message: str, hint: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "codes", "is_away"),
+    ("status", "codes", "is_unreachable"),
     [
         (502, [], True),
         (503, ["service_unavailable"], True),
@@ -99,9 +99,9 @@ def test_a_rejection_says_what_to_do(status: int, message: str, hint: str) -> No
     ],
 )
 def test_only_an_answer_about_everybody_says_that_the_provider_is_away(
-    status: int | None, codes: list[str], is_away: bool
+    status: int | None, codes: list[str], is_unreachable: bool
 ) -> None:
-    assert fault(status, "", *codes).is_away == is_away
+    assert fault(status, "", *codes).is_unreachable == is_unreachable
 
 
 def test_only_faults_that_pass_say_when() -> None:

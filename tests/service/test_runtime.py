@@ -12,13 +12,12 @@ from eventsourcing.persistence import OperationalError, StoredEvent
 from msgspec.structs import replace
 
 from meeting_core import Meeting, fold
-from meeting_core.commands import Adopt, Cancel, Convene, EndRounds, Pause, RaiseBudget
-from meeting_core.vocabulary import MeetingId
-from meeting_service.handling import Meetings
+from meeting_core.model import Adopt, Cancel, Convene, EndRounds, MeetingId, Pause, RaiseBudget
+from meeting_service.meetings import Meetings
 from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected, RoomTaken
-from meeting_service.runtime.doors import Doors
-from meeting_service.runtime.permits import CallRules, Permits
-from meeting_service.runtime.runner import Surroundings
+from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.rate_limiter import CallLimiter, CallRules
+from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import ANN, BOB, SYNTHESIS, configuration
@@ -107,9 +106,9 @@ class Office:
         self.recorder = FlakyRecorder(lambda: datetime.now(UTC))
         self.speaker = Speaker()
         self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
-        doors = Doors(Gateways(self.speaker))
-        self.around = Surroundings(self.meetings, doors, save or _saved, lambda *_: None)
-        self.supervisor = Supervisor(self.around, POLICY)
+        gateways = GatewayClient(Gateways(self.speaker))
+        self.deps = RunnerDependencies(self.meetings, gateways, save or _saved, lambda *_: None)
+        self.supervisor = Supervisor(self.deps, POLICY)
 
     async def convene(self, **fields: Any) -> MeetingId:
         meeting_id = uuid4()
@@ -180,7 +179,7 @@ async def test_a_cancel_leaves_no_call_under_way() -> None:
         made.speaker.waits = True
         meeting_id = await made.convene()
         await made.speaker.asked.wait()
-        made.supervisor.notice(await made.meetings.handle(meeting_id, Cancel(), "test"))
+        made.supervisor.on_change(await made.meetings.handle(meeting_id, Cancel(), "test"))
         with anyio.fail_after(1):
             await made.speaker.left.wait()
         assert (await made.ended(meeting_id)).state == "cancelled"
@@ -200,7 +199,7 @@ async def test_a_cancel_by_another_process_leaves_no_call_under_way() -> None:
 async def test_ending_the_rounds_aborts_the_call_and_has_the_minutes_written() -> None:
     async with office() as made:
         meeting_id, meeting = await made.wrapped_up_in_the_second_turn()
-        made.supervisor.notice(meeting)
+        made.supervisor.on_change(meeting)
         await made.check_wrapped_up(meeting_id)
 
 
@@ -275,10 +274,10 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         before = await made.meetings.load(meeting_id)
         adopt = Adopt("other", 2, "takeover")
         origin = made.meetings.origin("other")
-        events, after = made.meetings.stage(before, adopt, origin)
+        events, after = made.meetings.decide_events(before, adopt, origin)
         more, after, _ = made.meetings.follow(after, origin, lambda *_: True)
         await made.meetings.append(before, events + more, after)
-        made.supervisor.notice(after)
+        made.supervisor.on_change(after)
         with anyio.fail_after(PATIENCE_SECONDS):
             await made.supervisor.stopped(meeting_id)
         assert made.speaker.seen == [f"{meeting_id}/round-1-ann/1"]
@@ -288,19 +287,19 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
 ONE_AT_A_TIME = CallRules(most_at_once=1)
 
 
-def permits_for(made: Office, rooms: str) -> Permits:
+def permits_for(made: Office, rooms: str) -> CallLimiter:
     """Let each of two gateways take one call at a time; both are the same speaker."""
     gateways = dict.fromkeys(rooms.split(), made.speaker)
-    permits = Permits(rules=dict.fromkeys(gateways, ONE_AT_A_TIME))
-    around = replace(made.around, doors=Doors(gateways, permits))
-    made.supervisor = Supervisor(around, POLICY)
-    return permits
+    limiter = CallLimiter(rules=dict.fromkeys(gateways, ONE_AT_A_TIME))
+    deps = replace(made.deps, gateways=GatewayClient(gateways, limiter))
+    made.supervisor = Supervisor(deps, POLICY)
+    return limiter
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancelled", "room taken"])
 async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> None:
     made = Office()
-    permits = permits_for(made, "left right")
+    limiter = permits_for(made, "left right")
     seats = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
     async with made.supervisor.supervising():
         made.speaker.waits_for = "" if ending != "cancelled" else "/round-1-ann/"
@@ -311,12 +310,12 @@ async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> N
         elif ending == "cancelled":
             with anyio.fail_after(PATIENCE_SECONDS):
                 await made.speaker.held.wait()
-            made.supervisor.notice(await made.meetings.handle(meeting_id, Cancel(), "test"))
+            made.supervisor.on_change(await made.meetings.handle(meeting_id, Cancel(), "test"))
         await made.ended(meeting_id)
         await made.supervisor.stopped(meeting_id)
         others = [uuid4() for _ in seats]
         for seat, other in zip(seats, others, strict=True):
-            assert permits.try_take(seat.gateway, other)
+            assert limiter.try_take(seat.gateway, other)
 
 
 async def test_meetings_behind_one_permit_take_turns_and_all_end() -> None:
@@ -335,7 +334,7 @@ async def test_old_news_of_a_meeting_aborts_nothing() -> None:
         meeting_id = await made.convene()
         await made.speaker.asked.wait()
         history = await made.meetings.events(meeting_id)
-        made.supervisor.notice(fold(history[:-1]))
+        made.supervisor.on_change(fold(history[:-1]))
         await anyio.wait_all_tasks_blocked()
         assert not made.speaker.left.is_set()
         assert await made.meetings.events(meeting_id) == history
@@ -344,7 +343,7 @@ async def test_old_news_of_a_meeting_aborts_nothing() -> None:
 async def test_a_meeting_whose_claim_was_never_heard_of_is_claimed_again() -> None:
     made = Office()
     convene = Convene(uuid4(), configuration())
-    events, after = made.meetings.stage(None, convene, made.meetings.origin("x"))
+    events, after = made.meetings.decide_events(None, convene, made.meetings.origin("x"))
     await made.recorder.renew_leases("gone", lease_seconds=0.01)
     await made.meetings.append(None, events, after, lease_owner="gone")
     made.recorder.lost_claims = 1
@@ -369,8 +368,8 @@ async def test_a_meeting_without_a_lease_is_resumed() -> None:
     """Its events were restored alone, after it had been adopted before."""
     made = Office()
     origin = made.meetings.origin("x")
-    events, after = made.meetings.stage(None, Convene(uuid4(), configuration()), origin)
-    more, after = made.meetings.stage(after, Adopt("a", 7, "restart"), origin)
+    events, after = made.meetings.decide_events(None, Convene(uuid4(), configuration()), origin)
+    more, after = made.meetings.decide_events(after, Adopt("a", 7, "restart"), origin)
     await made.meetings.append(None, events + more, after)
     async with made.supervisor.supervising():
         assert (await made.ended(after.id)).state == "complete"

@@ -5,8 +5,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from meeting_service.store import schema
-from meeting_service.store.postgres import PostgresRecorder
+from meeting_service.store.postgres.recorder import PostgresRecorder, schema
 from tests.contracts.store_world import convene, together
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +78,7 @@ async def test_other_tables_are_none_of_our_business(empty_database_url: str):
 
 def test_the_head_we_name_is_the_newest_migration():
     config = Config()
-    config.set_main_option("script_location", "meeting_service:migrations")
+    config.set_main_option("script_location", "meeting_service.store.postgres:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
@@ -88,7 +87,7 @@ async def test_a_downgrade_leaves_nothing_behind(database_url: str):
         from alembic import command
 
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "meeting_service:migrations")
+        config.set_main_option("script_location", "meeting_service.store.postgres:migrations")
         command.downgrade(config, "base")
 
     await schema.run_in_transaction(database_url, downgrade)

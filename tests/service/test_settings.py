@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meeting_core import ModelPrice, PriceTable
-from meeting_core.vocabulary import Participant
+from meeting_core.model import Participant
 from meeting_service.settings import (
     FOUR_AGENTS,
     OpenAICompatibleGateway,

@@ -7,16 +7,12 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from meeting_core.minutes import parse_synthesis
-from meeting_core.tokens import estimate_tokens
+from meeting_core.prompt import estimate_tokens, parse_synthesis
 from meeting_service.settings import Settings
 from meeting_service.simulation import Held, Plan, Simulator, read_plan, report_on
 from meeting_service.simulation.advice import at_least
 from meeting_service.simulation.lengths import Span, Spread, drawn_tokens
-from meeting_service.simulation.percentiles import percentiles_of
-from meeting_service.simulation.simulator import _Meeting, hold
-from meeting_service.simulation.texts import minutes_of, text_of
-from meeting_service.simulation.trips import (
+from meeting_service.simulation.limit_hits import (
     BRIEF_DROPPED,
     BRIEF_SHORTENED,
     CAP_REACHED,
@@ -31,6 +27,9 @@ from meeting_service.simulation.trips import (
     skipped_for,
     timed_out_by,
 )
+from meeting_service.simulation.percentiles import percentiles_of
+from meeting_service.simulation.sample_texts import minutes_of, text_of
+from meeting_service.simulation.simulator import _Meeting, hold
 
 FOUR = '[meeting]\nparticipants = ["planner", "dev", "design", "qa"]\n'
 ROUGH = """

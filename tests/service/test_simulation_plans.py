@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meeting_core.configuration import Configuration
+from meeting_core.model import Configuration
 from meeting_service.settings import Settings
 from meeting_service.simulation import PlanError, read_plan
 from meeting_service.simulation.lengths import Span, Spread

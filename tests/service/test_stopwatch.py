@@ -2,7 +2,7 @@
 
 import pytest
 
-from meeting_core.vocabulary import Timing
+from meeting_core.model import Timing
 from meeting_service.runtime.stopwatch import Stopwatch
 
 

@@ -6,11 +6,11 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from meeting_core import fold
-from meeting_core.events import Cancelled, RoundOpened
-from meeting_core.vocabulary import EntryRange, SynthesisTask, Version
-from meeting_service.handling import Meetings
-from meeting_service.read import subscriptions, tail
-from meeting_service.read.dispatches import Delta, Folds
+from meeting_core.model import Cancelled, EntryRange, RoundOpened, SynthesisTask, Version
+from meeting_service.feed import feed as tail
+from meeting_service.feed import subscriptions
+from meeting_service.feed.encoded_events import Delta, MeetingCache
+from meeting_service.meetings import Meetings
 from tests.builders import (
     MEETING_ID,
     START,
@@ -112,9 +112,9 @@ async def test_live_and_stored_events_are_told_alike():
 
 
 async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
-    events = long_history(attempts=subscriptions.MOST_WAITING)
+    events = long_history(attempts=subscriptions.MAX_WAITING)
     # Started, round 1, the turn's start, a warning for every attempt, the turn.
-    told_in_all = subscriptions.MOST_WAITING + 4
+    told_in_all = subscriptions.MAX_WAITING + 4
     async with feed_world() as world:
         await world.store(*events[:2])
         meeting = await world.load()
@@ -150,7 +150,7 @@ async def test_the_tail_rests_again_when_the_last_one_leaves():
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 3)
         assert world.feed.watching == 0
-        await until(lambda: world.feed._folds.known(MEETING_ID) is None)
+        await until(lambda: world.feed._cache.known(MEETING_ID) is None)
         reads = world.recorder.reads
         await world.store(*SPOKEN[3:])
         await settle()
@@ -164,11 +164,11 @@ async def test_a_stream_outlives_the_database():
         await world.store(*WHOLE[:4])
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             told = await take(stream, 4)
-            world.recorder.is_away = True
+            world.recorder.is_unreachable = True
             await world.store(*WHOLE[4:])
             reads = world.recorder.reads
             await until(lambda: world.recorder.reads > reads + 3)
-            world.recorder.is_away = False
+            world.recorder.is_unreachable = False
             told += await take_all(stream)
         assert named(told) == EVENTS
 
@@ -177,12 +177,12 @@ async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
     async with feed_world() as world:
         await world.store(*WHOLE)
         meeting = await world.load()
-        world.recorder.is_away = True
+        world.recorder.is_unreachable = True
         with world.feed.meeting_stream(meeting, 0) as stream:
             with anyio.move_on_after(0.1) as waiting:
                 await stream.take()
             assert waiting.cancelled_caught
-            world.recorder.is_away = False
+            world.recorder.is_unreachable = False
             assert named(await take_all(stream)) == EVENTS
 
 
@@ -284,18 +284,18 @@ async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
 async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
     recorder = ShakyRecorder()
     meetings = Meetings(recorder, lambda: START)
-    folds = Folds(meetings, limit=1)
+    cache = MeetingCache(meetings, limit=1)
     mapper = meetings.mapper
     for event in (*SPEAKING, *of_another(SPEAKING)):
-        await folds.dispatch(mapper.to_stored_event(event))
-    assert folds.known(MEETING_ID) is None
-    assert folds.known(OTHER_ID) is not None
+        await cache.dispatch(mapper.to_stored_event(event))
+    assert cache.known(MEETING_ID) is None
+    assert cache.known(OTHER_ID) is not None
     given_up = attempt_abandoned(cause="cancel")
     cancelled = history(convened(), RoundOpened(1), attempt_started(), given_up, Cancelled())
     for event in of_another(cancelled)[3:]:
-        told = await folds.dispatch(mapper.to_stored_event(event))
+        told = await cache.dispatch(mapper.to_stored_event(event))
     assert told.is_last
-    assert folds.known(OTHER_ID) is None
+    assert cache.known(OTHER_ID) is None
 
 
 async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_turn():
@@ -305,8 +305,8 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
             await take(stream, 2)
             await go_live(world, stream)
             await world.store(SPEAKING[2])
-            world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
-            world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "I did ")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             start, delta = await take(stream, 2)
             assert start.event == "meeting-turn-start"
             assert delta == Told(
@@ -330,7 +330,7 @@ async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(await world.load(), 3) as stream:
             await go_live(world, stream)
-            world.feed.tell_delta(fold(SPEAKING), "ann", "my part.")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             (delta,) = await take(stream, 1)
             assert (delta.event, delta.data["text"]) == ("meeting-turn-delta", "my part.")
 
@@ -340,7 +340,7 @@ async def test_a_text_is_told_to_whoever_watches_all_meetings():
         with world.feed.global_stream(0) as stream:
             await go_live(world, stream)
             await world.store(*SPEAKING)
-            world.feed.tell_delta(fold(SPEAKING), "ann", "I did ")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "I did ")
             told = await take(stream, 4)
             assert [each.event for each in told[2:]] == ["meeting-turn-start", "meeting-turn-delta"]
 
@@ -352,9 +352,9 @@ async def test_no_text_is_told_after_its_turn_has_ended():
             await take(stream, 3)
             await go_live(world, stream)
             await world.store(SPOKEN[3])
-            world.feed.tell_delta(fold(SPEAKING), "ann", "too late")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "too late")
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
-            world.feed.tell_delta(fold(SPEAKING), "ann", "much too late")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "much too late")
             await until(lambda: not world.feed._deltas._gathered)
             await world.store(*WHOLE[4:])
             assert named(await take_all(stream)) == EVENTS[4:]
@@ -373,9 +373,9 @@ async def test_no_text_of_a_former_attempt_is_told():
         with world.feed.meeting_stream(await world.load(), 0) as stream:
             await take(stream, 4)
             await go_live(world, stream)
-            world.feed.tell_delta(fold(again), "ann", "new ")
-            world.feed.tell_delta(fold(SPEAKING), "ann", "old ")
-            world.feed.tell_delta(fold(again), "ann", "words")
+            world.feed.emit_delta(fold(again), "ann", "new ")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "old ")
+            world.feed.emit_delta(fold(again), "ann", "words")
             (delta,) = await take(stream, 1)
             assert (delta.data["text"], delta.data["version"]) == ("new words", 5)
 
@@ -387,7 +387,7 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
         with world.feed.meeting_stream(meeting, 0) as stream:
             await take(stream, 3)
             await go_live(world, stream)
-            world.feed.tell_delta(meeting, "ann", "waits")
+            world.feed.emit_delta(meeting, "ann", "waits")
             await until(lambda: not world.feed._deltas._gathered)
             await world.store(*SPOKEN[3:])
             await world.tailed()
@@ -405,7 +405,7 @@ async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
             told: list[Told] = []
             pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]
             for piece in pieces:
-                world.feed.tell_delta(meeting, "ann", piece)
+                world.feed.emit_delta(meeting, "ann", piece)
                 with anyio.move_on_after(0.002):
                     told += read_events(await stream.take() or b"")
             while sum(each.data["text"].count(" ") for each in told) < len(pieces):
@@ -424,7 +424,7 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
     def speak(world, numbers):
         for number in numbers:
             for meeting in meetings:
-                world.feed.tell_delta(meeting, "ann", f"{number} ")
+                world.feed.emit_delta(meeting, "ann", f"{number} ")
 
     async with feed_world() as world:
         with world.feed.global_stream(0) as stream:
@@ -448,14 +448,14 @@ async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(await world.load(), 0):
-            world.feed.tell_delta(fold(of_another(SPEAKING)), "ann", "unheard")
+            world.feed.emit_delta(fold(of_another(SPEAKING)), "ann", "unheard")
             assert world.feed._deltas._gathered == {}
 
 
 async def test_text_that_can_be_told_to_nobody_is_forgotten():
     async with feed_world(poll_seconds=0.01) as world:
         with world.feed.global_stream(0):
-            world.feed.tell_delta(fold(SPEAKING), "ann", "of an attempt that was never stored")
+            world.feed.emit_delta(fold(SPEAKING), "ann", "of an attempt that was never stored")
             assert world.feed._deltas._gathered
             await until(lambda: not world.feed._deltas._gathered)
 
@@ -466,19 +466,19 @@ async def test_text_of_the_synthesis_is_not_told_as_a_turn():
         await world.store(*history(*facts))
         meeting = await world.load()
         with world.feed.meeting_stream(meeting, meeting.version):
-            world.feed.tell_delta(meeting, "ann", "## Discussion Summary")
+            world.feed.emit_delta(meeting, "ann", "## Discussion Summary")
             assert world.feed._deltas._gathered == {}
 
 
 async def test_a_stream_that_missed_a_dispatch_reads_the_store():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        folds = Folds(world.meetings, limit=1)
+        cache = MeetingCache(world.meetings, limit=1)
         with world.feed.meeting_stream(await world.load(), 3) as stream:
             await go_live(world, stream)
             stored = world.meetings.mapper.to_stored_event(WHOLE[4])
             await world.recorder.insert_events([world.meetings.mapper.to_stored_event(WHOLE[3])])
-            world.feed._subscriptions.tell(await folds.dispatch(stored))
+            world.feed._subscriptions.tell(await cache.dispatch(stored))
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 

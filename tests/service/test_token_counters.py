@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meeting_core import estimate_tokens
 from meeting_service import token_counters
-from meeting_service.token_counters import LONGEST_RUN, VOCABULARIES, Vocabulary, open_counter
+from meeting_service.token_counters import MAX_RUN, VOCABULARIES, Vocabulary, open_counter
 
 MERGES = [b"th", b"the", b" the", b"aa", b"aaaa"]
 TINY = b"".join(
@@ -65,7 +65,7 @@ def test_parts_are_short_and_make_up_the_text(text: str):
     parts = list(token_counters._parts(text))
     assert "".join(parts) == text
     runs = [run for part in parts for run in part.split()]
-    assert max(map(len, runs), default=0) <= LONGEST_RUN
+    assert max(map(len, runs), default=0) <= MAX_RUN
 
 
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])

@@ -3,10 +3,10 @@
 import pytest
 from anyio.lowlevel import checkpoint
 
-from meeting_service.store.vigil import (
+from meeting_service.store.postgres.vigil import (
     FIRST_REST_SECONDS,
-    LONGEST_REST_SECONDS,
-    LONGEST_SECONDS,
+    MAX_REST_SECONDS,
+    MAX_SECONDS,
     Vigil,
 )
 
@@ -25,7 +25,7 @@ class Clock:
 
     def __call__(self) -> float:
         self.looks += 1
-        self.seconds += LONGEST_SECONDS / LOOKS
+        self.seconds += MAX_SECONDS / LOOKS
         return self.seconds
 
 
@@ -86,13 +86,13 @@ async def test_each_slow_commit_doubles_the_rest_up_to_a_bound(clock, vigil):
         clock.seconds += rest * 0.9
         assert not await slow_commit(vigil, clock)
         clock.seconds += rest * 0.1
-        rest = min(2 * rest, LONGEST_REST_SECONDS)
+        rest = min(2 * rest, MAX_REST_SECONDS)
 
 
 async def test_a_quick_commit_ends_the_long_rests(clock, vigil):
     for _ in range(4):
         assert await slow_commit(vigil, clock)
-        clock.seconds += LONGEST_REST_SECONDS
+        clock.seconds += MAX_REST_SECONDS
     vigil.begin()
     await checkpoint()
     vigil.end()

@@ -1,0 +1,116 @@
+"""The budget: reserve before a call, settle after it, and never pass the meeting's ceilings.
+
+Counters are folded from events, so a restart cannot reset them. A call whose outcome is unknown
+keeps its whole reservation. Source: docs/explanation/budget.md.
+"""
+
+from collections.abc import Sequence
+
+from meeting_core.model.configuration import Configuration
+from meeting_core.model.ledger import Amount, Ledger, price_of
+from meeting_core.model.prices import ModelPrice
+from meeting_core.model.values import Value
+
+
+class Allowance(Value, frozen=True):
+    """What one call may cost at most.
+
+    Units: tokens, and millionths of the currency; none where there is no ceiling.
+    """
+
+    tokens: int | None
+    micros: int | None
+    price: ModelPrice | None
+
+    def prompt_beside(self, output_tokens: int) -> int | None:
+        """Say how long a prompt may be beside so much output; none where any may."""
+        by_tokens = None if self.tokens is None else self.tokens - output_tokens
+        if self.micros is None or self.price is None or not self.price.prompt:
+            return by_tokens
+        left = self.micros - self.price.micros(0, output_tokens)
+        by_money = int(left // self.price.prompt)
+        return by_money if by_tokens is None else min(by_tokens, by_money)
+
+    def output_beside(self, prompt_tokens: int, wanted: int) -> int:
+        """Say how much of the wanted output can be paid for beside such a prompt."""
+        most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
+        if self.micros is not None and self.price is not None:
+            left = self.micros - self.price.micros(prompt_tokens, 0)
+            if self.price.completion:
+                most = min(most, int(left // self.price.completion))
+            elif left < 0:
+                most = min(most, -1)
+        return most
+
+    def covers(self, prompt_tokens: int, output_tokens: int) -> bool:
+        """Say whether a call can be paid for."""
+        by_tokens = self.tokens is None or prompt_tokens + output_tokens <= self.tokens
+        return by_tokens and (
+            self.micros is None
+            or self.price is None
+            or self.price.micros(prompt_tokens, output_tokens) <= self.micros
+        )
+
+
+BOUNDLESS = Allowance(None, None, None)
+"""What a call may cost in a meeting without a ceiling."""
+
+
+def synthesis_share(config: Configuration) -> int:
+    """Tokens the turns may not touch: the synthesis's prompt and its output."""
+    return config.context_tokens + config.synthesis_max_tokens
+
+
+def synthesis_share_micros(config: Configuration, model: str) -> int:
+    """The same in money, for the model of whoever writes the minutes.
+
+    Units: millionths of the currency.
+    """
+    price = price_of(config, model)
+    return 0 if price is None else price.micros(config.context_tokens, config.synthesis_max_tokens)
+
+
+def tokens_left(config: Configuration, ledger: Ledger) -> int | None:
+    """Tokens neither spent nor reserved; none when the meeting has no ceiling."""
+    if config.meeting_tokens is None:
+        return None
+    return config.meeting_tokens - ledger.spent - ledger.reserved
+
+
+def micros_left(config: Configuration, ledger: Ledger) -> int | None:
+    """Money neither spent nor reserved; none when the meeting has no ceiling for it.
+
+    Units: millionths of the currency.
+    """
+    if config.meeting_cost is None:
+        return None
+    return int(config.meeting_cost * 1_000_000) - ledger.spent_micros - ledger.reserved_micros
+
+
+def turn_allowance(
+    config: Configuration,
+    ledger: Ledger,
+    model: str,
+    author_model: str,
+    floors: Sequence[Amount],
+) -> Allowance:
+    """Give a call its fair share of what is left beside the synthesis's share.
+
+    Shape: `floors` are what each call to come takes at the least, this one's first. Each has its
+    floor, and all share evenly what is left above the floors.
+    """
+    tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
+    if tokens is not None:
+        spare = tokens - synthesis_share(config) - sum([floor.tokens for floor in floors])
+        tokens = floors[0].tokens + spare // len(floors)
+    if micros is not None:
+        spare = micros - synthesis_share_micros(config, author_model)
+        spare -= sum([floor.micros for floor in floors])
+        micros = floors[0].micros + spare // len(floors)
+    return Allowance(tokens, micros, price_of(config, model))
+
+
+def synthesis_allowance(config: Configuration, ledger: Ledger, model: str) -> Allowance:
+    """Give the synthesis all that is left."""
+    tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
+    return Allowance(tokens, micros, price_of(config, model))

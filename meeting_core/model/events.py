@@ -1,0 +1,354 @@
+"""The facts of a meeting: what happened, in the past tense, never changed once stored.
+
+Each fact has a stored name with a version (`meeting.turn_completed.v1`). A new shape is a new
+version; unknown fields are tolerated on reading, unknown names are not.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import ClassVar, TypeAlias
+from uuid import UUID
+
+from meeting_core.model.configuration import Configuration
+from meeting_core.model.values import (
+    AbandonCause,
+    AdoptCause,
+    AgentId,
+    BudgetReduction,
+    EndCause,
+    FailReason,
+    FaultClass,
+    Manifest,
+    MeetingId,
+    Outcome,
+    PauseCause,
+    Phase,
+    Reservation,
+    RoundEnding,
+    SkipReason,
+    Task,
+    Timing,
+    Usage,
+    UtcTime,
+    Value,
+)
+
+
+class Convened(Value, frozen=True, omit_defaults=True):
+    """The meeting was called, with this configuration.
+
+    `request_digest` names the request that called it, so that a repeated request is recognised.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.convened.v1"
+    configuration: Configuration
+    request_digest: str = ""
+
+
+class RoundOpened(Value, frozen=True):
+    """A round began; every participant now gets one turn."""
+
+    TOPIC: ClassVar[str] = "meeting.round_opened.v1"
+    round_num: int
+
+
+class AttemptStarted(Value, frozen=True, omit_defaults=True):
+    """One call to a gateway is about to be made; committed before the call.
+
+    Shape: `digest` is the SHA-256 of the exact messages, which `rebuild_brief` gives back from
+    the history and the `manifest`. `economies` says what was spared because the budget ran short.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_started.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    reserved: Reservation
+    manifest: Manifest
+    digest: str
+    model: str = ""
+    budget_reductions: tuple[BudgetReduction, ...] = ()
+
+
+class AttemptFailed(Value, frozen=True, omit_defaults=True):
+    """A call ended without a usable reply.
+
+    Units: `charged` in tokens. `retry_at` is when the next attempt may start, and `give_up_at`,
+    where the gateway is away, how long the meeting waits for it; with neither this was the last.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_failed.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    fault: FaultClass
+    detail: str
+    charged: int
+    usage: Usage | None = None
+    retry_at: UtcTime | None = None
+    give_up_at: UtcTime | None = None
+    timing: Timing | None = None
+
+
+class AttemptAbandoned(Value, frozen=True):
+    """A call's outcome will never be known; its whole reservation stays charged.
+
+    Units: `charged` in tokens.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.attempt_abandoned.v1"
+    task: Task
+    number: int
+    agent_id: AgentId
+    cause: AbandonCause
+    charged: int
+
+
+class TurnCompleted(Value, frozen=True, omit_defaults=True):
+    """A participant spoke.
+
+    Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
+    the reply because no store or terminal takes them. `cut_to` is set where the reply passed its
+    cap: wherever it is quoted, only so many characters of it are, and a mark.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.turn_completed.v1"
+    round_num: int
+    agent_id: AgentId
+    number: int
+    text: str
+    text_tokens: int
+    usage: Usage
+    finish_reason: str
+    model: str = ""
+    cleaned: int = 0
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
+class TurnSkipped(Value, frozen=True, omit_defaults=True):
+    """A participant did not speak in this round."""
+
+    TOPIC: ClassVar[str] = "meeting.turn_skipped.v1"
+    round_num: int
+    agent_id: AgentId
+    reason: SkipReason
+    detail: str = ""
+
+
+class RoundClosed(Value, frozen=True, omit_defaults=True):
+    """A round ended; `cause` says what ended it, and ends all rounds when it is not the agenda."""
+
+    TOPIC: ClassVar[str] = "meeting.round_closed.v1"
+    round_num: int
+    ending: RoundEnding
+    cause: EndCause = "agenda"
+
+
+class RoundDigested(Value, frozen=True, omit_defaults=True):
+    """A closed round was shortened by `agent_id` for later briefs, or, without a text, not.
+
+    Units: `text_tokens` is the estimate for `text`. `degraded` says why there is no text: the
+    round's turns are shown as before then.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.round_digested.v1"
+    round_num: int
+    text: str = ""
+    text_tokens: int = 0
+    agent_id: AgentId | None = None
+    number: int = 0
+    usage: Usage | None = None
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    degraded: str = ""
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
+class SynthesisStarted(Value, frozen=True):
+    """The rounds are over; the minutes are being written."""
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_started.v1"
+
+
+class SynthesisDrafted(Value, frozen=True, omit_defaults=True):
+    """A closing text came without all its sections; its author is asked once to complete it.
+
+    Units: `text_tokens` is the estimate for `text`. `missing` names the sections.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_drafted.v1"
+    text: str
+    text_tokens: int
+    agent_id: AgentId
+    number: int
+    usage: Usage
+    missing: tuple[str, ...]
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
+class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
+    """The closing text was written by `agent_id`, or, without one, nobody could write it.
+
+    Units: `text_tokens` is the estimate for `text`. `usage` is none where the text is the draft,
+    which was accounted for when it came.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.synthesis_completed.v1"
+    text: str = ""
+    text_tokens: int = 0
+    agent_id: AgentId | None = None
+    number: int = 0
+    usage: Usage | None = None
+    finish_reason: str = ""
+    model: str = ""
+    cleaned: int = 0
+    degraded: str = ""
+    cut_to: int | None = None
+    timing: Timing | None = None
+
+
+class Completed(Value, frozen=True, omit_defaults=True):
+    """The minutes exist and the meeting is over."""
+
+    TOPIC: ClassVar[str] = "meeting.completed.v1"
+    outcome: Outcome
+    output_path: str | None = None
+
+
+class Cancelled(Value, frozen=True, omit_defaults=True):
+    """Somebody called the meeting off; what was finished is kept."""
+
+    TOPIC: ClassVar[str] = "meeting.cancelled.v1"
+    reason: str = ""
+
+
+class Failed(Value, frozen=True, omit_defaults=True):
+    """The meeting cannot go on."""
+
+    TOPIC: ClassVar[str] = "meeting.failed.v1"
+    reason: FailReason
+    detail: str = ""
+
+
+class Paused(Value, frozen=True, omit_defaults=True):
+    """Nothing new starts until the meeting is resumed; a call in flight may still end."""
+
+    TOPIC: ClassVar[str] = "meeting.paused.v1"
+    reason: str = ""
+    cause: PauseCause = "operator"
+
+
+class Resumed(Value, frozen=True):
+    """The meeting goes on in the phase it was paused in."""
+
+    TOPIC: ClassVar[str] = "meeting.resumed.v1"
+    to: Phase
+
+
+class Adopted(Value, frozen=True):
+    """Another owner runs the meeting from here on."""
+
+    TOPIC: ClassVar[str] = "meeting.adopted.v1"
+    owner: str
+    epoch: int
+    cause: AdoptCause
+
+
+class RemarkMade(Value, frozen=True):
+    """A human said something to the meeting.
+
+    Units: `text_tokens` is the estimate for `text`.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.remark_made.v1"
+    author: str
+    text: str
+    text_tokens: int
+
+
+class BudgetRaised(Value, frozen=True, omit_defaults=True):
+    """An operator gave the meeting more to spend.
+
+    Units: the whole new ceilings, in tokens and in the currency of the price table; none where
+    the ceiling is as it was.
+    """
+
+    TOPIC: ClassVar[str] = "meeting.budget_raised.v1"
+    meeting_tokens: int | None = None
+    meeting_cost: float | None = None
+
+
+Fact: TypeAlias = (
+    Convened
+    | RoundOpened
+    | AttemptStarted
+    | AttemptFailed
+    | AttemptAbandoned
+    | TurnCompleted
+    | TurnSkipped
+    | RoundClosed
+    | RoundDigested
+    | SynthesisStarted
+    | SynthesisDrafted
+    | SynthesisCompleted
+    | Completed
+    | Cancelled
+    | Failed
+    | Paused
+    | Resumed
+    | Adopted
+    | RemarkMade
+    | BudgetRaised
+)
+
+
+class MeetingEvent(Value, frozen=True):
+    """A fact with its place and its origin: what the eventsourcing library calls a domain event.
+
+    Shape: `originator_version` counts from 1 without gaps; `command_id` is shared by all facts
+    that one command led to; `timestamp` is UTC. Source: ADR 0002.
+    """
+
+    originator_id: MeetingId
+    originator_version: int
+    timestamp: datetime
+    event_id: UUID
+    command_id: UUID
+    actor: str
+    fact: Fact
+
+
+class EventMetadata(Value, frozen=True):
+    """What the facts that are stored together have in common: when, by which command, by whom.
+
+    Units: `at` is UTC.
+    """
+
+    at: datetime
+    command_id: UUID
+    actor: str
+
+
+def wrap_facts(
+    facts: Iterable[Fact],
+    origin: EventMetadata,
+    *,
+    meeting_id: MeetingId,
+    after: int,
+    new_id: Callable[[], UUID],
+) -> tuple[MeetingEvent, ...]:
+    """Give facts their places after version `after`, and their origin."""
+    at, command_id, actor = origin.at, origin.command_id, origin.actor
+    return tuple(
+        [
+            MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)
+            for version, fact in enumerate(facts, after + 1)
+        ]
+    )

@@ -1,0 +1,261 @@
+"""The words of a meeting: ids, phases, participants, tasks, usage."""
+
+import re
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Literal, NewType, TypeAlias
+from uuid import UUID
+
+from msgspec import Meta, Struct, to_builtins
+
+MeetingId: TypeAlias = UUID
+AgentId: TypeAlias = str
+
+UtcTime: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A stored time: one without a zone is refused on reading."""
+
+Version = NewType("Version", int)
+"""Place of an event in one meeting's stream: 1, 2, 3, without gaps."""
+
+Position = NewType("Position", int)
+"""Place of an event in the whole store: growing, in commit order."""
+
+
+class Phase(StrEnum):
+    """Where a meeting stands in its state machine."""
+
+    GATHERING = "gathering"
+    IN_ROUND = "in_round"
+    SYNTHESIZING = "synthesizing"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+FINAL_PHASES = frozenset({Phase.COMPLETE, Phase.CANCELLED, Phase.ERROR})
+
+
+class FaultClass(StrEnum):
+    """How a gateway call failed; what to do about it is decided in `faults`."""
+
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    TIMED_OUT = "timed_out"
+    CONTEXT_TOO_LONG = "context_too_long"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+
+
+UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
+RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
+EndCause: TypeAlias = Literal["agenda", "budget", "deadline", "operator"]
+AbandonCause: TypeAlias = Literal[
+    "restart", "takeover", "cancel", "failure", "shutdown", "operator"
+]
+AdoptCause: TypeAlias = Literal["restart", "takeover"]
+FailReason: TypeAlias = Literal[
+    "nobody_spoke",
+    "budget",
+    "gateway_unreachable",
+    "crash_loop",
+    "orchestrator_restart",
+    "internal_error",
+]
+PauseCause: TypeAlias = Literal["operator", "budget"]
+OnBudget: TypeAlias = Literal["wrap_up", "pause", "fail"]
+BudgetReduction: TypeAlias = Literal["brief", "cap"]
+SkipReason: TypeAlias = Literal[
+    "rate_limited",
+    "unavailable",
+    "timed_out",
+    "context_too_long",
+    "refused",
+    "rejected",
+    "truncated",
+    "empty",
+    "budget",
+    "deadline",
+    "operator",
+]
+
+
+class Value(Struct, frozen=True, gc=False):
+    """Something that is only what it holds. It can be in no cycle, so no collector looks at it."""
+
+
+class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
+    """A seat at the meeting: who speaks, as whom, through which model.
+
+    Shape: `fallback_models` are tried in their order when the provider rejects the one before.
+    """
+
+    agent_id: AgentId
+    name: str
+    role: str = ""
+    instructions: str = ""
+    model: str = ""
+    gateway: str = ""
+    fallback_models: tuple[str, ...] = ()
+
+
+class TurnTask(Value, frozen=True, tag="turn"):
+    """One participant's slot in one round."""
+
+    round_num: int
+    agent_id: AgentId
+
+    @property
+    def key(self) -> str:
+        return f"round-{self.round_num}-{self.agent_id}"
+
+
+class DigestTask(Value, frozen=True, tag="digest"):
+    """The call that shortens a closed round to what later speakers need of it."""
+
+    round_num: int
+
+    @property
+    def key(self) -> str:
+        return f"digest-{self.round_num}"
+
+
+class SynthesisTask(Value, frozen=True, tag="synthesis"):
+    """The closing call, whoever makes it."""
+
+    @property
+    def key(self) -> str:
+        return "synthesis"
+
+
+Task: TypeAlias = TurnTask | DigestTask | SynthesisTask
+
+
+def call_key(meeting_id: MeetingId, task: Task, number: int) -> str:
+    """Name one attempt for ever: `meeting/task/attempt`."""
+    return f"{to_builtins(meeting_id)}/{task.key}/{number}"  # in a fifth of the time of `str`
+
+
+class Message(Value, frozen=True):
+    """One message of a brief, in the shape chat endpoints take."""
+
+    role: Literal["system", "user"]
+    content: str
+
+
+class Usage(Value, frozen=True):
+    """Tokens one call took.
+
+    Units: tokens. `source` says whether the provider reported them or we estimated them.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    source: UsageSource
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Timing(Value, frozen=True, omit_defaults=True):
+    """How long a call took.
+
+    Units: milliseconds, of the whole call and until its first text came.
+    """
+
+    latency_ms: int
+    first_token_ms: int | None = None
+
+
+class Reservation(Value, frozen=True):
+    """Tokens set aside before a call: the estimated prompt and the output cap."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.output_tokens
+
+
+class EntryRange(Value, frozen=True, array_like=True):
+    """The transcript entries whose versions lie between two, both included."""
+
+    first: int
+    last: int
+
+
+class Manifest(Value, frozen=True, omit_defaults=True):
+    """What went into a brief, so that an auditor can build it again.
+
+    Units: `tokens` is the estimate for all messages together. Shape: an entry is a turn with a
+    text, a remark, or a round's digest. `digested` are the entries that a digest stands for; of
+    the others, the three ranges hold each that existed when the brief was built, once. `draft` is
+    the version of the draft of the minutes that was shown, if one was.
+    """
+
+    template: int
+    tokens: int
+    whole: EntryRange | None = None
+    shortened: EntryRange | None = None
+    dropped: EntryRange | None = None
+    digested: tuple[EntryRange, ...] = ()
+    draft: int | None = None
+
+
+class Outcome(Value, frozen=True, omit_defaults=True):
+    """How a complete meeting ended, and what was lost on the way.
+
+    `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any;
+    `silent` are the agents that never spoke; a round is partial when some were silent in it, and
+    silent when all were.
+    """
+
+    ended_by: EndCause
+    degraded: tuple[str, ...] = ()
+    author: AgentId | None = None
+    silent: tuple[AgentId, ...] = ()
+    partial_rounds: tuple[int, ...] = ()
+    silent_rounds: tuple[int, ...] = ()
+
+
+CUT_MARK = "\n[... cut here ...]"
+"""Stands where the rest of a text was cut off."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Say whether a text is free of NUL and lone surrogates, which no database takes."""
+    return _UNSTORABLE.search(text) is None
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """Take out what must not reach a store or a terminal; return the text and how many went.
+
+    NUL, lone surrogates and control characters other than tab, newline and carriage return.
+    """
+    if text.isprintable() or text.replace("\n", "").isprintable():
+        return text, 0
+    return _UNPRINTABLE.subn("", text)
+
+
+def cut_to_characters(text: str, kept: int) -> str:
+    """Keep so many characters of a text, with a visible mark; nothing where none are kept."""
+    return f"{text[:kept]}{CUT_MARK}" if kept else ""
+
+
+@lru_cache(maxsize=256)
+def duration(seconds: float) -> timedelta:
+    """Give so many seconds; the few that meetings are held by are asked for all the time."""
+    return timedelta(seconds=seconds)
+
+
+def milliseconds_utc(at: datetime) -> str:
+    """Write a UTC time as `2026-11-23T10:45:00.000Z`."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"

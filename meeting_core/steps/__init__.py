@@ -1,0 +1,41 @@
+"""What the shell must do next, and who speaks."""
+
+from meeting_core.steps.agenda import (
+    Ask,
+    BeginAttempt,
+    Ended,
+    GiveCommand,
+    Idle,
+    SaveMinutes,
+    Step,
+    WaitForGateway,
+    WaitUntil,
+    authors_left,
+    awaits_digest,
+    digest_author,
+    next_author,
+    next_speaker,
+    next_step,
+    turn_deadline,
+    turns_to_come,
+)
+
+__all__ = [
+    "Ask",
+    "BeginAttempt",
+    "Ended",
+    "GiveCommand",
+    "Idle",
+    "SaveMinutes",
+    "Step",
+    "WaitForGateway",
+    "WaitUntil",
+    "authors_left",
+    "awaits_digest",
+    "digest_author",
+    "next_author",
+    "next_speaker",
+    "next_step",
+    "turn_deadline",
+    "turns_to_come",
+]

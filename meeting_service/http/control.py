@@ -1,0 +1,157 @@
+"""Steering a meeting under way over HTTP: remark, pause, resume, wrap up, raise its budget."""
+
+from collections.abc import Iterator
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from meeting_core.errors import Problem
+from meeting_core.model import (
+    MAX_COST,
+    Command,
+    EndRounds,
+    Limits,
+    MakeRemark,
+    Meeting,
+    Pause,
+    RaiseBudget,
+    Resume,
+)
+from meeting_service.http.app_state import ServiceContext, meeting_id_of
+from meeting_service.http.bodies import BudgetBody, PauseBody, RemarkBody, WrapUpBody
+from meeting_service.http.problems import invalid
+from meeting_service.http.requests import BudgetRequest, PauseRequest, RemarkRequest, WrapUpRequest
+from meeting_service.http.start import ACTOR
+from meeting_service.views.config_views import TokensView, tokens_view
+
+
+class ControlView(Struct, frozen=True):
+    """Where a meeting stands after it was steered; repeating that gives the same."""
+
+    id: str
+    state: str
+
+
+class BudgetView(Struct, frozen=True):
+    """Where a meeting and its budget stand after that was raised."""
+
+    id: str
+    state: str
+    tokens: TokensView
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/pause",
+    request_class=PauseRequest,
+    status_code=200,
+    operation_id="pause_meeting",
+    tags=["meetings"],
+)
+async def pause_meeting(
+    meeting_id: FromPath[str],
+    context: NamedDependency[ServiceContext],
+    data: JSONBody[PauseBody | None] = None,
+) -> ControlView:
+    """Start nothing new until the meeting is resumed; a call under way may still end."""
+    reason = data.reason if data is not None else ""
+    return await _controlled(context, meeting_id, Pause(reason))
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/resume",
+    request_class=PauseRequest,
+    status_code=200,
+    operation_id="resume_meeting",
+    tags=["meetings"],
+)
+async def resume_meeting(
+    meeting_id: FromPath[str],
+    context: NamedDependency[ServiceContext],
+    data: JSONBody[PauseBody | None] = None,  # read so that a wrong one is refused
+) -> ControlView:
+    """Go on after a pause; a meeting that is not paused goes on as it did."""
+    return await _controlled(context, meeting_id, Resume())
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/wrap-up",
+    request_class=WrapUpRequest,
+    status_code=200,
+    operation_id="wrap_up_meeting",
+    tags=["meetings"],
+)
+async def wrap_up_meeting(
+    meeting_id: FromPath[str],
+    context: NamedDependency[ServiceContext],
+    data: JSONBody[WrapUpBody | None] = None,  # read so that a wrong one is refused
+) -> ControlView:
+    """End the rounds now, and have the minutes written of what was said; a call for a turn is
+    aborted, and stays charged.
+    """
+    return await _controlled(context, meeting_id, EndRounds())
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/budget",
+    request_class=BudgetRequest,
+    status_code=200,
+    operation_id="raise_budget",
+    tags=["meetings"],
+)
+async def raise_budget(
+    meeting_id: FromPath[str], data: JSONBody[BudgetBody], context: NamedDependency[ServiceContext]
+) -> BudgetView:
+    """Give a meeting more to spend; if it was paused for that, it goes on."""
+    problems = tuple(_beyond(context.settings.limits, data))
+    if problems:
+        raise invalid(*problems)
+    command = RaiseBudget(data.meeting_tokens, data.meeting_cost)
+    meeting = await _handled(context, meeting_id, command)
+    return BudgetView(str(meeting.id), meeting.state, tokens_view(meeting))
+
+
+@post(
+    "/api/meetings/{meeting_id:str}/remarks",
+    request_class=RemarkRequest,
+    status_code=200,
+    operation_id="make_remark",
+    tags=["meetings"],
+)
+async def make_remark(
+    meeting_id: FromPath[str], data: JSONBody[RemarkBody], context: NamedDependency[ServiceContext]
+) -> ControlView:
+    """Say something to a meeting as a human; each repetition is another remark."""
+    return await _controlled(context, meeting_id, MakeRemark(data.author, data.text))
+
+
+async def _controlled(context: ServiceContext, meeting_id: str, command: Command) -> ControlView:
+    meeting = await _handled(context, meeting_id, command)
+    return ControlView(str(meeting.id), meeting.state)
+
+
+async def _handled(context: ServiceContext, meeting_id: str, command: Command) -> Meeting:
+    """Have a command decided, and tell the runner, which may be waiting or in a call."""
+    meeting = await context.meetings.handle(meeting_id_of(meeting_id), command, ACTOR)
+    context.supervisor.on_change(meeting)
+    return meeting
+
+
+def _beyond(limits: Limits, body: BudgetBody) -> Iterator[Problem]:
+    """Name the ceilings that no meeting could have been started with."""
+    most = limits.max_meeting_tokens
+    if body.meeting_tokens is not None and body.meeting_tokens > most:
+        yield Problem("meeting_tokens", f"is {body.meeting_tokens}; it may be {most} at most")
+    if body.meeting_cost is not None and not body.meeting_cost <= MAX_COST:
+        yield Problem("meeting_cost", f"is {body.meeting_cost:g}; it may be {MAX_COST:g} at most")
+
+
+control_routes: list[ControllerRouterHandler] = [
+    pause_meeting,
+    resume_meeting,
+    wrap_up_meeting,
+    raise_budget,
+    make_remark,
+]

@@ -1,0 +1,223 @@
+"""The tally of one simulated meeting: what its facts cost, and which limits tripped."""
+
+from collections import Counter
+
+from meeting_core.budget import synthesis_share, synthesis_share_micros
+from meeting_core.decider.start_attempt import least_cost
+from meeting_core.model import (
+    UNCALIBRATED,
+    AgentId,
+    AttemptFailed,
+    AttemptStarted,
+    Configuration,
+    DigestTask,
+    Fact,
+    Meeting,
+    Phase,
+    ReportFault,
+    RoundClosed,
+    RoundDigested,
+    SynthesisCompleted,
+    SynthesisDrafted,
+    SynthesisStarted,
+    SynthesisTask,
+    Task,
+    TurnCompleted,
+    TurnSkipped,
+    TurnTask,
+    Usage,
+    charged_usage,
+    price_of,
+    profile_of,
+    scaled,
+)
+from meeting_core.steps import turns_to_come
+from meeting_service.simulation.limit_hits import (
+    BRIEF_DROPPED,
+    BRIEF_SHORTENED,
+    BRIEF_SPARED,
+    CAP_LOWERED,
+    CAP_REACHED,
+    COST_OVERRUN,
+    CUT,
+    DIGEST_LEFT_OUT,
+    REPAIRED,
+    RETRIED,
+    SYNTHESIS_DEGRADED,
+    TOKENS_OVERRUN,
+    ended_early,
+    skipped_for,
+    timed_out_by,
+)
+from meeting_service.simulation.model import Answer, Call
+from meeting_service.simulation.run_result import Held, Needs
+
+
+class Subtotal:
+    """Counts one meeting, fact by fact."""
+
+    def __init__(self, config: Configuration) -> None:
+        self._config = config
+        self._author = config.synthesizer or config.participants[0].agent_id
+        self._trips: Counter[str] = Counter()
+        self._calls = self._prompt = self._completion = self._wasted = 0
+        self._needs_tokens = self._needs_micros = self._needs_context = 0
+        self._rounds_ended: float | None = None
+        self._wanted_tokens: list[int] = []
+        self._wanted_minutes: list[int] = []
+        self._wanted_seconds: list[float] = []
+
+    def note(self, meeting: Meeting, fact: Fact, seconds: float) -> None:
+        """Count a fact.
+
+        Units: `seconds` since the meeting began. Shape: `meeting` is as it was before the fact.
+        """
+        match fact:
+            case AttemptStarted():
+                self._note_attempt(meeting, fact)
+            case AttemptFailed():
+                self._note_failure(meeting, fact)
+            case TurnCompleted() | SynthesisDrafted():
+                self._note_reply(fact, fact.usage)
+            case RoundDigested():
+                self._note_reply(fact, fact.usage)
+                self._trips[DIGEST_LEFT_OUT] += not fact.text
+            case SynthesisCompleted():
+                self._note_reply(fact, fact.usage)
+                self._trips[SYNTHESIS_DEGRADED] += bool(fact.degraded)
+                self._trips[REPAIRED] += meeting.draft is not None and not fact.degraded
+            case TurnSkipped():
+                self._trips[skipped_for(fact.reason)] += 1
+            case RoundClosed() if fact.cause != "agenda":
+                self._trips[ended_early(fact.cause)] += 1
+            case SynthesisStarted():
+                self._rounds_ended = seconds
+            case _:
+                pass
+
+    def note_answer(self, meeting: Meeting, call: Call, answer: Answer) -> None:
+        """Count what a call's reply would have taken, had nothing bounded it."""
+        if not answer.wanted_tokens:
+            return
+        match call.task:
+            case TurnTask():
+                self._wanted_tokens.append(answer.wanted_tokens)
+                self._wanted_seconds.append(answer.wanted_seconds)
+            case SynthesisTask():
+                self._wanted_minutes.append(answer.wanted_tokens)
+            case DigestTask():
+                pass
+        if isinstance(answer.command, ReportFault):
+            self._trips[timed_out_by(_limit_of(meeting, call))] += 1
+
+    def held(self, meeting: Meeting, seconds: float) -> Held:
+        """Close the tally of a meeting that has ended, or rests."""
+        config, ledger = self._config, meeting.ledger
+        if config.meeting_tokens is not None:
+            self._trips[TOKENS_OVERRUN] += ledger.spent > config.meeting_tokens
+        if config.meeting_cost is not None:
+            self._trips[COST_OVERRUN] += ledger.spent_micros > int(config.meeting_cost * 1_000_000)
+        rounds = seconds if self._rounds_ended is None else self._rounds_ended
+        return Held(
+            ending=_ending_of(meeting),
+            calls=self._calls,
+            prompt_tokens=self._prompt,
+            completion_tokens=self._completion,
+            wasted_tokens=self._wasted,
+            micros=ledger.spent_micros,
+            seconds=seconds,
+            trips={name: times for name, times in self._trips.items() if times},
+            needs=Needs(
+                self._needs_tokens,
+                self._needs_micros,
+                self._needs_context,
+                rounds + config.synthesis_timeout_seconds,
+            ),
+            wanted_tokens=tuple(self._wanted_tokens),
+            wanted_minutes=tuple(self._wanted_minutes),
+            wanted_seconds=tuple(self._wanted_seconds),
+        )
+
+    def _note_attempt(self, meeting: Meeting, fact: AttemptStarted) -> None:
+        self._calls += 1
+        self._trips[CAP_LOWERED] += "cap" in fact.budget_reductions
+        if "brief" in fact.budget_reductions:
+            self._trips[BRIEF_SPARED] += 1
+        else:
+            self._trips[BRIEF_SHORTENED] += fact.manifest.shortened is not None
+            self._trips[BRIEF_DROPPED] += fact.manifest.dropped is not None
+        factor = max(profile_of(meeting.model_profiles, fact.model).factor, UNCALIBRATED)
+        self._needs_context = max(self._needs_context, scaled(fact.manifest.tokens, factor))
+        self._note_need(meeting, fact)
+
+    def _note_need(self, meeting: Meeting, fact: AttemptStarted) -> None:
+        """See which ceilings would have let this call have all it wanted."""
+        config, ledger, prompt = self._config, meeting.ledger, fact.reserved.prompt_tokens
+        price = price_of(config, fact.model)
+        synthesis = isinstance(fact.task, SynthesisTask)
+        cap = config.synthesis_max_tokens if synthesis else config.max_tokens_per_turn
+        tokens = prompt + cap
+        micros = 0 if price is None else price.micros(prompt, cap)
+        if not synthesis:
+            calls: list[tuple[Task, AgentId]] = [*turns_to_come(meeting)]
+            if isinstance(fact.task, DigestTask):
+                calls.insert(0, (fact.task, fact.agent_id))
+            floors = [least_cost(meeting, task, agent_id) for task, agent_id in calls]
+            # Every call has its floor, and all share evenly what is above the floors.
+            tokens = len(calls) * (tokens - floors[0].tokens) + sum(each.tokens for each in floors)
+            micros = len(calls) * (micros - floors[0].micros) + sum(each.micros for each in floors)
+            tokens += synthesis_share(config)
+            micros += synthesis_share_micros(config, meeting.speaking(self._author).model)
+        self._needs_tokens = max(self._needs_tokens, ledger.spent + tokens)
+        self._needs_micros = max(self._needs_micros, ledger.spent_micros + micros)
+
+    def _note_failure(self, meeting: Meeting, fact: AttemptFailed) -> None:
+        assert meeting.task_state is not None
+        assert meeting.task_state.open is not None
+        self._add(fact.usage or charged_usage(meeting.task_state.open.reserved, fact.charged))
+        self._wasted += fact.charged
+        self._trips[RETRIED] += fact.retry_at is not None or fact.give_up_at is not None
+
+    def _note_reply(
+        self,
+        fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted,
+        usage: Usage | None,
+    ) -> None:
+        # A text without usage is the draft, which was counted when it came, or none at all.
+        if usage is not None:
+            self._add(usage)
+            self._trips[CAP_REACHED] += fact.finish_reason == "length"
+            self._trips[CUT] += fact.cut_to is not None
+
+    def _add(self, usage: Usage) -> None:
+        self._prompt += usage.prompt_tokens
+        self._completion += usage.completion_tokens
+
+
+def _limit_of(meeting: Meeting, call: Call) -> str:
+    """Name the limit that was the first to end a call."""
+    if isinstance(call.task, SynthesisTask):
+        return "synthesis_timeout_seconds"
+    config, task_state = meeting.config, meeting.task_state
+    assert task_state is not None
+    assert task_state.open is not None
+    on_turn = (task_state.open.started_at - task_state.clock_from).total_seconds()
+    turn_left = config.turn_timeout_seconds - on_turn
+    attempt = turn_left
+    if config.attempt_timeout_seconds is not None:
+        attempt = config.attempt_timeout_seconds
+    if call.seconds_left < min(turn_left, attempt):
+        return "meeting_timeout_seconds"
+    if turn_left <= attempt:
+        return "turn_timeout_seconds"
+    return "attempt_timeout_seconds"
+
+
+def _ending_of(meeting: Meeting) -> str:
+    match meeting.phase:
+        case Phase.COMPLETE:
+            return f"complete by {meeting.ended_by}"
+        case Phase.ERROR:
+            return f"error: {meeting.failure}"
+        case _:
+            return meeting.phase.value

@@ -1,0 +1,1 @@
+"""Views: what the service answers about meetings, as data."""

@@ -1,0 +1,90 @@
+"""What an attempt may cost, reckoned by hand: shares of what is left, and what was spared."""
+
+from math import ceil
+
+from meeting_core import Configuration, Meeting, build_brief
+from meeting_core.model import AgentId, AttemptStarted, Manifest, Task
+
+Money = tuple[int, int]
+"""Tokens and millionths of the currency."""
+
+PLENTY = 10**12
+
+
+def price(config: Configuration, model: str, prompt: int, output: int) -> Money:
+    """What a call costs."""
+    table = {each.model: each for each in config.prices.models} if config.prices else {}
+    each = table.get(model)
+    micros = 0 if each is None else ceil(prompt * each.prompt + output * each.completion)
+    return prompt + output, micros
+
+
+def left_of(config: Configuration, spent: Money, reserved: Money, share: Money) -> Money:
+    """What neither was spent nor is set aside."""
+    tokens, cost = config.meeting_tokens, config.meeting_cost
+    return (
+        PLENTY if tokens is None else tokens - spent[0] - reserved[0] - share[0],
+        PLENTY if cost is None else int(cost * 1_000_000) - spent[1] - reserved[1] - share[1],
+    )
+
+
+class Purse:
+    """Judges what one attempt was planned to cost, in a meeting as it stood before it."""
+
+    def __init__(self, meeting: Meeting, task: Task, agent_id: AgentId, model: str) -> None:
+        self.meeting, self.task, self.agent_id, self.model = meeting, task, agent_id, model
+        known = {each.model: each for each in meeting.model_profiles}.get(model)
+        self.factor = 1_000 if known is None else known.factor
+        self.longest = meeting.config.context_tokens * 1_000 // max(self.factor, 1_000)
+        if known is not None and known.context_tokens is not None:
+            self.longest = min(self.longest, known.context_tokens)
+        self.least = self._tokens(0)
+        self.whole = self._tokens(self.longest)
+
+    def _tokens(self, limit: int) -> int:
+        return self._manifest(limit).tokens
+
+    def _manifest(self, limit: int) -> Manifest:
+        brief = build_brief(self.meeting, self.task, self.agent_id, context_tokens=limit)
+        return brief.manifest
+
+    def prompt(self, tokens: int) -> int:
+        return ceil(tokens * self.factor / 1_000)
+
+    def fits(self, tokens: int, cap: int, pot: Money) -> bool:
+        cost = price(self.meeting.config, self.model, self.prompt(tokens), cap)
+        return cost[0] <= pot[0] and cost[1] <= pot[1]
+
+    def is_useful(self, wanted: int, pot: Money) -> bool:
+        """Say whether the shortest brief and the least cap can be paid for."""
+        return self.fits(self.least, min(wanted, self.meeting.config.min_tokens_per_turn), pot)
+
+    def sees_something(self, wanted: int, pot: Money) -> bool:
+        """Say whether minutes can be written: there is nothing to see, or something is seen."""
+        if self.whole == self.least or self.fits(self.whole, wanted, pot):
+            return self.is_useful(wanted, pot)
+        for limit in range(self.whole, self.least, -1):
+            manifest = self._manifest(limit)
+            if (manifest.whole or manifest.shortened) and self.fits(manifest.tokens, wanted, pot):
+                return True
+        return False
+
+    def judge(self, fact: AttemptStarted, wanted: int, pots: list[Money]) -> None:
+        """The first pot that pays for something useful pays: for all, or with the brief shortened,
+        or with the shortest brief and a lower cap.
+        """
+        tokens, cap = fact.manifest.tokens, fact.reserved.output_tokens
+        pot = next((pot for pot in pots if self.is_useful(wanted, pot)), None)
+        assert pot is not None, "nothing useful can be paid for"
+        assert fact.reserved.prompt_tokens == self.prompt(tokens)
+        assert tokens <= max(self.longest, self.least)
+        assert self.fits(tokens, cap, pot)
+        if self.fits(self.whole, wanted, pot):
+            assert (tokens, cap, fact.budget_reductions) == (self.whole, wanted, ())
+            return
+        assert fact.budget_reductions
+        assert ("brief" in fact.budget_reductions) == (self.least < self.whole)
+        assert ("cap" in fact.budget_reductions) == (cap < wanted)
+        if cap < wanted:
+            assert not self.fits(tokens, cap + 1, pot), "the cap is lower than it must be"
+            assert tokens == self.least, "the cap was lowered before the brief was at its shortest"
