@@ -50,9 +50,9 @@ def hold_meeting(
     meeting: Meeting | None = None
     command: Command = Convene(meeting_id, configuration)
     while True:
-        origin = EventMetadata(clock(), new_id(), "in-memory")
-        facts = decide(meeting, command, origin.at)
-        new = wrap_facts(facts, origin, meeting_id=meeting_id, after=len(events), new_id=new_id)
+        metadata = EventMetadata(clock(), new_id(), "in-memory")
+        facts = decide(meeting, command, metadata.at)
+        new = wrap_facts(facts, metadata, meeting_id=meeting_id, after=len(events), new_id=new_id)
         events.extend(new)
         meeting = project(meeting, new)
         assert meeting is not None

@@ -114,7 +114,7 @@ class Meetings:
         command_id = self.new_id()
         meeting = await self.load(meeting_id)
         for _ in range(MAX_REDECISIONS):
-            events, after = self.decide_events(meeting, command, self.origin(actor, command_id))
+            events, after = self.decide_events(meeting, command, self.metadata(actor, command_id))
             try:
                 return await self.append(meeting, events, after, epoch=epoch)
             except VersionConflict:
@@ -124,18 +124,18 @@ class Meetings:
                     return meeting
         raise VersionConflict(f"meeting {meeting_id} changes too fast for {command}")
 
-    def origin(self, actor: str, command_id: UUID | None = None) -> EventMetadata:
+    def metadata(self, actor: str, command_id: UUID | None = None) -> EventMetadata:
         """Say where that comes from which is about to be decided: from `actor`, now."""
         return EventMetadata(self.clock(), command_id or self.new_id(), actor)
 
     def decide_events(
-        self, meeting: Meeting | None, command: Command, origin: EventMetadata
+        self, meeting: Meeting | None, command: Command, metadata: EventMetadata
     ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
-        facts: Sequence[Fact] = decide(meeting, command, origin.at, self.count)
+        facts: Sequence[Fact] = decide(meeting, command, metadata.at, self.count)
         events = wrap_facts(
             facts,
-            origin,
+            metadata,
             meeting_id=meeting.id if meeting is not None else _id_of(command),
             after=meeting.version if meeting is not None else 0,
             new_id=self.new_id,
@@ -149,7 +149,7 @@ class Meetings:
     def run_internal_steps(
         self,
         meeting: Meeting,
-        origin: EventMetadata,
+        metadata: EventMetadata,
         try_acquire: Callable[[str, MeetingId], bool],
     ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
@@ -165,7 +165,7 @@ class Meetings:
                     pass
                 case _:
                     return events, meeting, step
-            new, meeting = self.decide_events(meeting, step.command, origin)
+            new, meeting = self.decide_events(meeting, step.command, metadata)
             events += new
 
     async def append(

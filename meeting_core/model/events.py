@@ -338,14 +338,14 @@ class EventMetadata(Value, frozen=True):
 
 def wrap_facts(
     facts: Iterable[Fact],
-    origin: EventMetadata,
+    metadata: EventMetadata,
     *,
     meeting_id: MeetingId,
     after: int,
     new_id: Callable[[], UUID],
 ) -> tuple[MeetingEvent, ...]:
     """Give facts their places after version `after`, and their origin."""
-    at, command_id, actor = origin.at, origin.command_id, origin.actor
+    at, command_id, actor = metadata.at, metadata.command_id, metadata.actor
     return tuple(
         [
             MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)

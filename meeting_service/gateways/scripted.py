@@ -59,7 +59,7 @@ class Scripted:
     Replies of the script that are for any call are taken in the order of calls, from the first
     again after the last. Units: seconds, words. With `words_per_delta` 0 a reply comes in one
     piece. `fault_probability` makes that share of all calls fail, chosen by seed and call key.
-    While there is an `away_file`, the gateway is away.
+    While there is an `unreachable_file`, the gateway is away.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Scripted:
         self._chunk_delay_seconds = chunk_delay_seconds
         self._words_per_delta = words_per_delta
         self._reports_usage = reports_usage
-        self._away_file = unreachable_file
+        self._unreachable_file = unreachable_file
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
@@ -121,8 +121,8 @@ class Scripted:
 
     def _check_there(self) -> None:
         # Unlike a path's own, this `exists` raises nothing, whatever the folder's permissions.
-        if self._away_file is not None and os.path.exists(self._away_file):
-            detail = f"scripted: away, as long as there is a file {self._away_file.name}"
+        if self._unreachable_file is not None and os.path.exists(self._unreachable_file):
+            detail = f"scripted: away, as long as there is a file {self._unreachable_file.name}"
             raise Unavailable(detail, reached=False, is_unreachable=True)
 
     def _fault_for(self, call: Call, request: GatewayRequest) -> PlannedFault | None:

@@ -191,11 +191,11 @@ class Runner:
         self, command: Command, command_id: UUID
     ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
         meetings = self._deps.meetings
-        origin = meetings.origin(ACTOR, command_id)
-        events, meeting = meetings.decide_events(self._meeting, command, origin)
+        metadata = meetings.metadata(ACTOR, command_id)
+        events, meeting = meetings.decide_events(self._meeting, command, metadata)
         if self._is_draining:
             return events, meeting, next_step(meeting)
-        more, meeting, step = meetings.run_internal_steps(meeting, origin, self.try_acquire)
+        more, meeting, step = meetings.run_internal_steps(meeting, metadata, self.try_acquire)
         return events + more, meeting, step
 
     async def _catch_up(self, command_id: UUID | None = None) -> bool:

@@ -111,13 +111,13 @@ class Supervisor:
         The intent of its first attempt goes into the same commit.
         Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
         """
-        origin = self.meetings.origin(actor)
-        events, convened = self.meetings.decide_events(None, command, origin)
+        metadata = self.meetings.metadata(actor)
+        events, convened = self.meetings.decide_events(None, command, metadata)
         runner = Runner(self._deps, convened, epoch=convened.epoch)
         self._taken.add(convened.id)
         is_started = False
         try:
-            ours = self.meetings.origin(ACTOR, origin.command_id)
+            ours = self.meetings.metadata(ACTOR, metadata.command_id)
             more, meeting, _ = self.meetings.run_internal_steps(convened, ours, runner.try_acquire)
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
             runner.stored(meeting)
@@ -255,9 +255,9 @@ class Supervisor:
             "without a turn between",
             "orchestrator_restart": "its process ended, and recovery is set to fail",
         }.get(reason, "")
-        origin = self.meetings.origin(ACTOR)
-        adopted, after = self.meetings.decide_events(meeting, adoption, origin)
-        failed, end = self.meetings.decide_events(after, Fail(reason, detail), origin)
+        metadata = self.meetings.metadata(ACTOR)
+        adopted, after = self.meetings.decide_events(meeting, adoption, metadata)
+        failed, end = self.meetings.decide_events(after, Fail(reason, detail), metadata)
         try:
             append = partial(self.meetings.append, meeting, adopted + failed, end)
             await retry_while_unavailable(partial(append, epoch=adoption.epoch))

@@ -160,7 +160,7 @@ class AppendContract:
 
     async def test_who_listens_hears_of_an_append_by_anyone(self, store: Store):
         heard = anyio.Event()
-        store.recorder.listen(heard.set)
+        store.recorder.subscribe(heard.set)
         other = await store.another_process()
         await other.insert_events(events(uuid4(), 1))
         with anyio.fail_after(10):
@@ -168,8 +168,8 @@ class AppendContract:
 
     async def test_everyone_who_listens_hears(self, recorder: Recorder):
         rung: list[str] = []
-        recorder.listen(lambda: rung.append("one"))
-        recorder.listen(lambda: rung.append("two"))
+        recorder.subscribe(lambda: rung.append("one"))
+        recorder.subscribe(lambda: rung.append("two"))
         await recorder.insert_events(events(uuid4(), 1))
 
         async def both_rang() -> bool:

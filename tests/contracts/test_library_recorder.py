@@ -80,7 +80,7 @@ class ApplicationBridge(AggregateBridge, ApplicationRecorder):
         self, gt: int | None = None, topics: Sequence[str] = ()
     ) -> Subscription[ApplicationRecorder]:
         subscription = ListenNotifySubscription(self, gt, topics)
-        self._portal.call(self._ours.listen, subscription._has_been_notified.set)
+        self._portal.call(self._ours.subscribe, subscription._has_been_notified.set)
         return subscription
 
 

@@ -242,7 +242,7 @@ async def test_whoever_listens_is_rung_after_the_connection_was_lost(
     admin_dsn: str, store: PostgresStore
 ):
     rung = anyio.Event()
-    store.recorder.listen(rung.set)
+    store.recorder.subscribe(rung.set)
     await _hang_up(admin_dsn, store)
     with anyio.fail_after(20):
         await rung.wait()

@@ -10,7 +10,7 @@ from meeting_service.store.postgres.queries import QUERIES
 
 pytestmark = pytest.mark.anyio
 
-FOLDER = files("meeting_service.store")
+FOLDER = files("meeting_service.store.postgres")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ default_gateway = "free"
 
 [gateways.free]
 kind = "scripted"
-away_file = "away"
+unreachable_file = "away"
 
 [gateways.bounded]
 kind = "openai_compatible"

@@ -273,9 +273,9 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         await made.speaker.asked.wait()
         before = await made.meetings.load(meeting_id)
         adopt = Adopt("other", 2, "takeover")
-        origin = made.meetings.origin("other")
-        events, after = made.meetings.decide_events(before, adopt, origin)
-        more, after, _ = made.meetings.follow(after, origin, lambda *_: True)
+        metadata = made.meetings.metadata("other")
+        events, after = made.meetings.decide_events(before, adopt, metadata)
+        more, after, _ = made.meetings.run_internal_steps(after, metadata, lambda *_: True)
         await made.meetings.append(before, events + more, after)
         made.supervisor.on_change(after)
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -343,7 +343,7 @@ async def test_old_news_of_a_meeting_aborts_nothing() -> None:
 async def test_a_meeting_whose_claim_was_never_heard_of_is_claimed_again() -> None:
     made = Office()
     convene = Convene(uuid4(), configuration())
-    events, after = made.meetings.decide_events(None, convene, made.meetings.origin("x"))
+    events, after = made.meetings.decide_events(None, convene, made.meetings.metadata("x"))
     await made.recorder.renew_leases("gone", lease_seconds=0.01)
     await made.meetings.append(None, events, after, lease_owner="gone")
     made.recorder.lost_claims = 1
@@ -367,9 +367,9 @@ async def test_a_lease_that_left_and_came_back_leaves_one_runner() -> None:
 async def test_a_meeting_without_a_lease_is_resumed() -> None:
     """Its events were restored alone, after it had been adopted before."""
     made = Office()
-    origin = made.meetings.origin("x")
-    events, after = made.meetings.decide_events(None, Convene(uuid4(), configuration()), origin)
-    more, after = made.meetings.decide_events(after, Adopt("a", 7, "restart"), origin)
+    metadata = made.meetings.metadata("x")
+    events, after = made.meetings.decide_events(None, Convene(uuid4(), configuration()), metadata)
+    more, after = made.meetings.decide_events(after, Adopt("a", 7, "restart"), metadata)
     await made.meetings.append(None, events + more, after)
     async with made.supervisor.supervising():
         assert (await made.ended(after.id)).state == "complete"

@@ -270,7 +270,7 @@ async def test_a_stream_of_a_history_that_cannot_be_read_ends(caplog):
 
 
 async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
-    monkeypatch.setattr(tail, "FOLDS_KEPT", 1)
+    monkeypatch.setattr(tail, "MAX_CACHED_MEETINGS", 1)
     mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
     async with feed_world() as world:
         with world.feed.global_stream(0) as stream:
@@ -478,7 +478,7 @@ async def test_a_stream_that_missed_a_dispatch_reads_the_store():
             await go_live(world, stream)
             stored = world.meetings.mapper.to_stored_event(WHOLE[4])
             await world.recorder.insert_events([world.meetings.mapper.to_stored_event(WHOLE[3])])
-            world.feed._subscriptions.tell(await cache.dispatch(stored))
+            world.feed._subscriptions.emit(await cache.dispatch(stored))
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 
@@ -489,7 +489,7 @@ async def test_a_stream_takes_no_text_of_an_attempt_it_does_not_know_as_open():
             await go_live(world, stream)
             for attempt in (2, 3, 4):
                 delta = Delta(MEETING_ID, Version(attempt), b"event: %d\ndata: {}\n\n" % attempt)
-                world.feed._subscriptions.tell(delta)
+                world.feed._subscriptions.emit(delta)
             assert [each.event for each in await take(stream, 1)] == ["3"]
 
 
