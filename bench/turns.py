@@ -29,13 +29,13 @@ from meeting_core.commands import Convene
 from meeting_core.configuration import Configuration, Limits
 from meeting_core.meeting import Meeting
 from meeting_core.vocabulary import Participant, Usage
+from meeting_service.app.database import embedded_server
 from meeting_service.handling import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
 from meeting_service.runtime.doors import Doors
 from meeting_service.runtime.runner import Surroundings
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
-from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres import PostgresRecorder
 from meeting_service.store.schema import upgrade
 
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.database_url:
             _run(measure(options.database_url, place, quick=options.quick))
             return
-        with EmbeddedServer(place / "data") as server:
+        with embedded_server(place / "data") as server:
             _run(measure(server.dsn(), place, quick=options.quick))
 
 
