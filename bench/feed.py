@@ -26,10 +26,10 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from meeting_core import Configuration, MeetingEvent, Participant, hold_meeting
+from meeting_service.app.database import embedded_server
 from meeting_service.feed.feed import Feed
 from meeting_service.http.feed import FeedPolicy, feed_routes
 from meeting_service.meetings import Meetings
-from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from meeting_service.store.postgres.schema import upgrade
 
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.database_url:
             runner.run(measure(options.database_url, options.clients, gap_seconds))
             return
-        with EmbeddedServer(Path(folder) / "data") as server:
+        with embedded_server(Path(folder) / "data") as server:
             runner.run(measure(server.dsn(), options.clients, gap_seconds))
 
 

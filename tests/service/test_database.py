@@ -1,0 +1,39 @@
+"""The database that the settings name, and what helps when it cannot be had."""
+
+import importlib.util
+
+import pytest
+
+from meeting_service.app.database import default_data_dir, embedded_server, open_recorder
+from meeting_service.embedded_postgres import EmbeddedServerError
+from meeting_service.settings import Settings
+
+
+async def refusal(settings: Settings) -> str:
+    with pytest.raises(EmbeddedServerError) as refused:
+        async with open_recorder(settings):
+            pass
+    return str(refused.value)
+
+
+def test_the_embedded_database_is_meetings_in_the_users_state(monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
+    assert str(default_data_dir()) == "/elsewhere/ai-meetings"
+    assert embedded_server(None).data_dir == default_data_dir()
+    assert embedded_server(None).dsn().startswith("postgresql://postgres@/meetings?")
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_cannot_be_used_names_the_settings_that_help(tmp_path):
+    (tmp_path / "file").write_text("")
+    told = await refusal(Settings(data_dir=tmp_path / "file"))
+    assert told.startswith(f"cannot keep a database in {tmp_path / 'file'}: Not a directory")
+    assert told.endswith("; give another folder with --data-dir, or set DATABASE_URL")
+
+
+@pytest.mark.anyio
+async def test_a_platform_without_programs_names_the_setting_that_helps(short_folder, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    told = await refusal(Settings(data_dir=short_folder))
+    assert told.startswith("no embedded PostgreSQL is installed")
+    assert told.endswith("; set DATABASE_URL to a PostgreSQL server")
