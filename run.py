@@ -7,7 +7,7 @@
 
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
 `requirements-dev.lock` to it; later runs find the stamps and start at once.
-Needs Python 3.11 or newer with the venv module, and nothing else.
+Needs Python 3.11 or newer with the venv module, and nothing else: so it is one long file.
 Exit code 69: set-up was not possible; one line on stderr says why and what to do.
 """
 
@@ -27,6 +27,7 @@ import hashlib
 import importlib.util
 import json
 import platform
+import re
 import subprocess
 import time
 import tomllib
@@ -232,7 +233,7 @@ def locked_requirements() -> str:
         return "".join(lines)
     say("no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server")
     (requirement,) = read_project()["project"]["optional-dependencies"]["embedded"]
-    embedded_server = requirement.partition(">=")[0]
+    embedded_server = re.split(r"[^\w.-]", requirement)[0]
     kept, is_kept = [], True
     for line in lines:
         if not line.startswith(" "):

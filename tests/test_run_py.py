@@ -250,6 +250,14 @@ def test_both_locks_have_the_same_versions(project):
     assert {name: runtime[name] for name in both} == {name: dev[name] for name in both}
 
 
+def test_the_locks_were_made_as_contributors_are_told(project):
+    page = (ROOT / "CONTRIBUTING.md").read_text().replace(" \\\n     ", "")
+    told = re.findall(r"^    (uv pip compile .*)$", page, re.MULTILINE)
+    run_py = load(project)
+    headers = (lock.read_text().splitlines()[1] for lock in (run_py.LOCK, run_py.DEV_LOCK))
+    assert [header.removeprefix("#    ") for header in headers] == told
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_a_lock_holds_hashed_versions_and_no_address_or_path(project, name):
     lines = (project / name).read_text().splitlines()
