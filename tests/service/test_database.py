@@ -36,4 +36,4 @@ async def test_a_platform_without_programs_names_the_setting_that_helps(short_fo
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     told = await refusal(Settings(data_dir=short_folder))
     assert told.startswith("no embedded PostgreSQL is installed")
-    assert told.endswith("; set DATABASE_URL to a PostgreSQL server")
+    assert told.endswith("or set DATABASE_URL to a PostgreSQL server")

@@ -5,7 +5,8 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from meeting_service.store.postgres.recorder import PostgresRecorder, schema
+from meeting_service.store.postgres import schema
+from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.contracts.store_world import convene, together
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Runs the migrations: on the connection `store.schema` hands over, else on `DATABASE_URL`."""
+"""Runs the migrations: on the connection `store.postgres.schema` hands over, else on `DATABASE_URL`."""
 
 import asyncio
 import os
