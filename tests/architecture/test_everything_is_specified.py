@@ -11,7 +11,7 @@ import pytest
 from meeting_core import Fact, Refusal, errors
 from meeting_core.model import Command
 
-SPECS = Path(__file__).parents[1] / "core"
+SPECS = Path(__file__).parents[1] / "meeting_core"
 COMMANDS = [command.__name__ for command in get_args(Command)]
 FACTS = [fact.__name__ for fact in get_args(Fact)]
 
@@ -24,7 +24,7 @@ NAMED_IN_SPECS = {"REMARK": "MakeRemark", "ADOPT": "Adopt", "fault": "ReportFaul
 def specified() -> dict[str, set[str]]:
     """Read the specs: command -> ways it is answered (`then`, `then_nothing`, `then_refused`)."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in SPECS.glob("test_*.py"):
+    for path in SPECS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
@@ -48,7 +48,7 @@ def name_of(node: ast.expr) -> str:
 def names_expected() -> set[str]:
     """Read the specs: every name used in what a `then` or a `then_refused` expects."""
     found = set()
-    for path in SPECS.glob("test_*.py"):
+    for path in SPECS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)

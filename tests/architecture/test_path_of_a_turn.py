@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from meeting_service.settings import ScriptedGateway
-from tests.api.service import BODY, PATIENCE_SECONDS, served, settings_for
+from tests.meeting_service.http.service import BODY, PATIENCE_SECONDS, served, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("meeting_core", "meeting_service"))

@@ -23,7 +23,15 @@ from meeting_service.ports import (
     TimedOut,
     Unavailable,
 )
-from tests.service.wire_peer import Asked, Drops, Hangs, Script, refusal, whole, wire_peer
+from tests.meeting_service.gateways.wire_peer import (
+    Asked,
+    Drops,
+    Hangs,
+    Script,
+    refusal,
+    whole,
+    wire_peer,
+)
 
 KEY = "sk-a-secret-that-nobody-may-see"
 TEXT = "We ship on Monday — the naïve plan, with 20 % slack. 漢字 too."

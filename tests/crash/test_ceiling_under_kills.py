@@ -9,9 +9,9 @@ import pytest
 
 from meeting_core import fold, rebuild_brief
 from meeting_core.model import AttemptAbandoned, AttemptFailed, AttemptStarted
-from tests.core.choices import seeded
 from tests.crash.world import World
 from tests.ledger import assert_within_ceiling
+from tests.meeting_core.choices import seeded
 from tests.model_peer import MINUTES, Speech
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Runs the migrations: on the connection `store.postgres.schema` hands over, else on `DATABASE_URL`."""
+"""Run the migrations: on the connection that `schema` hands over, else on `DATABASE_URL`."""
 
 import asyncio
 import os

@@ -1,0 +1,149 @@
+"""What the service needs of a model provider: a gateway, and the family of ways a call fails.
+
+GatewayFault                the family of ways a call to a model fails
+├── RateLimited
+├── Unavailable
+├── TimedOut
+├── ContextTooLong
+├── Refused
+├── Rejected
+├── Truncated
+└── Empty
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from meeting_core.model import AgentId, FaultClass, Meeting, Message, Usage
+
+SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
+"""Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
+
+EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
+"""Tells those who watch the meeting that an agent's text grew by this much; may be lost."""
+
+
+class GatewayRequest(Struct, frozen=True):
+    """One call to a model.
+
+    Units: `output_tokens` is the cap to send; `timeout_seconds` bounds the whole call.
+    `call_key` names the attempt (`meeting/task/attempt`).
+    """
+
+    messages: tuple[Message, ...]
+    output_tokens: int
+    model: str
+    timeout_seconds: float
+    call_key: str
+
+
+class GatewayReply(Struct, frozen=True):
+    """What a model answered. `usage` is none when the provider did not report it."""
+
+    text: str
+    finish_reason: str
+    model: str = ""
+    usage: Usage | None = None
+
+
+class Gateway(Protocol):
+    """Adapter to one model provider."""
+
+    async def complete(
+        self, request: GatewayRequest, on_delta: Callable[[str], None]
+    ) -> GatewayReply:
+        """Make one call, telling `on_delta` the text as it comes.
+
+        Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
+        """
+
+    async def probe(self) -> None:
+        """Return when the provider can be reached; costs no tokens and takes seconds at most.
+
+        Raises: `Unavailable`, and nothing else.
+        """
+
+    async def aclose(self) -> None: ...
+
+
+class GatewayFault(Exception):
+    """A call to a model failed.
+
+    Shape: `usage` is what the provider reported all the same. `reached` is false when the
+    request certainly never got to the provider. `is_away` is true when the provider cannot be
+    reached at all at present, for anybody.
+    """
+
+    fault_class: ClassVar[FaultClass]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_seconds: float | None = None,
+        usage: Usage | None = None,
+        reached: bool = True,
+        is_unreachable: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
+        self.reached = reached
+        self.is_unreachable = is_unreachable
+
+
+class RateLimited(GatewayFault):
+    """The provider asks to come back later."""
+
+    fault_class = FaultClass.RATE_LIMITED
+
+
+class Unavailable(GatewayFault):
+    """The provider cannot be reached, or answers 5xx."""
+
+    fault_class = FaultClass.UNAVAILABLE
+
+
+class TimedOut(GatewayFault):
+    """No complete answer within the call's time."""
+
+    fault_class = FaultClass.TIMED_OUT
+
+
+class ContextTooLong(GatewayFault):
+    """The brief does not fit the model's context."""
+
+    fault_class = FaultClass.CONTEXT_TOO_LONG
+
+
+class Refused(GatewayFault):
+    """A content filter refused the call or the answer."""
+
+    fault_class = FaultClass.REFUSED
+
+
+class Rejected(GatewayFault):
+    """The provider will never take this call: credentials, quota, a bad request."""
+
+    fault_class = FaultClass.REJECTED
+
+
+class Truncated(GatewayFault):
+    """The answer broke off."""
+
+    fault_class = FaultClass.TRUNCATED
+
+
+class Empty(GatewayFault):
+    """The answer had no text."""
+
+    fault_class = FaultClass.EMPTY
+
+
+class Gateways(Protocol):
+    """Finds a gateway by its configured name."""
+
+    def __getitem__(self, name: str) -> Gateway: ...

@@ -1,0 +1,197 @@
+"""What the service needs of a store: a recorder of events, with leases and read models."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from msgspec import Struct
+
+from meeting_core.model import AgentId, MeetingId, UsageSource
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Gives the current time in UTC."""
+
+
+class VersionConflict(IntegrityError):
+    """Somebody else appended to the meeting first; load it again and decide again."""
+
+
+class Fenced(IntegrityError):
+    """The lease has passed to another owner; stop running the meeting."""
+
+
+class RoomTaken(IntegrityError):
+    """A live meeting already holds the room.
+
+    Shape: `meeting_id` is the meeting that holds it.
+    """
+
+    def __init__(self, room_id: str, meeting_id: MeetingId) -> None:
+        super().__init__(f"room {room_id!r} is held by meeting {meeting_id}")
+        self.room_id = room_id
+        self.meeting_id = meeting_id
+
+
+class SummaryRow(Struct, frozen=True, kw_only=True):
+    """What a list shows of one meeting. `state` is the outside spelling (`round_2`)."""
+
+    meeting_id: MeetingId
+    title: str
+    goal: str
+    state: str
+    is_live: bool
+    participant_names: tuple[str, ...]
+    num_rounds: int
+    room_id: str | None
+    project_id: str | None
+    parent_meeting_id: MeetingId | None
+    output_path: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class TurnRow(Struct, frozen=True, kw_only=True):
+    """What reports show of one ended turn.
+
+    Units: tokens over all attempts of the turn; `usage_source` is the least certain of them.
+    """
+
+    meeting_id: MeetingId
+    round_num: int
+    turn_index: int
+    agent_id: AgentId
+    skipped_reason: str | None
+    prompt_tokens: int
+    response_tokens: int
+    usage_source: UsageSource
+    attempts: int
+    started_at: datetime
+    ended_at: datetime
+
+
+class Lease(Struct, frozen=True):
+    """The exclusive, expiring right to run a meeting.
+
+    `claims` counts claims since a turn last ended, this one included; `previous_owner` is whose
+    lease ran out.
+    """
+
+    meeting_id: MeetingId
+    owner: str
+    epoch: int
+    claims: int
+    previous_owner: str | None = None
+
+
+class ReadModels(Struct, frozen=True):
+    """The rows an append changes besides the events; empty where nothing changed."""
+
+    summary: SummaryRow | None = None
+    turns: tuple[TurnRow, ...] = ()
+
+
+NO_READ_MODELS = ReadModels()
+
+
+class SummaryFilter(Struct, frozen=True, kw_only=True):
+    """Which meetings a list shows, newest first.
+
+    Shape: `before` is the `(created_at, meeting_id)` of the last row of the page before.
+    """
+
+    created_after: datetime | None = None
+    room_id: str | None = None
+    project_id: str | None = None
+    state: str | None = None
+    limit: int = 20
+    offset: int = 0
+    before: tuple[datetime, MeetingId] | None = None
+
+
+class SummaryPage(Struct, frozen=True):
+    """One page of a list: its rows, how many rows match in all, whether more follow."""
+
+    rows: tuple[SummaryRow, ...]
+    total: int
+    has_more: bool
+
+
+class Recorder(Protocol):
+    """The eventsourcing library's application recorder, asynchronous, with our read models.
+
+    Raises: the library's `PersistenceError` tree; `OperationalError` or `InterfaceError` when the
+    database is away. After those an append's outcome is unknown: look for its `command_id`.
+    """
+
+    async def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        epoch: int | None = None,
+        lease_owner: str | None = None,
+        read_models: ReadModels = NO_READ_MODELS,
+    ) -> Sequence[int] | None:
+        """Append events of one meeting in one transaction; return their positions.
+
+        A caller that is cancelled meanwhile says nothing about the commit: it goes on.
+
+        With `epoch`, only while the meeting's lease still has that epoch. With `lease_owner`, take
+        the first lease (epoch 1) for that owner in the same transaction.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken`; nothing is stored then.
+        """
+
+    async def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]: ...
+
+    async def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]: ...
+
+    async def max_notification_id(self) -> int | None: ...
+
+    async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage: ...
+
+    async def count_live(self) -> int:
+        """Count the meetings that have not ended."""
+
+    async def claim_leases(
+        self,
+        owner: str,
+        *,
+        lease_seconds: float,
+        limit: int,
+        running: Collection[MeetingId] | None = None,
+    ) -> Sequence[Lease]:
+        """Claim live meetings whose owner is gone, by the database's clock.
+
+        An owner that says which it is `running` is given back those it holds and does not run.
+        """
+
+    async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
+        """Say that the owner lives; all its leases run on."""
+
+    async def release_leases(self, owner: str) -> None:
+        """Give all the owner's leases up at once, so that others may claim them."""
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have `ring` called when something was appended, by anyone; it may be missed."""
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,544 @@
+"""Books of one meeting, kept by hand from its raw facts: money, attempts, turns, rounds, time.
+
+They share no rule with the core: paths, waits, charges and caps are written out again here.
+"""
+
+import re
+from collections import Counter
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from meeting_core import (
+    Configuration,
+    Fact,
+    Meeting,
+    MeetingEvent,
+    Participant,
+    Phase,
+    Usage,
+    estimate_tokens,
+)
+from meeting_core.model import (
+    AbandonAttempt,
+    AcceptReply,
+    Adopt,
+    Adopted,
+    AgentId,
+    AttemptAbandoned,
+    AttemptFailed,
+    AttemptStarted,
+    BudgetRaised,
+    Cancel,
+    Cancelled,
+    Command,
+    Convened,
+    DigestTask,
+    EndRounds,
+    Fail,
+    Failed,
+    FaultClass,
+    Manifest,
+    RaiseBudget,
+    RemarkMade,
+    ReportFault,
+    Resumed,
+    RoundClosed,
+    RoundDigested,
+    RoundOpened,
+    SynthesisCompleted,
+    SynthesisDrafted,
+    SynthesisStarted,
+    SynthesisTask,
+    Task,
+    TurnCompleted,
+    TurnSkipped,
+    TurnTask,
+)
+from tests.meeting_core.cost_oracle import Money, Purse, left_of, price
+from tests.meeting_core.paths import FINAL, LEGAL
+
+FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
+MAX_IN_A_ROW = {
+    FaultClass.CONTEXT_TOO_LONG: 3,
+    FaultClass.REFUSED: 1,
+    FaultClass.REJECTED: 1,
+    FaultClass.TRUNCATED: 2,
+    FaultClass.EMPTY: 2,
+}
+FIRST_WAIT = {
+    FaultClass.RATE_LIMITED: 1.0,
+    FaultClass.UNAVAILABLE: 0.5,
+    FaultClass.TIMED_OUT: 0.5,
+}
+MAX_WAIT = 30.0
+
+
+Written: TypeAlias = TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted
+
+
+def plus(one: Money, other: Money, sign: int = 1) -> Money:
+    return one[0] + sign * other[0], one[1] + sign * other[1]
+
+
+def name_of(fact: Fact) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(fact).__name__).lower()
+
+
+class Books:
+    """What the facts so far add up to, by our own reckoning."""
+
+    config: Configuration
+    convened_at: datetime
+    command: Command
+    before: Meeting | None
+    now: datetime
+    version: int
+    opened_at: datetime
+
+    def __init__(self) -> None:
+        self.phase = Phase.GATHERING
+        self.spent: Money = (0, 0)
+        self.reserved: Money = (0, 0)
+        self.overrun: Money = (0, 0)
+        self.open: AttemptStarted | None = None
+        self.settled: AttemptStarted
+        self.numbers: Counter[Task] = Counter()
+        self.tries: dict[tuple[Task, AgentId], list[FaultClass]] = {}
+        self.faults: dict[Task, FaultClass] = {}
+        self.clocks: dict[Task, datetime] = {}
+        self.given_up: list[AgentId] = []
+        self.endings: dict[TurnTask, TurnCompleted | TurnSkipped] = {}
+        self.rounds: list[RoundClosed | None] = []
+        self.entries: list[tuple[int, str, int | None]] = []
+        self.closing: SynthesisCompleted | None = None
+        self.draft: SynthesisDrafted | None = None
+        self.written_from: Manifest | None = None
+        self.digests: dict[int, RoundDigested] = {}
+        self.away: dict[Task, datetime] = {}
+        self.retries: dict[Task, datetime] = {}
+        self.passed: Counter[AgentId] = Counter()
+        self.broken: dict[tuple[Task, AgentId], int] = {}
+        self.epoch = 1
+        self.version = 0
+
+    def enter(self, event: MeetingEvent, command: Command, before: Meeting | None) -> None:
+        """Book one fact, and check that it may have happened just now."""
+        fact = event.fact
+        self.command, self.before, self.now = command, before, event.timestamp
+        self.version += 1
+        assert event.originator_version == self.version
+        assert self.phase not in FINAL, "the meeting had ended"
+        name = name_of(fact)
+        if not isinstance(fact, Convened):
+            trigger = f"resumed_to_{fact.to}" if isinstance(fact, Resumed) else name
+            assert (self.phase, trigger) in LEGAL
+            self.phase = LEGAL[self.phase, trigger]
+        getattr(self, f"on_{name}")(fact)
+
+    def on_convened(self, fact: Convened) -> None:
+        assert self.version == 1
+        self.config, self.convened_at = fact.configuration, self.now
+
+    def on_round_opened(self, fact: RoundOpened) -> None:
+        assert all(closed and closed.cause == "agenda" for closed in self.rounds)
+        if self.config.digest_rounds:
+            spoken = {held.round_num for held in self.rounds if held and held.ending != "silent"}
+            assert spoken == set(self.digests), "a round was not digested"
+        assert fact.round_num == len(self.rounds) + 1 <= self.config.num_rounds
+        self.rounds.append(None)
+
+    def on_round_closed(self, fact: RoundClosed) -> None:
+        assert fact.round_num == len(self.rounds)
+        assert self.rounds[-1] is None
+        assert self.open is None
+        held = [end for task, end in self.endings.items() if task.round_num == fact.round_num]
+        seats = len(self.config.participants)
+        spoken = sum(isinstance(end, TurnCompleted) for end in held)
+        assert fact.ending == {0: "silent", seats: "complete"}.get(spoken, "partial")
+        match fact.cause:
+            case "agenda":
+                assert len(held) == seats
+            case "deadline":
+                assert self.now >= self.rounds_end
+            case "budget":
+                assert self.config.on_budget == "wrap_up"
+                assert not self._can_pay_for_next()
+            case "operator":
+                assert self.command == EndRounds()
+        self.rounds[-1] = fact
+
+    def on_attempt_started(self, fact: AttemptStarted) -> None:
+        assert self.open is None, "two attempts open"
+        assert self.before is not None
+        self.numbers[fact.task] += 1
+        assert fact.number == self.numbers[fact.task]
+        # What was waited for a gateway, a permit or the end of a pause is not the speaker's.
+        retry_at = self.retries.pop(fact.task, None)
+        if fact.task in self.away or fact.number == 1:
+            self.clocks[fact.task] = self.now
+        elif retry_at is not None and self.now > retry_at:
+            self.clocks[fact.task] += self.now - retry_at
+        assert fact.model == self.model_of(fact.agent_id)
+        match fact.task:
+            case TurnTask():
+                assert fact.task == TurnTask(len(self.rounds), fact.agent_id)
+                assert self.rounds[-1] is None
+                assert fact.agent_id == self.next_speaker
+                assert self.now < self.rounds_end, "the rounds are out of time"
+                wanted, pots = self.config.max_tokens_per_turn, self._pots(fact.model)
+            case DigestTask():
+                held = self.rounds[-1]
+                assert held is not None
+                assert fact.task.round_num == held.round_num < self.config.num_rounds
+                assert (held.cause, held.ending != "silent") == ("agenda", True)
+                assert held.round_num not in self.digests
+                assert fact.agent_id == self._authors[0]
+                assert self.now < self.rounds_end
+                wanted = self.config.max_tokens_per_turn
+                pots = [self._share([fact.task, *self._turns_to_come()])]
+            case SynthesisTask():
+                assert self.closing is None
+                wanted = self.config.synthesis_max_tokens
+                pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
+                assert fact.agent_id == self._author(pots[0])
+        if fact.task in self.faults and fact.task not in self.away and retry_at is None:
+            assert self.now < self.deadline(fact.task), "it is out of time"
+        Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
+        self.open, self.opened_at = fact, self.now
+        self.reserved = plus(self.reserved, self._cost(fact))
+
+    def on_attempt_failed(self, fact: AttemptFailed) -> None:
+        assert isinstance(self.command, AcceptReply | ReportFault)
+        is_reported = isinstance(self.command, ReportFault)
+        reached = self.command.reached if isinstance(self.command, ReportFault) else True
+        is_unreachable = isinstance(self.command, ReportFault) and self.command.is_unreachable
+        is_unreachable = is_reported and is_unreachable and fact.fault is FaultClass.UNAVAILABLE
+        is_digest_away = is_unreachable and isinstance(fact.task, DigestTask)
+        is_unreachable = is_unreachable and not is_digest_away
+        reserved = self.open.reserved.total if self.open is not None else 0
+        is_free = fact.fault in FREE or not reached or is_unreachable or is_digest_away
+        unreported = 0 if is_free else reserved
+        usage = self.command.usage
+        assert fact.charged == (unreported if usage is None else usage.total)
+        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
+        if is_unreachable:
+            patience = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+            if self.now - self.opened_at > timedelta(seconds=5):
+                self.away.pop(fact.task, None)  # it was there: this is another outage
+            until = self.away.setdefault(fact.task, self.now + patience)
+            assert fact.give_up_at == (until if self.now < until else None)
+            assert fact.retry_at is None
+            self.faults[fact.task] = fact.fault
+            key = fact.task, fact.agent_id
+            self.broken[key] = len(self.tries.get(key, ()))
+            return
+        self.away.pop(fact.task, None)
+        assert fact.give_up_at is None
+        if fact.fault is FaultClass.REJECTED:
+            models = len(self.seat(fact.agent_id).fallback_models)
+            goes_on = self.passed[fact.agent_id] < models
+            assert fact.retry_at == (self.now if goes_on else None)
+            self.passed[fact.agent_id] += goes_on
+            self.tries.pop((fact.task, fact.agent_id), None)
+            self.broken.pop((fact.task, fact.agent_id), None)
+        elif is_digest_away:
+            assert fact.retry_at is None
+        else:
+            self._check_retry(fact)
+        if fact.retry_at is not None:
+            self.retries[fact.task] = fact.retry_at
+        if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
+            self.given_up.append(fact.agent_id)
+        self.faults[fact.task] = fact.fault
+
+    def on_attempt_abandoned(self, fact: AttemptAbandoned) -> None:
+        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, None)
+        assert fact.charged == self.settled.reserved.total, "the outcome is unknown: all is charged"
+        self.away.pop(fact.task, None)  # it was asked, so it is there
+        match self.command:
+            case Adopt() | AbandonAttempt():
+                assert fact.cause == self.command.cause
+            case Cancel():
+                assert fact.cause == "cancel"
+            case Fail():
+                assert fact.cause == "failure"
+            case EndRounds():
+                assert fact.cause == "operator"
+            case _:
+                raise AssertionError(f"{self.command} abandoned a call")
+
+    def on_turn_completed(self, fact: TurnCompleted) -> None:
+        task = TurnTask(fact.round_num, fact.agent_id)
+        self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
+        self._check_usage(fact.usage)
+        assert isinstance(self.command, AcceptReply)
+        assert fact.text == self.command.text.replace("\x00", "").strip() != ""
+        self._check_cut(fact)
+        if fact.cut_to is None:
+            self.entries.append((self.version, fact.text, fact.round_num))
+        self._end_turn(task, fact)
+
+    def on_turn_skipped(self, fact: TurnSkipped) -> None:
+        task = TurnTask(fact.round_num, fact.agent_id)
+        assert self.numbers[task] > 0, "skipped without an attempt"
+        early = ["budget", "deadline", "operator"]
+        causes = [self.faults[task].value] if task in self.faults else early
+        assert fact.reason in causes
+        self._end_turn(task, fact)
+
+    def on_synthesis_started(self, fact: SynthesisStarted) -> None:
+        last = self.rounds[-1]
+        assert last is not None
+        assert len(self.rounds) == self.config.num_rounds or last.cause != "agenda"
+        self.clocks[SynthesisTask()] = self.now
+
+    def on_round_digested(self, fact: RoundDigested) -> None:
+        assert self.config.digest_rounds
+        assert fact.round_num == len(self.rounds)
+        assert fact.round_num not in self.digests
+        if fact.agent_id is None:
+            assert self.open is None
+            assert (fact.text, fact.usage) == ("", None)
+            assert fact.degraded
+        else:
+            assert fact.usage is not None
+            task = DigestTask(fact.round_num)
+            self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
+            self._check_usage(fact.usage)
+            self._check_cut(fact)
+        self.digests[fact.round_num] = fact
+
+    def on_synthesis_drafted(self, fact: SynthesisDrafted) -> None:
+        assert self.draft is None
+        assert self.closing is None
+        assert fact.missing
+        self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
+        self._check_usage(fact.usage)
+        self._check_cut(fact)
+        self.tries.pop((SynthesisTask(), fact.agent_id), None)
+        self.broken.pop((SynthesisTask(), fact.agent_id), None)
+        self.away.pop(SynthesisTask(), None)
+        self.written_from = self.settled.manifest
+        self.draft = fact
+
+    def on_synthesis_completed(self, fact: SynthesisCompleted) -> None:
+        assert self.closing is None
+        if fact.agent_id is None:
+            assert self.open is None
+            assert self.draft is None, "a draft was thrown away"
+            assert (fact.text, fact.usage) == ("", None)
+            assert fact.degraded.startswith("no summary was written (")
+        elif fact.usage is None:
+            assert self.draft is not None
+            assert (fact.agent_id, fact.number) == (self.draft.agent_id, self.draft.number)
+            assert fact.degraded
+        else:
+            self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
+            self._check_usage(fact.usage)
+            self._check_cut(fact)
+            self.written_from = self.settled.manifest
+        self.closing = fact
+
+    def on_budget_raised(self, fact: BudgetRaised) -> None:
+        assert isinstance(self.command, RaiseBudget)
+        for name in ("meeting_tokens", "meeting_cost"):
+            ceiling, raised = getattr(self.config, name), getattr(fact, name)
+            if raised is not None:
+                assert raised > ceiling
+                self.config = replace(self.config, **{name: raised})
+
+    def on_adopted(self, fact: Adopted) -> None:
+        assert self.open is None, "a lost call was not abandoned"
+        assert fact.epoch > self.epoch
+        self.epoch = fact.epoch
+        self.clocks = dict.fromkeys(self.clocks, self.now)
+        self._be_patient_again()
+
+    def on_resumed(self, fact: Resumed) -> None:
+        self._be_patient_again()
+
+    def _be_patient_again(self) -> None:
+        """A gateway that would be given up by now, because nobody tried it, is tried anew."""
+        for task in [task for task, until in self.away.items() if until <= self.now]:
+            del self.away[task]
+            self.clocks[task] = self.now
+
+    def on_remark_made(self, fact: RemarkMade) -> None:
+        self.entries.append((self.version, fact.text, None))
+
+    def on_cancelled(self, fact: Cancelled | Failed) -> None:
+        assert self.open is None, "a call was left open"
+
+    on_failed = on_cancelled
+
+    def on_paused(self, fact: Fact) -> None:
+        """Is booked as a phase, and as nothing else."""
+
+    on_completed = on_paused
+
+    # --- rules, by hand ------------------------------------------------------------------------
+
+    def _settle(
+        self, task: Task, number: int, agent_id: AgentId, charged: int, usage: Usage | None
+    ) -> None:
+        assert self.open is not None, "nothing was open"
+        assert (task, number, agent_id) == (self.open.task, self.open.number, self.open.agent_id)
+        self.settled, self.open = self.open, None
+        reserved, model = self._cost(self.settled), self.settled.model
+        prompt, output = (self.settled.reserved.prompt_tokens, self.settled.reserved.output_tokens)
+        if usage is not None:
+            prompt, output = usage.prompt_tokens, usage.completion_tokens
+        cost = price(self.config, model, prompt, output) if charged else (0, 0)
+        assert cost[0] == charged
+        self.reserved = plus(self.reserved, reserved, -1)
+        self.spent = plus(self.spent, cost)
+        over = (max(0, cost[0] - reserved[0]), max(0, cost[1] - reserved[1]))
+        self.overrun = plus(self.overrun, over)
+
+    def _cost(self, fact: AttemptStarted) -> Money:
+        reserved = fact.reserved
+        return price(self.config, fact.model, reserved.prompt_tokens, reserved.output_tokens)
+
+    def _check_cut(self, fact: Written) -> None:
+        """A reply that passed its cap says so, unless the provider counts it below."""
+        cap = self.settled.reserved.output_tokens
+        assert fact.usage is not None
+        if fact.cut_to is None:
+            assert fact.text_tokens <= 2 * cap
+            assert fact.text_tokens <= cap or fact.usage.completion_tokens <= cap
+        else:
+            assert fact.text_tokens > cap
+            kept = fact.text[: fact.cut_to]
+            assert estimate_tokens(kept) <= cap
+            assert fact.cut_to < len(fact.text)
+
+    def _check_usage(self, usage: Usage) -> None:
+        """A usage is what was reported, or an estimate that says so: never nothing."""
+        assert isinstance(self.command, AcceptReply)
+        if self.command.usage is not None:
+            assert usage == self.command.usage
+        else:
+            assert usage.source == "estimated"
+            assert usage.prompt_tokens == self.settled.reserved.prompt_tokens
+            assert usage.completion_tokens > 0
+
+    def _check_retry(self, fact: AttemptFailed) -> None:
+        """Check when the next attempt may start: after our wait and up to half of it, by chance."""
+        wish = self.command.retry_after_seconds if isinstance(self.command, ReportFault) else None
+        tries = self.tries.setdefault((fact.task, fact.agent_id), [])
+        tries.append(fact.fault)
+        since = tries[self.broken.get((fact.task, fact.agent_id), 0) :]
+        row = sum(1 for _ in takewhile(lambda fault: fault is fact.fault, reversed(since)))
+        is_over = len(tries) >= self.config.max_attempts or row >= MAX_IN_A_ROW.get(fact.fault, 10)
+        if fact.fault is FaultClass.CONTEXT_TOO_LONG:
+            is_over = is_over or self.settled.manifest.tokens == self.least_of_settled
+        if is_over or (wish is not None and wish > MAX_WAIT):
+            assert fact.retry_at is None
+            return
+        least = FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1)
+        waits = [min(max(wait, wish or 0.0), MAX_WAIT) for wait in (least, 1.5 * least)]
+        first, last = (self.now + timedelta(seconds=wait) for wait in waits)
+        if fact.retry_at is None:
+            assert last >= self.deadline(fact.task), "it was given up too early"
+        else:
+            assert first <= fact.retry_at <= last
+            assert fact.retry_at < self.deadline(fact.task)
+
+    @property
+    def least_of_settled(self) -> int:
+        assert self.before is not None
+        task, agent_id = self.settled.task, self.settled.agent_id
+        return Purse(self.before, task, agent_id, self.settled.model).least
+
+    def _end_turn(self, task: TurnTask, fact: TurnCompleted | TurnSkipped) -> None:
+        assert self.open is None
+        assert task not in self.endings, "a turn ended twice"
+        assert (task.round_num, task.agent_id) == (len(self.rounds), self.next_speaker)
+        self.endings[task] = fact
+
+    def _can_pay_for_next(self) -> bool:
+        assert self.before is not None
+        speaker = self.config.participants[self.before.round_turns].agent_id
+        model = self.model_of(speaker)
+        purse = Purse(self.before, TurnTask(len(self.rounds), speaker), speaker, model)
+        wanted = self.config.max_tokens_per_turn
+        return any(purse.is_useful(wanted, pot) for pot in self._pots(model))
+
+    def _pots(self, model: str) -> list[Money]:
+        """What a turn may cost: its share of what is left for all to come, or for this round."""
+        return [self._share(self._turns_to_come()), self._share(self._turns_to_come(later=False))]
+
+    def _turns_to_come(self, *, later: bool = True) -> list[Task]:
+        assert self.before is not None
+        seats = [seat.agent_id for seat in self.config.participants]
+        is_open = self.rounds[-1] is None or self.before.rounds[-1].ending is None
+        present = seats[self.before.round_turns :] if is_open else []
+        rounds = range(len(self.rounds) + 1, self.config.num_rounds + 1) if later else ()
+        tasks: list[Task] = [TurnTask(len(self.rounds), seat) for seat in present]
+        return tasks + [TurnTask(n, seat) for n in rounds for seat in seats]
+
+    def _share(self, tasks: list[Task]) -> Money:
+        """Each has what it takes at the least; all share evenly what is above that."""
+        config, author = self.config, self.model_of(self._authors[0])
+        closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
+        left = left_of(config, self.spent, self.reserved, closing)
+        floors = [self._floor(task) for task in tasks]
+        needed = [sum(floor[n] for floor in floors) for n in (0, 1)]
+        first, calls = floors[0], len(tasks)
+        return (
+            first[0] + (left[0] - needed[0]) // calls,
+            first[1] + (left[1] - needed[1]) // calls,
+        )
+
+    def _floor(self, task: Task) -> Money:
+        assert self.before is not None
+        agent_id = task.agent_id if isinstance(task, TurnTask) else self._authors[0]
+        model = self.model_of(agent_id)
+        purse = Purse(self.before, task, agent_id, model)
+        least = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
+        return price(self.config, model, purse.prompt(purse.least), least)
+
+    def _author(self, pot: Money) -> AgentId:
+        """The draft's author, or the first who can be paid for and sees something."""
+        assert self.before is not None
+        if self.draft is not None:
+            return self.draft.agent_id
+        for seat in self._authors:
+            if seat not in self.given_up:
+                purse = Purse(self.before, SynthesisTask(), seat, self.model_of(seat))
+                if purse.sees_something(self.config.synthesis_max_tokens, pot):
+                    return seat
+        raise AssertionError("nobody can write")
+
+    @property
+    def _authors(self) -> list[AgentId]:
+        seats = [seat.agent_id for seat in self.config.participants]
+        first = self.config.synthesizer
+        return sorted(seats, key=lambda seat: seat != first) if first else seats
+
+    def seat(self, agent_id: AgentId) -> Participant:
+        return next(seat for seat in self.config.participants if seat.agent_id == agent_id)
+
+    def model_of(self, agent_id: AgentId) -> str:
+        seat = self.seat(agent_id)
+        return (seat.model, *seat.fallback_models)[self.passed[agent_id]]
+
+    @property
+    def next_speaker(self) -> AgentId | None:
+        held = sum(task.round_num == len(self.rounds) for task in self.endings)
+        seats = self.config.participants
+        return seats[held].agent_id if held < len(seats) else None
+
+    @property
+    def rounds_end(self) -> datetime:
+        seconds = self.config.meeting_timeout_seconds - self.config.synthesis_timeout_seconds
+        return self.convened_at + timedelta(seconds=seconds)
+
+    def deadline(self, task: Task) -> datetime:
+        if isinstance(task, SynthesisTask):
+            return self.clocks[task] + timedelta(seconds=self.config.synthesis_timeout_seconds)
+        turn_ends = self.clocks[task] + timedelta(seconds=self.config.turn_timeout_seconds)
+        return min(turn_ends, self.rounds_end)

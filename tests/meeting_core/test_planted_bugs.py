@@ -1,0 +1,380 @@
+"""The audit proves something: it finds each of these bugs, planted one at a time, and no others."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from meeting_core import BeginAttempt, Fact, Meeting, MeetingError, Phase, decider
+from meeting_core.budget import Allowance
+from meeting_core.budget import allowance as budget
+from meeting_core.decider import fault_policy as fault_rules
+from meeting_core.decider import finish_attempt as replies
+from meeting_core.model import (
+    Amount,
+    DigestTask,
+    Ledger,
+    Resumed,
+    StartAttempt,
+    SynthesisCompleted,
+    SynthesisTask,
+    TurnSkipped,
+    Usage,
+)
+from meeting_core.model import meeting as meetings
+from meeting_core.projector import attempts as slots
+from meeting_core.prompt import brief
+from meeting_core.prompt import minutes as minutes_of
+from meeting_core.steps import agenda
+from tests.meeting_core.choices import seeded
+from tests.meeting_core.walk import MOVES, walk
+
+attempts = import_module("meeting_core.decider.start_attempt")
+fold_facts = import_module("meeting_core.projector")  # the package's `fold` is the function
+WALKS = 1_000
+Plant = Callable[[pytest.MonkeyPatch], None]
+PLANTED: dict[str, Plant] = {}
+
+
+def planted(bug: Plant) -> Plant:
+    PLANTED[bug.__name__] = bug
+    return bug
+
+
+def first_finding() -> Exception | None:
+    """Walk until the audit, or the core itself, finds something."""
+    for seed in range(WALKS):
+        try:
+            walk(seeded(seed), MOVES)
+        except (AssertionError, MeetingError) as finding:
+            return finding
+    return None
+
+
+@planted
+def a_call_is_never_charged(patch: pytest.MonkeyPatch) -> None:
+    true = Ledger.settle
+    patch.setattr(Ledger, "settle", lambda self, reserved, _: true(self, reserved, Amount()))
+
+
+@planted
+def a_reservation_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
+    true = Ledger.settle
+    patch.setattr(Ledger, "settle", lambda self, _, charged: true(self, Amount(), charged))
+
+
+@planted
+def nothing_is_reserved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "reserve", lambda self, _: self)
+
+
+@planted
+def an_abandoned_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
+    true = decider.abandoned
+
+    def bug(meeting: Meeting, cause: Any) -> tuple[Fact, ...]:
+        return tuple(replace(fact, charged=0) for fact in true(meeting, cause))
+
+    patch.setattr(decider, "abandoned", bug)
+
+
+@planted
+def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "fault_charge", lambda *_, **__: 0)
+
+
+@planted
+def an_unreported_usage_is_nothing(patch: pytest.MonkeyPatch) -> None:
+    true = decider.accept_reply
+
+    def bug(*arguments: Any) -> tuple[Fact, ...]:
+        facts = true(*arguments)
+        usage = getattr(facts[0], "usage", None)
+        if usage is None or usage.source != "estimated":
+            return facts
+        return (replace(facts[0], usage=Usage(0, 0, "estimated")), *facts[1:])
+
+    patch.setattr(decider, "accept_reply", bug)
+
+
+@planted
+def the_ceiling_is_passed_by_one(patch: pytest.MonkeyPatch) -> None:
+    true = Allowance.output_beside
+
+    def bug(self: Allowance, prompt_tokens: int, wanted: int) -> int:
+        cap = true(self, prompt_tokens, wanted)
+        return cap + 1 if cap < wanted else cap
+
+    patch.setattr(Allowance, "output_beside", bug)
+
+
+@planted
+def nobody_thinks_of_the_turns_to_come(patch: pytest.MonkeyPatch) -> None:
+    true = attempts.turn_allowance
+
+    def bug(*arguments: Any) -> Any:
+        return true(*arguments[:-1], arguments[-1][:1])
+
+    patch.setattr(attempts, "turn_allowance", bug)
+
+
+@planted
+def money_is_no_object(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget, "micros_left", lambda *_: None)
+
+
+@planted
+def the_cap_is_lowered_before_the_brief_is_shortened(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Allowance, "prompt_beside", lambda *_: None)
+
+
+@planted
+def a_gateway_is_waited_for_without_end(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting, _: Any, now: Any) -> Any:
+        return now + timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
+
+    patch.setattr(replies, "_give_up_at", bug)
+
+
+@planted
+def the_wait_for_a_gateway_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts.attempt_started
+
+    def bug(meeting: Meeting, *arguments: Any) -> dict[str, Any]:
+        changes = true(meeting, *arguments)
+        if meeting.task_state is None or meeting.task_state.give_up_at is None:
+            return changes
+        return {
+            **changes,
+            "task_state": replace(changes["task_state"], clock_from=meeting.task_state.clock_from),
+        }
+
+    patch.setattr(fold_facts, "attempt_started", bug)
+
+
+@planted
+def a_rejected_model_is_asked_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(meetings.Meeting, "speaking", meetings.Meeting.participant)
+
+
+@planted
+def a_reply_over_its_cap_is_quoted_whole(patch: pytest.MonkeyPatch) -> None:
+    true = replies._heard
+    patch.setattr(replies, "_heard", lambda *arguments: replace(true(*arguments), cut_to=None))
+
+
+@planted
+def a_draft_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
+    def bug(_: Meeting, cause: str) -> SynthesisCompleted:
+        return SynthesisCompleted(degraded=f"no summary was written ({cause})")
+
+    for module in (attempts, replies, decider):
+        patch.setattr(module, "draft_or_nothing", bug)
+
+
+@planted
+def the_last_round_is_digested_too(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting) -> bool:
+        last = meeting.rounds[-1]
+        is_open = last.ending is None or last.digest is not None
+        return meeting.config.digest_rounds and not is_open and last.ending != "silent"
+
+    true = agenda._in_round
+
+    def in_round(meeting: Meeting) -> Any:
+        if bug(meeting):
+            return BeginAttempt("", StartAttempt(DigestTask(meeting.round_num)))
+        return true(meeting)
+
+    for module in (agenda, attempts, decider):
+        patch.setattr(module, "awaits_digest", bug)
+    patch.setattr(agenda, "_in_round", in_round)
+
+
+@planted
+def the_turns_spend_the_syntheses_share(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(budget, "synthesis_share", lambda _: 0)
+
+
+@planted
+def the_rounds_never_run_out_of_time(patch: pytest.MonkeyPatch) -> None:
+    true = meetings.Meeting.deadline_at.fget
+
+    def bug(meeting: Meeting) -> Any:
+        late = timedelta(days=9) if meeting.synthesis_clock_from is None else timedelta()
+        return true(meeting) + late
+
+    patch.setattr(meetings.Meeting, "deadline_at", property(bug))
+
+
+@planted
+def adopting_does_not_restart_the_clocks(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts._adopted
+    kept = ("epoch", "adoptions")
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        return {name: value for name, value in true(*arguments).items() if name in kept}
+
+    patch.setattr(fold_facts, "_adopted", bug)
+
+
+@planted
+def adopting_leaves_the_call_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decider, "abandoned", lambda *_: ())
+    patch.setattr(fold_facts, "_WHILE_OPEN", {*decider.Fact.__args__})
+
+
+@planted
+def a_skip_is_recorded_twice(patch: pytest.MonkeyPatch) -> None:
+    true = decider.report_fault
+
+    def bug(*arguments: Any) -> tuple[Fact, ...]:
+        facts = true(*arguments)
+        return (*facts, facts[-1]) if isinstance(facts[-1], TurnSkipped) else facts
+
+    patch.setattr(decider, "report_fault", bug)
+    patch.setattr(slots, "_check_turn", lambda *_: None)
+
+
+@planted
+def a_round_begins_with_the_second_speaker(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts._round_opened
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        (*earlier, opened) = true(*arguments)["rounds"]
+        return {"rounds": (*earlier, replace(opened, first_turn=max(opened.first_turn - 1, 0)))}
+
+    patch.setattr(fold_facts, "_round_opened", bug)
+
+
+@planted
+def the_speakers_are_asked_in_reverse(patch: pytest.MonkeyPatch) -> None:
+    def bug(meeting: Meeting) -> str | None:
+        seats = meeting.config.participants[::-1]
+        return seats[meeting.round_turns].agent_id if meeting.round_turns < len(seats) else None
+
+    for module in (agenda, attempts, decider):
+        patch.setattr(module, "next_speaker", bug)
+
+
+@planted
+def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
+    true = replies._open_attempt
+
+    def bug(meeting: Meeting, command: Any) -> Any:
+        task_state = meeting.task_state
+        if (
+            task_state is not None
+            and task_state.open is not None
+            and task_state.task == command.task
+        ):
+            return task_state, task_state.open
+        return true(meeting, command)
+
+    patch.setattr(replies, "_open_attempt", bug)
+    patch.setattr(slots, "_open_task_state", lambda meeting, *_: meeting.task_state)
+
+
+@planted
+def a_fault_is_tried_again_once_more(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any, max_attempts: int, **more: Any) -> Any:
+        return fault_rules.retry_at(*arguments, max_attempts=max_attempts + 1, **more)
+
+    patch.setattr(replies, "retry_at", bug)
+
+
+@planted
+def a_fault_counts_with_every_other(patch: pytest.MonkeyPatch) -> None:
+    def bug(fault: Any, tries: int, _: int, **more: Any) -> Any:
+        return fault_rules.retry_at(fault, tries, tries, **more)
+
+    patch.setattr(replies, "retry_at", bug)
+
+
+@planted
+def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any, retry_after_seconds: float | None, **more: Any) -> Any:
+        return fault_rules.retry_at(*arguments, retry_after_seconds=None, **more)
+
+    patch.setattr(replies, "retry_at", bug)
+
+
+@planted
+def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
+    true = fold_facts.attempt_failed
+
+    def bug(*arguments: Any) -> dict[str, Any]:
+        changes = true(*arguments)
+        return {**changes, "task_state": replace(changes["task_state"], given_up=())}
+
+    patch.setattr(fold_facts, "attempt_failed", bug)
+
+
+@planted
+def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        agenda, "_synthesizing", lambda _: BeginAttempt("", StartAttempt(SynthesisTask()))
+    )
+
+
+@planted
+def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
+    true = brief._transcript
+
+    def bug(*arguments: Any) -> Any:
+        known = true(*arguments)
+        return replace(known, versions=known.versions[:-1], entries=known.entries[:-1])
+
+    patch.setattr(brief, "_transcript", bug)
+
+
+@planted
+def a_brief_forgets_the_earlier_rounds(patch: pytest.MonkeyPatch) -> None:
+    true = brief._transcript
+
+    def bug(meeting: Meeting, *arguments: Any) -> Any:
+        this_round = [turn for turn in meeting.turns if turn.round_num == meeting.round_num]
+        return true(replace(meeting, turns=tuple(this_round)), *arguments)
+
+    patch.setattr(brief, "_transcript", bug)
+
+
+@planted
+def the_outcome_hides_a_skip(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any) -> Any:
+        outcome = minutes_of.outcome_of(*arguments)
+        losses = [loss for loss in outcome.degraded if "did not speak" not in loss]
+        return replace(outcome, degraded=tuple(losses))
+
+    patch.setattr(decider, "outcome_of", bug)
+
+
+@planted
+def the_outcome_names_an_author_who_did_not_write(patch: pytest.MonkeyPatch) -> None:
+    def bug(*arguments: Any) -> Any:
+        return replace(minutes_of.outcome_of(*arguments), author="ann")
+
+    patch.setattr(decider, "outcome_of", bug)
+
+
+@planted
+def the_end_is_not_the_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(meetings.Meeting, "has_ended", property(lambda _: False))
+
+
+@planted
+def everybody_resumes_in_a_round(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decider, "_resume", lambda _: (Resumed(Phase.IN_ROUND),))
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_the_audit_finds(bug: str, monkeypatch: pytest.MonkeyPatch):
+    PLANTED[bug](monkeypatch)
+    assert first_finding() is not None
+
+
+def test_the_audit_finds_nothing_where_no_bug_is_planted():
+    assert first_finding() is None
