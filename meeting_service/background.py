@@ -1,0 +1,87 @@
+"""The one failure boundary of everything that runs in the background of a process."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+from eventsourcing.persistence import PersistenceError
+from msgspec import Struct
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 10.0
+MAX_FAILURES_IN_A_ROW = 5
+"""A loop that fails more often than this without a pass between makes the process unready."""
+
+
+class LoopState(Struct):
+    """How one loop fares: failures in all and in a row, and the last one in words."""
+
+    failures: int = 0
+    failures_in_a_row: int = 0
+    last_failure: str = ""
+    has_ended: bool = False
+
+
+class BackgroundLoops:
+    """Runs the loops of one process, and knows whether they are well.
+
+    Whatever one pass of a loop raises is logged and counted; the loop backs off and goes on. Only
+    cancellation ends it. Units: seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        first_backoff_seconds: float = FIRST_BACKOFF_SECONDS,
+        max_backoff_seconds: float = MAX_BACKOFF_SECONDS,
+    ) -> None:
+        self._first_backoff_seconds = first_backoff_seconds
+        self._max_backoff_seconds = max_backoff_seconds
+        self.states: dict[str, LoopState] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Why the process is not ready; None while every loop is well."""
+        for name, state in self.states.items():
+            if state.has_ended:
+                return f"the background loop {name!r} has ended"
+            if state.failures_in_a_row > MAX_FAILURES_IN_A_ROW:
+                return f"the background loop {name!r} keeps failing: {state.last_failure}"
+        return None
+
+    async def run(
+        self, name: str, one_pass: Callable[[], Awaitable[None]], *, pause_seconds: float = 0.0
+    ) -> None:
+        """Run a pass again and again, with a pause after each, until cancelled.
+
+        A pass that does not wait for anything needs a pause, or it keeps the event loop busy.
+        """
+        state = self.states[name] = LoopState()
+        try:
+            while True:
+                try:
+                    await one_pass()
+                except Exception as error:  # the boundary: one failure must not end the process
+                    await anyio.sleep(self._note_failure(name, state, error))
+                else:
+                    state.failures_in_a_row = 0
+                    await anyio.sleep(pause_seconds)
+        except anyio.get_cancelled_exc_class():
+            del self.states[name]
+            raise
+        finally:
+            state.has_ended = True
+
+    def _note_failure(self, name: str, state: LoopState, error: Exception) -> float:
+        """Log and count a failure; return how long to back off."""
+        state.failures += 1
+        state.failures_in_a_row += 1
+        state.last_failure = f"{type(error).__name__}: {error}"
+        if isinstance(error, PersistenceError):
+            log.warning("background loop %s waits for the database: %s", name, error)
+        else:
+            log.error("background loop %s failed", name, exc_info=error)
+        backoff = self._first_backoff_seconds * 2.0 ** (state.failures_in_a_row - 1)
+        return min(backoff, self._max_backoff_seconds)
