@@ -172,7 +172,7 @@ def test_the_live_picture_holds_no_order_and_no_markup(injection: Injection):
     display = LiveDisplay(console)
     for event in events_saying(injection.text):
         display.show(event)
-        console.print(display.picture())
+        console.print(display.render())
     assert_is_safe(shown_by(console))
     if injection.name == "markup of a terminal":
         assert shown_by(console).count(injection.text) >= 10
