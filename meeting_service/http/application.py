@@ -48,8 +48,10 @@ def application(context: ServiceContext, feed: Feed, feed_policy: FeedPolicy) ->
 
 
 def _provide(value: object) -> Provide:
-    """Provide a value that is there already; the framework asks once and keeps it."""
-    return Provide(lambda: value, use_cache=True, sync_to_thread=False)
+    """Provide a ready value: as the provider's cached result, so that no request computes it."""
+    provider = Provide(lambda: value, use_cache=True, sync_to_thread=False)
+    provider.value = value
+    return provider
 
 
 def describe() -> dict[str, Any]:
