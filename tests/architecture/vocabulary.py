@@ -39,85 +39,80 @@ class Rule(Struct, frozen=True):
         return any(name[n : n + len(words)] == words for n in starts)
 
 
-# A test's name is a sentence, and so is a heading: there these are plain English.
+# A test's name is a sentence, and so is a heading: there some of the words are plain English.
 _CODE = ("module", "class", "function", "variable")
 _MODULE = ("module",)
 _FUNCTION = ("function",)
+_CLASS = ("class",)
 
 RULES: tuple[Rule, ...] = (
     Rule(("vigil", "vigils", "staying awake", "stays awake"), "busy_wait, CommitSpinner"),
     Rule(("door", "doors", "may enter"), "gateway_access, GatewayClient.try_acquire"),
     Rule(("permit", "permits", "ticket", "tickets"), "call slot, CallLimiter"),
-    Rule(("patience", "patient", "patiently"), "retry, timeout"),
-    Rule(("surrounding", "surroundings", "around"), "dependencies, deps"),
+    Rule(("patience", "patient", "patiently"), "retry_while_unavailable, timeout"),
+    Rule(("surroundings",), "RunnerDependencies"),
+    Rule(("around",), "deps", _CODE),
     Rule(("surface",), "app_state, ServiceContext"),
-    Rule(("invitation", "invitations"), "start_request, configuration_from_body"),
+    Rule(("invitation", "invitations"), "configuration_from_body"),
     Rule(("steer", "steers", "steered", "steering"), "control"),
     Rule(("stage", "stages"), "decide_events", _FUNCTION, at_start=True),
-    Rule(("follow", "follows"), "advance, run_internal_steps, watch", _FUNCTION, at_start=True),
+    Rule(("follow", "follows"), "advance, run_internal_steps", _FUNCTION, at_start=True),
     Rule(("slot", "slots"), "task_state, TaskState"),
-    Rule(
-        ("replies", "attempts"), "finish_attempt, start_attempt", _MODULE, ("meeting_core/decider",)
-    ),
-    Rule(("knowledge", "calibration", "calibrations"), "model_profile"),
-    Rule(("wording", "wordings"), "prompts, prompt"),
-    Rule(("quoting",), "prompt_escaping"),
-    Rule(("economy", "economies", "economise", "economize"), "budget_reductions"),
-    Rule(("record", "rest"), "GiveCommand, Idle", ("class",), whole=True),
-    Rule(("origin",), "EventMetadata", ("class",), whole=True),
-    Rule(("envelop", "enveloped", "envelops"), "wrap_facts"),
-    Rule(("mishap", "mishaps"), "Notice"),
-    Rule(("dispatches",), "encoded_events, EncodedEvent"),
-    Rule(("dispatch",), "EncodedEvent", ("class",), whole=True),
-    Rule(("folds",), "MeetingCache", ("class",), whole=True),
-    Rule(
-        ("terms", "tail", "pace", "answer"),
-        "config_views, feed, stream_timeouts",
-        _MODULE,
-        whole=True,
-    ),
+    Rule(("replies",), "finish_attempt", _MODULE, whole=True),
+    Rule(("knowledge", "calibration"), "model_profile"),
+    Rule(("wording", "wordings"), "prompts"),
+    Rule(("quoting",), "prompt_escaping, escaping"),
+    Rule(("economy", "economies"), "budget_reductions"),
+    Rule(("record", "rest"), "GiveCommand, Idle", _CLASS, whole=True),
+    Rule(("origin",), "EventMetadata", _CLASS, whole=True),
+    Rule(("envelop", "envelops", "enveloped"), "wrap_facts"),
+    Rule(("mishap", "mishaps"), "notices, Notice"),
+    Rule(("dispatches",), "encoded_events"),
+    Rule(("dispatch",), "EncodedEvent", ("class", "variable")),
+    Rule(("folds",), "MeetingCache", _CLASS, whole=True),
+    Rule(("terms",), "config_views", _MODULE, whole=True),
+    Rule(("tail",), "feed", _MODULE, whole=True),
+    Rule(("pace",), "stream_timeouts", _MODULE, whole=True),
+    Rule(("answer",), "stream_accumulator", _MODULE, whole=True),
     Rule(("shape", "described"), "model, reference_rows", _MODULE, whole=True),
-    Rule(
-        ("tell", "tells", "told", "telling", "hear", "hears", "heard", "hearing"),
-        "notify, emit, report, subscribe",
-        _CODE,
-    ),
+    Rule(("tell", "tells", "told", "telling"), "notify, emit", _CODE),
+    Rule(("hear", "hears", "heard", "hearing"), "subscribe, on_change", _CODE),
     Rule(("ring", "rings", "rang", "rung", "bell", "bells", "doorbell"), "notify, on_change"),
     Rule(("notice", "notices", "noticed"), "on_change, detect", _FUNCTION, at_start=True),
     Rule(("away",), "unreachable, unavailable"),
-    Rule(("forgotten", "unowned"), "orphaned"),
-    Rule(("lifeline", "lifelines", "see out"), "lock_fd, wait_child"),
-    Rule(("account", "hold"), "OsUser, LockMode", ("class",), whole=True),
-    Rule(
-        ("accounts", "upkeep", "histories", "exits", "reports"),
-        "spending_table, db_commands, history_table, exit_codes, simulation_table",
-        _MODULE,
-        whole=True,
-    ),
-    Rule(("upkeep", "befall", "befalls", "befell"), "maintenance, limit_hits"),
-    Rule(("tally", "tallies", "purse"), "collector, subtotal, cost_oracle"),
-    Rule(("trip", "trips", "held"), "limit_hits, run_result", (), ("meeting_service/simulation",)),
-    Rule(("reading", "texts"), "plan_file, sample_texts", _MODULE, whole=True),
-    Rule(("books", "draws", "stage"), "bookkeeping_oracle, choices, scenario", _MODULE, whole=True),
-    Rule(("most", "longest", "least", "smallest", "shortest"), "max, min", _CODE),
+    Rule(("forgotten", "unowned"), "orphaned", _CODE),
+    Rule(("lifeline", "lifelines"), "lock_fd"),
+    Rule(("account",), "OsUser", _CLASS, whole=True),
+    Rule(("hold",), "LockMode", _CLASS, whole=True),
+    Rule(("accounts",), "spending_table", _MODULE, whole=True),
+    Rule(("upkeep",), "db_commands"),
+    Rule(("histories",), "history_table", _MODULE, whole=True),
+    Rule(("exits",), "exit_codes", _MODULE, whole=True),
+    Rule(("reports",), "simulation_table", _MODULE, whole=True),
+    Rule(("befall", "befalls", "befell"), "limit_hits"),
+    Rule(("tally", "tallies"), "collector, subtotal"),
+    Rule(("trip", "trips"), "limit_hits"),
+    Rule(("held",), "run_result", (), ("meeting_service/simulation", "meeting_service/cli")),
+    Rule(("reading",), "plan_file", _MODULE, whole=True),
+    Rule(("texts",), "sample_texts", _MODULE, whole=True),
+    Rule(("purse",), "cost_oracle"),
+    Rule(("books",), "bookkeeping_oracle", _MODULE, whole=True),
+    Rule(("stage",), "scenario", _MODULE, whole=True),
+    Rule(("draws",), "choices", _MODULE, whole=True),
+    Rule(("most", "longest"), "max", _CODE),
+    Rule(("least", "smallest", "shortest"), "min", _CODE),
     Rule(("seat", "seats", "seated"), "participant, speaker"),
-    Rule(
-        ("writer", "writers"),
-        "author (of the minutes), speaker",
-        (),
-        ("meeting_core", "tests/meeting_core"),
-    ),
+    Rule(("writer", "writers"), "author, speaker", (), ("meeting_core", "tests/meeting_core")),
 )
 
 EXCEPTIONS: dict[str, str] = {
     "__slots__": "Python's own name",
-    "call_slot": "the field's word for room under a limit on calls",
-    "call_slots": "the field's word for room under limits on calls",
-    "reads_at_least": "not a bound",
+    "call_slot": "the glossary's word for room under a limit on calls",
+    "call_slots": "the glossary's word for room under a limit on calls",
 }
-"""Names that may keep their word, with the reason.
+"""Names that keep a word of the rules, each with the reason.
 
-A run of words is taken out of longer names too, so `call_slot` also excuses `CallSlotTaken`.
+A longer name is excused too where these words stand in it in a row: `free_call_slots`.
 """
 
 
