@@ -22,7 +22,7 @@ HELP_COLUMNS = 88
 
 
 def service_pages() -> dict[str, str]:
-    """Make the pages."""
+    """Return the pages by file name."""
     return {
         "settings.md": _settings(),
         "cli.md": _cli(),

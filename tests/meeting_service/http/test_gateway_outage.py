@@ -167,7 +167,7 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
     all_unreachable, all_complete, is_watching = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def take_time() -> None:
-        """Give a second probe the time to come, if there is to be one."""
+        """Return a second probe the time to come, if there is to be one."""
         if peer.max_probes > 1:
             is_crowded.set()
         with anyio.move_on_after(0.2):
