@@ -44,7 +44,7 @@ class Client(httpx.AsyncClient):
         return await self.status(meeting_id)
 
     async def watched(self, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
-        """Watch a meeting to its end; return each event's name, id and data, as httpx-sse reads them."""
+        """Watch a meeting to its end; return the name, id and data of each event."""
         url = f"/api/meetings/{meeting_id}/events"
         with anyio.fail_after(TIMEOUT_SECONDS):
             async with aconnect_sse(self, "GET", url) as source:
