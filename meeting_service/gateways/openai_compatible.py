@@ -123,7 +123,7 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
             )
             delta = getattr(choice, "delta", None)
             answer.refusal += text_in(getattr(delta, "refusal", None))
-            return answer.append(text_in(getattr(delta, "content", None)))
+            return answer.hear(text_in(getattr(delta, "content", None)))
         return ""
 
     def _failures(self) -> tuple[type[Exception], ...]:

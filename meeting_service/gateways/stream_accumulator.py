@@ -50,7 +50,7 @@ class Answer:
         self.is_open = True
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
-    def append(self, text: str) -> str:
+    def hear(self, text: str) -> str:
         """Take a piece of the text in, and give out what can be read of it so far.
 
         A server that counts in UTF-16 may cut a character in two: its first half waits here.
