@@ -13,6 +13,7 @@ from generator.markdown import code, page, table
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("meeting_service", "meeting_core")
 
+SVG = "http://www.w3.org/2000/svg"
 WIDTH, MARGIN, GAP = 1000, 24, 14
 TITLE_HEIGHT, NAME_HEIGHT, LINE_HEIGHT, ROW_GAP = 34, 30, 14, 18
 CHARACTER_WIDTH, MAX_LINES = 6.2, 3
@@ -46,8 +47,7 @@ def architecture_picture() -> str:
         top += height + MARGIN
     return "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" '
-            'font-family="sans-serif">',
+            f'<svg xmlns="{SVG}" viewBox="0 0 {WIDTH} {top}" font-family="sans-serif">',
             "<title>The rooms of meeting_service and meeting_core, and who may import whom</title>",
             '<rect width="100%" height="100%" fill="#ffffff"/>',
             *parts,
