@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from generator.architecture import architecture_pages
 from generator.core_pages import core_pages
 from generator.service_pages import service_pages
 
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="compare only; 1 if a page differs")
     parser.add_argument("folder", nargs="?", type=Path, default=DOCS / "reference")
     given = parser.parse_args(arguments)
-    pages = {**core_pages(), **service_pages()}
+    pages = {**architecture_pages(), **core_pages(), **service_pages()}
     if given.check:
         return _check(pages, given.folder)
     given.folder.mkdir(parents=True, exist_ok=True)
