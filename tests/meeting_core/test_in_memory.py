@@ -104,7 +104,7 @@ def test_when_nobody_can_write_the_minutes_they_are_the_record():
 def test_what_no_store_takes_is_taken_out_of_what_the_model_says():
     held = hold(lambda ask: "one\x00 two\ud800" if ask.number else answer(ask))
     fact = next(event.fact for event in held.events if isinstance(event.fact, TurnCompleted))
-    assert (fact.text, fact.cleaned) == ("one two", 2)
+    assert (fact.reply.text, fact.reply.cleaned) == ("one two", 2)
 
 
 def test_a_bad_configuration_never_starts():

@@ -13,7 +13,7 @@ from meeting_core import (
     Usage,
 )
 from meeting_core.budget import Allowance, micros_left, tokens_left
-from meeting_core.model import Amount, Convene, Ledger, Reservation, RoundOpened, amount_of
+from meeting_core.model import Amount, Convene, Ledger, Reservation, amount_of
 from tests.builders import (
     MEETING_ID,
     START,
@@ -23,6 +23,7 @@ from tests.builders import (
     configuration,
     convened,
     meeting_after,
+    round_opened,
     turn_completed,
 )
 from tests.spec import given
@@ -30,7 +31,7 @@ from tests.spec import given
 LARGE = ModelPrice("large", 3.0, 15.0)
 PRICES = PriceTable("2026-11", "EUR", (LARGE, ModelPrice("small", 0.15, 0.6)))
 SEATS = (Participant("ann", "Ann", model="large"), Participant("bob", "Bob", model="small"))
-OPENED = (convened(participants=SEATS, meeting_cost=0.5, prices=PRICES), RoundOpened(1))
+OPENED = (convened(participants=SEATS, meeting_cost=0.5, prices=PRICES), round_opened(1))
 ASKED = (*OPENED, attempt_started(prompt=100, cap=200, model="large"))
 
 
@@ -84,7 +85,7 @@ def test_without_prices_nothing_costs_money():
 
 
 def test_prices_without_a_ceiling_only_count():
-    facts = (convened(participants=SEATS, prices=PRICES), RoundOpened(1))
+    facts = (convened(participants=SEATS, prices=PRICES), round_opened(1))
     facts = (*facts, attempt_started(model="large"), turn_completed())
     meeting = meeting_after(*facts)
     assert meeting.ledger.spent_micros == 90 * 3 + 6 * 15
