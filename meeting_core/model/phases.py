@@ -78,7 +78,7 @@ def allowed_actions(meeting: Meeting) -> tuple[str, ...]:
     Invariant: an action is listed if, and only if, a well-formed command for it leads to a fact.
     """
     # What is allowed in a pause is what was allowed in the phase before it.
-    before = meeting.paused_from or meeting.phase
+    before = meeting.paused_from if meeting.phase is Phase.PAUSED else meeting.phase
     config = meeting.config
     has_ceiling = config.meeting_tokens is not None or config.meeting_cost is not None
     is_allowed = {

@@ -1,6 +1,7 @@
 """Prices: what a call costs in money, rounded up, and what money still pays for."""
 
 import pytest
+from hypothesis import example
 from hypothesis import given as given_values
 from hypothesis import strategies as st
 
@@ -123,6 +124,8 @@ def test_a_price_is_never_rounded_down_and_never_by_more_than_one(
 @given_values(
     PRICED, TOKENS, st.integers(1, 10_000), st.none() | TOKENS, st.none() | st.integers(0, 10**7)
 )
+@example(ModelPrice("m", 0.71875, 0.5), 536, 1, None, 386)
+@example(ModelPrice("m", 0.1, 0.1), 3, 3, None, 1)
 def test_what_an_allowance_offers_it_covers(
     price: ModelPrice, prompt: int, wanted: int, tokens: int | None, micros: int | None
 ):
@@ -135,7 +138,8 @@ def test_what_an_allowance_offers_it_covers(
         assert not allowance.covers(prompt, output + 1)
     shorter = allowance.prompt_beside(wanted)
     if shorter is not None and shorter >= 0:
-        assert allowance.covers(shorter, wanted) or not price.prompt
+        assert allowance.covers(shorter, wanted)
+        assert not allowance.covers(shorter + 1, wanted)
 
 
 def test_words_that_cost_nothing_do_not_pay_for_a_prompt_that_does():
