@@ -7,17 +7,15 @@ from uuid import UUID
 from msgspec import msgpack
 
 from meeting_core.codec import MeetingMapper
-from meeting_core.decider import decide
+from meeting_core.decider import Decision, decide_events
 from meeting_core.model import (
     Command,
     EventMetadata,
-    Fact,
     Meeting,
     MeetingEvent,
     MeetingId,
-    wrap_facts,
 )
-from meeting_core.projector import evolve, project
+from meeting_core.projector import project
 from meeting_core.prompt import TokenCounter, estimate_tokens
 from meeting_core.steps import BeginAttempt, GiveCommand, Step, next_step
 from meeting_service.ports import Clock, Recorder, VersionConflict
@@ -132,19 +130,13 @@ class Meetings:
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
     ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
-        facts: Sequence[Fact] = decide(meeting, command, metadata.at, self.count)
-        events = wrap_facts(
-            facts,
-            metadata,
-            meeting_id=meeting.id if meeting is not None else _id_of(command),
-            after=meeting.version if meeting is not None else 0,
-            new_id=self.new_id,
-        )
-        after = meeting
-        for event in events:
-            after = evolve(after, event)
-        assert after is not None
-        return events, after
+        decision = self._decide(meeting, command, metadata)
+        return decision.events, decision.meeting
+
+    def _decide(
+        self, meeting: Meeting | None, command: Command, metadata: EventMetadata
+    ) -> Decision:
+        return decide_events(meeting, command, metadata, self.new_id, self.count)
 
     def run_internal_steps(
         self,
@@ -156,8 +148,8 @@ class Meetings:
         and the first step that does. An attempt may begin if it `may_enter` its gateway.
         """
         events: tuple[MeetingEvent, ...] = ()
+        step = next_step(meeting)
         while True:
-            step = next_step(meeting)
             match step:
                 case GiveCommand():
                     pass
@@ -165,8 +157,9 @@ class Meetings:
                     pass
                 case _:
                     return events, meeting, step
-            new, meeting = self.decide_events(meeting, step.command, metadata)
-            events += new
+            decision = self._decide(meeting, step.command, metadata)
+            events, meeting = events + decision.events, decision.meeting
+            step = next_step(meeting, decision.brief)
 
     async def append(
         self,
@@ -190,9 +183,3 @@ class Meetings:
             read_models=read_models(before, after),
         )
         return after
-
-
-def _id_of(command: Command) -> MeetingId:
-    meeting_id: MeetingId | None = getattr(command, "meeting_id", None)
-    assert meeting_id is not None, "only Convene comes before there is a meeting"
-    return meeting_id

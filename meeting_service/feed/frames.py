@@ -224,13 +224,13 @@ def _warned(
 
 
 def _speaker(meeting: Meeting, round_num: int, agent_id: AgentId) -> dict[str, Any]:
-    seats = [seat.agent_id for seat in meeting.config.participants]
+    order = meeting.rounds[round_num - 1].order
     return {
         "round": round_num,
         "agent_id": agent_id,
         "agent_name": meeting.participant(agent_id).name,
-        "turn_index": seats.index(agent_id),
-        "total_turns": len(seats),
+        "turn_index": order.index(agent_id),
+        "total_turns": len(order),
     }
 
 

@@ -88,6 +88,7 @@ class Runner:
         self._is_draining = False
         self._is_aborted = False
         self._call_slot: str | None = None
+        self._first_step: Step | None = None
 
     @property
     def meeting_id(self) -> MeetingId:
@@ -113,9 +114,9 @@ class Runner:
                 self._abort()
         self._changed.set()
 
-    def stored(self, meeting: Meeting) -> None:
-        """Take note of what was stored in this runner's name before it runs."""
-        self._meeting = meeting
+    def stored(self, meeting: Meeting, step: Step) -> None:
+        """Take note of what was stored in this runner's name before it runs, and what is next."""
+        self._meeting, self._first_step = meeting, step
 
     def drain(self) -> None:
         """Start nothing new; end after what is under way."""
@@ -142,7 +143,10 @@ class Runner:
             self.stopped.set()
 
     async def _drive(self, command: Command | None) -> None:
-        step = await self._record(command) if command is not None else next_step(self._meeting)
+        if command is not None:
+            step = await self._record(command)
+        else:
+            step = self._first_step or next_step(self._meeting)
         while True:
             match step:
                 case Ended():

@@ -118,9 +118,11 @@ class Supervisor:
         is_started = False
         try:
             ours = self.meetings.metadata(ACTOR, metadata.command_id)
-            more, meeting, _ = self.meetings.run_internal_steps(convened, ours, runner.try_acquire)
+            more, meeting, step = self.meetings.run_internal_steps(
+                convened, ours, runner.try_acquire
+            )
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
-            runner.stored(meeting)
+            runner.stored(meeting, step)
             is_started = self._start(runner)
         finally:
             if not is_started:

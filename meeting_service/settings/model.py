@@ -146,11 +146,19 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="One call for a turn or a digest; left out, only the turn's time bounds it."
         ),
     ] = None
+    min_attempt_seconds: Annotated[
+        Delay,
+        Meta(description="An attempt with less than this left of its turn's time does not begin."),
+    ] = 2.0
     turn_timeout_seconds: Annotated[
-        Seconds, Meta(description="One turn, every attempt and wait of it included.")
+        Seconds,
+        Meta(
+            description="One turn, with every attempt of it and every wait that a provider asks "
+            "for; a wait for a call slot is not counted."
+        ),
     ] = 60.0
     synthesis_timeout_seconds: Annotated[
-        Seconds, Meta(description="The closing call, every attempt and wait of it included.")
+        Seconds, Meta(description="The closing call, with the same attempts and waits.")
     ] = 120.0
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
     gateway_reconnect_timeout_seconds: Annotated[

@@ -6,7 +6,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from meeting_core import fold
-from meeting_core.model import Cancelled, EntryRange, RoundOpened, SynthesisTask, Version
+from meeting_core.model import Cancelled, EntryRange, SynthesisTask, Version
 from meeting_service.feed import feed as tail
 from meeting_service.feed import subscriptions
 from meeting_service.feed.encoded_events import Delta, MeetingCache
@@ -18,6 +18,7 @@ from tests.builders import (
     attempt_started,
     convened,
     history,
+    round_opened,
     turn,
     turn_completed,
     up_to_synthesis,
@@ -42,8 +43,8 @@ from tests.feed_world import (
 pytestmark = pytest.mark.anyio
 
 WHOLE = history(*whole_meeting())
-SPEAKING = history(convened(), RoundOpened(1), attempt_started())
-SPOKEN = history(convened(), RoundOpened(1), attempt_started(), turn_completed())
+SPEAKING = history(convened(), round_opened(1), attempt_started())
+SPOKEN = history(convened(), round_opened(1), attempt_started(), turn_completed())
 
 EVENTS = [
     (1, "meeting-started"),
@@ -291,7 +292,7 @@ async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
     assert cache.known(MEETING_ID) is None
     assert cache.known(OTHER_ID) is not None
     given_up = attempt_abandoned(cause="cancel")
-    cancelled = history(convened(), RoundOpened(1), attempt_started(), given_up, Cancelled())
+    cancelled = history(convened(), round_opened(1), attempt_started(), given_up, Cancelled())
     for event in of_another(cancelled)[3:]:
         told = await cache.dispatch(mapper.to_stored_event(event))
     assert told.is_last
@@ -363,7 +364,7 @@ async def test_no_text_is_told_after_its_turn_has_ended():
 async def test_no_text_of_a_former_attempt_is_told():
     again = history(
         convened(),
-        RoundOpened(1),
+        round_opened(1),
         attempt_started(),
         attempt_abandoned(),
         attempt_started(number=2),
@@ -523,7 +524,7 @@ async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
 
 
 async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_together():
-    facts = [convened(), *whole_round(1), RoundOpened(2)]
+    facts = [convened(), *whole_round(1), round_opened(2)]
     full = attempt_started(turn("ann", 2))
     cut = replace(full, manifest=replace(full.manifest, shortened=EntryRange(6, 6)))
     events = history(*facts, cut)
