@@ -1,13 +1,16 @@
 """Handling commands: load the meeting, let the core decide, append what it decided."""
 
-from collections.abc import Callable, Sequence
-from random import Random, SystemRandom
-from uuid import UUID
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID, uuid4
 
-from msgspec import msgpack
+import stamina
+from eventsourcing.persistence import InterfaceError, OperationalError
 
 from meeting_core.codec import MeetingMapper
 from meeting_core.decider import decide
+from meeting_core.errors import MeetingError
 from meeting_core.model import (
     Command,
     EventMetadata,
@@ -23,29 +26,22 @@ from meeting_core.steps import BeginAttempt, GiveCommand, Step, next_step
 from meeting_service.ports import Clock, Recorder, VersionConflict
 from meeting_service.projections import read_models
 
-_random = Random(SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
-_to_uuid = msgpack.Decoder(UUID).decode
+log = logging.getLogger(__name__)
 
-_AS_BYTES = b"\xc4\x10"
-"""Says to msgpack that 16 bytes follow."""
-_RANDOM_BITS = ~(0xF << 76 | 0x3 << 62) & (1 << 128) - 1
-_VERSION_4 = 0x4 << 76 | 0x2 << 62
-"""The bits that say which kind of UUID it is. Source: RFC 9562, 5.4."""
+Result = TypeVar("Result")
 
+UNAVAILABLE = (OperationalError, InterfaceError)
+"""What the store raises while it is unavailable; whether the work was done is unknown then."""
 
-def random_id() -> UUID:
-    """Make a random UUID (version 4) without a system call."""
-    bits = _random.getrandbits(128) & _RANDOM_BITS | _VERSION_4
-    # In half the time that the class itself takes; every event has one.
-    return _to_uuid(_AS_BYTES + bits.to_bytes(16))
-
+FIRST_PAUSE_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 1.0
 
 MAX_REDECISIONS = 20
 """How often a command is decided again because somebody else was faster."""
 
 
-class MeetingNotFound(LookupError):
-    """No meeting has this id."""
+class MeetingNotFound(MeetingError):
+    """No meeting has events under this id."""
 
     def __init__(self, meeting_id: MeetingId) -> None:
         super().__init__(f"there is no meeting {meeting_id}")
@@ -61,7 +57,7 @@ class Meetings:
         self,
         recorder: Recorder,
         clock: Clock,
-        new_id: Callable[[], UUID] = random_id,
+        new_id: Callable[[], UUID] = uuid4,
         count: TokenCounter = estimate_tokens,
     ) -> None:
         self.recorder = recorder
@@ -196,3 +192,24 @@ def _id_of(command: Command) -> MeetingId:
     meeting_id: MeetingId | None = getattr(command, "meeting_id", None)
     assert meeting_id is not None, "only Convene comes before there is a meeting"
     return meeting_id
+
+
+async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do the work, again and again while the store is unavailable.
+
+    Raises: whatever else the work raises.
+    """
+    try:
+        return await work()
+    except UNAVAILABLE as error:
+        log.warning("waiting for the database: %s", error)
+    async for attempt in stamina.retry_context(
+        on=UNAVAILABLE,
+        attempts=None,
+        timeout=None,
+        wait_initial=FIRST_PAUSE_SECONDS,
+        wait_max=MAX_PAUSE_SECONDS,
+    ):
+        with attempt:
+            return await work()
+    raise AssertionError("a retry without an end has none")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 from anyio.abc import TaskStatus
@@ -24,7 +25,7 @@ from meeting_service.http.feed import FeedPolicy
 from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
-from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
@@ -79,7 +80,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             recorder = await stack.enter_async_context(open_recorder(settings))
             directory = await stack.enter_async_context(open_gateways(settings.gateways))
             count = _token_counter(settings)
-            meetings = Meetings(recorder, lambda: datetime.now(UTC), count=count)
+            meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds)
             save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))

@@ -121,7 +121,7 @@ def _call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
     if waiting is None:
         return None
     return WaitingView(
-        reason="permit",
+        reason="call_slot",
         gateway=waiting.gateway,
         since=milliseconds_utc(waiting.began_at),
         calls_ahead=waiting.calls_ahead,

@@ -11,7 +11,7 @@ GatewayFault                the family of ways a call to a model fails
 └── Empty
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 """Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
 
 EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
-"""Tells those who watch the meeting that an agent's text grew by this much; may be lost."""
+"""Shows watchers of the meeting that an agent's text grew by this much; it may be lost."""
 
 
 class GatewayRequest(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Gateway(Protocol):
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        """Make one call, telling `on_delta` the text as it comes.
+        """Make one call, and pass the text to `on_delta` as it comes.
 
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
@@ -68,12 +68,16 @@ class Gateway(Protocol):
     async def aclose(self) -> None: ...
 
 
+Gateways: TypeAlias = Mapping[str, Gateway]
+"""The configured gateways, by name."""
+
+
 class GatewayFault(Exception):
     """A call to a model failed.
 
     Shape: `usage` is what the provider reported all the same. `reached` is false when the
-    request certainly never got to the provider. `is_away` is true when the provider cannot be
-    reached at all at present, for anybody.
+    request certainly never got to the provider. `is_unreachable` is true when no call can reach
+    the provider at present.
     """
 
     fault_class: ClassVar[FaultClass]
@@ -141,9 +145,3 @@ class Empty(GatewayFault):
     """The answer had no text."""
 
     fault_class = FaultClass.EMPTY
-
-
-class Gateways(Protocol):
-    """Finds a gateway by its configured name."""
-
-    def __getitem__(self, name: str) -> Gateway: ...

@@ -31,10 +31,9 @@ from meeting_core.model import (
     Resumed,
     RoundClosed,
 )
-from meeting_service.meetings import Meetings
+from meeting_service.meetings import Meetings, retry_while_unavailable
 from meeting_service.ports import Fenced, Lease, VersionConflict
-from meeting_service.runtime.database_retry import retry_while_unavailable
-from meeting_service.runtime.rate_limiter import Waiting
+from meeting_service.runtime.rate_limiter import CallSlotWait
 from meeting_service.runtime.runner import ACTOR, Runner, RunnerDependencies
 
 log = logging.getLogger(__name__)
@@ -113,19 +112,18 @@ class Supervisor:
         """
         metadata = self.meetings.metadata(actor)
         events, convened = self.meetings.decide_events(None, command, metadata)
-        runner = Runner(self._deps, convened, epoch=convened.epoch)
         self._taken.add(convened.id)
         is_started = False
         try:
             ours = self.meetings.metadata(ACTOR, metadata.command_id)
-            more, meeting, _ = self.meetings.run_internal_steps(convened, ours, runner.try_acquire)
+            acquire = self._deps.gateways.try_acquire
+            more, meeting, _ = self.meetings.run_internal_steps(convened, ours, acquire)
             await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
-            runner.stored(meeting)
-            is_started = self._start(runner)
+            is_started = self._start(Runner(self._deps, meeting, convened.epoch))
         finally:
             if not is_started:
-                runner.release(was_used=False)
-            # Where it was stored and nobody could tell, the next claim finds that nobody runs it.
+                self._deps.gateways.release(convened.id, was_used=False)
+            # One that was stored though the append failed is found by the next claim.
             self._taken.discard(convened.id)
         return convened
 
@@ -135,9 +133,9 @@ class Supervisor:
         if runner is not None:
             runner.on_change(meeting)
 
-    def waiting(self, meeting_id: MeetingId) -> Waiting | None:
-        """Tell what permit the meeting waits for, if it waits and this process runs it."""
-        return self._deps.gateways.limiter.waiting(meeting_id)
+    def waiting(self, meeting_id: MeetingId) -> CallSlotWait | None:
+        """Return what call slot the meeting waits for, if this process runs it."""
+        return self._deps.gateways.slot_wait(meeting_id)
 
     async def stopped(self, meeting_id: MeetingId) -> None:
         """Wait until this process runs the meeting no longer."""

@@ -18,7 +18,7 @@ from meeting_core.model import (
 from meeting_core.steps import WaitForGateway, WaitUntil, next_step
 from meeting_service.views.config_views import Time
 
-WaitReason: TypeAlias = Literal["permit", "gateway", "retry", "budget"]
+WaitReason: TypeAlias = Literal["call_slot", "gateway", "retry", "budget"]
 
 
 class WaitingView(Struct, frozen=True, kw_only=True):

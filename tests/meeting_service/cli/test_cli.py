@@ -642,7 +642,7 @@ def test_status_tells_cost_and_what_a_meeting_waits_for(
     service: FakeService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cost = {"currency": "EUR", "spent": 0.5, "reserved": 0.0, "left": None}
-    wait = {"for": "permit", "gateway": "main", "since": "now", "until": None, "calls_ahead": 0}
+    wait = {"for": "call_slot", "gateway": "main", "since": "now", "until": None, "calls_ahead": 0}
     status = {**STATUS, "tokens": {"spent": 1, "cost": cost}, "waiting": wait}
     service.on("/api/meetings/m1/status", Reply(body=status))
     assert run(["status", "m1"]) == Exit.COMPLETE

@@ -269,7 +269,7 @@ async def test_who_waits_for_a_permit_is_told_how_many_come_before(
         first, second, third = [await client.start() for _ in range(3)]
         assert (await client.status(first))["waiting"] is None
         one, two = await waiting(client, second), await waiting(client, third)
-        assert (one["for"], one["gateway"], one["calls_ahead"]) == ("permit", "scripted", 0)
+        assert (one["for"], one["gateway"], one["calls_ahead"]) == ("call_slot", "scripted", 0)
         assert (two["calls_ahead"], two["until"]) == (1, None)
         await client.post(f"/api/meetings/{second}/cancel")
 

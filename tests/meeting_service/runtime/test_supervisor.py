@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from meeting_core import Meeting, fold
 from meeting_core.model import Adopt, Cancel, Convene, EndRounds, MeetingId, Pause, RaiseBudget
 from meeting_service.meetings import Meetings
-from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected, RoomTaken
-from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.ports import GatewayReply, GatewayRequest, Lease, RoomTaken
+from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.rate_limiter import CallLimiter, CallRules
 from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
@@ -89,16 +89,6 @@ class Speaker:
     async def aclose(self) -> None: ...
 
 
-class Gateways:
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    def __getitem__(self, name: str) -> Gateway:
-        if name:
-            raise Rejected(f"there is no gateway {name}", reached=False)
-        return self.gateway
-
-
 class Office:
     """A supervisor at work."""
 
@@ -106,7 +96,7 @@ class Office:
         self.recorder = FlakyRecorder(lambda: datetime.now(UTC))
         self.speaker = Speaker()
         self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
-        gateways = GatewayClient(Gateways(self.speaker))
+        gateways = GatewayClient({"": self.speaker})
         self.deps = RunnerDependencies(self.meetings, gateways, save or _saved, lambda *_: None)
         self.supervisor = Supervisor(self.deps, POLICY)
 
@@ -284,10 +274,10 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         assert await made.meetings.load(meeting_id) == after
 
 
-ONE_AT_A_TIME = CallRules(most_at_once=1)
+ONE_AT_A_TIME = CallRules(max_at_once=1)
 
 
-def permits_for(made: Office, rooms: str) -> CallLimiter:
+def slots_for(made: Office, rooms: str) -> CallLimiter:
     """Let each of two gateways take one call at a time; both are the same speaker."""
     gateways = dict.fromkeys(rooms.split(), made.speaker)
     limiter = CallLimiter(rules=dict.fromkeys(gateways, ONE_AT_A_TIME))
@@ -297,9 +287,9 @@ def permits_for(made: Office, rooms: str) -> CallLimiter:
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancelled", "room taken"])
-async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> None:
+async def test_however_a_meeting_ends_its_slot_is_given_back(ending: str) -> None:
     made = Office()
-    limiter = permits_for(made, "left right")
+    limiter = slots_for(made, "left right")
     seats = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
     async with made.supervisor.supervising():
         made.speaker.waits_for = "" if ending != "cancelled" else "/round-1-ann/"
@@ -315,12 +305,12 @@ async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> N
         await made.supervisor.stopped(meeting_id)
         others = [uuid4() for _ in seats]
         for seat, other in zip(seats, others, strict=True):
-            assert limiter.try_take(seat.gateway, other)
+            assert limiter.try_acquire(seat.gateway, other)
 
 
-async def test_meetings_behind_one_permit_take_turns_and_all_end() -> None:
+async def test_meetings_behind_one_slot_take_turns_and_all_end() -> None:
     made = Office()
-    permits_for(made, "only")
+    slots_for(made, "only")
     seats = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
     async with made.supervisor.supervising():
         meetings = [await made.convene(participants=seats) for _ in range(20)]
