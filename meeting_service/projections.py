@@ -19,6 +19,7 @@ def summary_of(meeting: Meeting) -> SummaryRow:
         project_id=config.project_id,
         parent_meeting_id=config.parent_meeting_id,
         output_path=meeting.output_path,
+        gateways=tuple(dict.fromkeys(each.gateway for each in config.participants)),
         created_at=meeting.convened_at,
         ended_at=meeting.ended_at,
     )

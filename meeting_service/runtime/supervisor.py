@@ -89,7 +89,8 @@ class Supervisor:
     @asynccontextmanager
     async def supervising(self) -> AsyncIterator["Supervisor"]:
         """Run meetings until the context ends; then drain, and give the leases up."""
-        await self._renew()
+        lease_seconds = self._policy.lease_seconds
+        await self.meetings.recorder.register_owner(self.owner, lease_seconds=lease_seconds)
         seen = await self.meetings.recorder.max_notification_id() or 0
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks

@@ -7,14 +7,18 @@ import pytest
 
 from meeting_service.ports import Recorder
 from tests.contracts.store_append_cases import AppendContract
+from tests.contracts.store_gateway_cases import GatewayContract
 from tests.contracts.store_lease_cases import LeaseContract
 from tests.contracts.store_list_cases import ListContract
+from tests.contracts.store_quarantine_cases import QuarantineContract
 from tests.contracts.store_world import InMemoryStore, PostgresStore, Store
 
 pytestmark = pytest.mark.anyio
 
 
-class StoreContract(AppendContract, LeaseContract, ListContract):
+class StoreContract(
+    AppendContract, GatewayContract, LeaseContract, ListContract, QuarantineContract
+):
     @pytest.fixture
     def recorder(self, store: Store) -> Recorder:
         return store.recorder

@@ -45,6 +45,7 @@ class FlakyRecorder(InMemoryRecorder):
         """Let another owner claim a meeting and die at once."""
         (holder,) = {held.lease.owner for held in self._leases.values()}
         held_until = self._owners.pop(holder)
+        await self.register_owner(owner, lease_seconds=0.001)
         leases = await super().claim_leases(owner, lease_seconds=0.001, limit=1)
         assert [lease.meeting_id for lease in leases] == [meeting_id]
         self._owners[holder] = held_until
@@ -334,7 +335,7 @@ async def test_a_meeting_whose_claim_was_never_heard_of_is_claimed_again() -> No
     made = Office()
     convene = Convene(uuid4(), configuration())
     events, after = made.meetings.decide_events(None, convene, made.meetings.metadata("x"))
-    await made.recorder.renew_leases("gone", lease_seconds=0.01)
+    await made.recorder.register_owner("gone", lease_seconds=0.01)
     await made.meetings.append(None, events, after, lease_owner="gone")
     made.recorder.lost_claims = 1
     async with made.supervisor.supervising():
