@@ -25,11 +25,15 @@ EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
 """Shows watchers of the meeting that an agent's text grew by this much; it may be lost."""
 
 
+DEFAULT_MAX_REPLY_BYTES = 65_536
+
+
 class GatewayRequest(Struct, frozen=True):
     """One call to a model.
 
-    Units: `output_tokens` is the cap to send; `timeout_seconds` bounds the whole call.
-    `call_key` names the attempt (`meeting/task/attempt`).
+    Units: `output_tokens` is the cap to send; `timeout_seconds` bounds the whole call;
+    `max_reply_bytes` bounds the text that is kept of the answer, as UTF-8. `call_key` names the
+    attempt (`meeting/task/attempt`).
     """
 
     messages: tuple[Message, ...]
@@ -37,6 +41,7 @@ class GatewayRequest(Struct, frozen=True):
     model: str
     timeout_seconds: float
     call_key: str
+    max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES
 
 
 class GatewayReply(Struct, frozen=True):
@@ -55,6 +60,10 @@ class Gateway(Protocol):
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
         """Make one call, and pass the text to `on_delta` as it comes.
+
+        A text longer than the request's `max_reply_bytes` is kept up to the character that passes
+        the bound, so that the caller sees that it was longer; the rest is dropped, also from the
+        deltas, and the call goes on to its end.
 
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
