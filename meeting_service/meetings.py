@@ -149,7 +149,7 @@ class Meetings:
         try_acquire: Callable[[str, MeetingId], bool],
     ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
-        and the first step that does. An attempt may begin if it `may_enter` its gateway.
+        and the first step that does. An attempt begins if `try_acquire` gives it a call slot.
         """
         events: tuple[MeetingEvent, ...] = ()
         while True:
@@ -172,10 +172,12 @@ class Meetings:
         *,
         epoch: int | None = None,
         lease_owner: str | None = None,
+        max_live: int | None = None,
     ) -> Meeting:
-        """Store staged events and the rows they change; return the meeting after them.
+        """Store decided events and the rows they change; return the meeting after them.
 
-        Raises: `VersionConflict`, `Fenced`, `RoomTaken` or another of the store's errors.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken`, `TooManyLive` or another of the store's
+        errors.
         """
         if not events:
             return after
@@ -183,6 +185,7 @@ class Meetings:
             [self.mapper.to_stored_event(event) for event in events],
             epoch=epoch,
             lease_owner=lease_owner,
+            max_live=max_live,
             read_models=read_models(before, after),
         )
         return after

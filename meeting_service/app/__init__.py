@@ -26,9 +26,10 @@ from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.runtime.gateway_client import GatewayClient
+from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
-from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
+from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.postgres.schema import MigrationError
 from meeting_service.token_counters import open_counter

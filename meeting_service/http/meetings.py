@@ -117,7 +117,7 @@ async def cancel_meeting(
 
 def _call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
     """Show what permit a meeting waits for; none of this is in its events."""
-    waiting = context.supervisor.waiting(meeting.id)
+    waiting = context.supervisor.slot_wait(meeting.id)
     if waiting is None:
         return None
     return WaitingView(
