@@ -61,6 +61,6 @@ def _errors() -> Iterator[Exception]:
     yield MeetingNotFound(SOME_ID)
     yield RoomTaken("room", SOME_ID)
     yield VersionConflict("somebody was faster")
-    yield OperationalError("the database is away")
-    yield InterfaceError("the database is away")
+    yield OperationalError("the database is unreachable")
+    yield InterfaceError("the database is unreachable")
     yield CorruptHistory("it cannot have happened")

@@ -1,4 +1,4 @@
-"""The whole command line, and what becomes of every error a command may end with."""
+"""The command line as a whole, and the exit code for every error of a command."""
 
 import os
 import sys
@@ -34,8 +34,8 @@ def command_line() -> App:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and give its exit code; whatever goes wrong is one line on stderr."""
-    # A terminal that cannot show a letter shows a question mark, and no traceback.
+    """Run one command and return its exit code; an error is one line on stderr."""
+    # On a terminal that cannot show a character, a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
@@ -48,12 +48,12 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Python flushes once more on the way out, and would complain then.
+        # Python flushes once more at exit, and would report the broken pipe then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
     except Exception as error:
         single = _single(error)
-        code = _known(single)
+        code = _exit_code_of(single)
         if code is None:
             raise
         return _fail(str(single), code)
@@ -61,14 +61,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _single(error: Exception) -> Exception:
-    """Take an error out of the groups of the tasks that it passed on its way."""
+    """Return the error inside exception groups that hold only that one."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
-def _known(error: Exception) -> Exit | None:
-    """Give the code of the errors that tell all there is to know in their text."""
+def _exit_code_of(error: Exception) -> Exit | None:
+    """Return the exit code of an error whose text is enough, or None for any other."""
     if isinstance(error, CommandError):
         return error.code
     from meeting_service.settings import SettingsError

@@ -1,4 +1,4 @@
-"""The client side of the HTTP contract: requests, answers, refusals."""
+"""An HTTP client of the service: requests, answers, refusals."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from meeting_service.cli.exit_codes import CommandError, Exit
 from meeting_service.cli.printable import one_line
 
 ANSWER_SECONDS = 30.0
-# A feed is never silent for longer than 15 s; three times that, and the connection is dead.
+# A feed is never silent for longer than 15 s; after three times that the connection is dead.
 SILENCE_SECONDS = 45.0
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -20,7 +20,7 @@ Answer = dict[str, Any]
 
 
 class ServiceClient:
-    """Speaks to one service.
+    """A client of one service.
 
     Raises: `CommandError` from every request, with the exit code that fits.
     """
@@ -32,7 +32,7 @@ class ServiceClient:
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0),
             # Loading certificates takes longer than a whole command without them.
             verify=url.startswith("https:"),
-            # A proxy for the outside world must not be asked for the service next door.
+            # A proxy for the internet must not be used for a service on this machine.
             mounts={f"all://{host}": None for host in LOOPBACK},
         )
 
@@ -48,21 +48,21 @@ class ServiceClient:
         await self._http.aclose()
 
     async def get(self, path: str, **query: Any) -> Answer:
-        """Ask for something; queries that are none are left out."""
+        """Send a GET; query parameters that are None are left out."""
         given = {name: value for name, value in query.items() if value is not None}
         return await self._answer("GET", path, params=given)
 
     async def post(
         self, path: str, body: Answer | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Ask for something to be done."""
+        """Send a POST."""
         return await self._answer("POST", path, json=body, headers=headers)
 
     @asynccontextmanager
     async def stream(
         self, path: str, accept: str, headers: Mapping[str, str] | None = None, **query: Any
     ) -> AsyncGenerator[httpx.Response]:
-        """Open an answer that comes piece by piece; failures are httpx's own, for retrying."""
+        """Open a streamed answer. Raises: `httpx.RequestError`, so that the caller can retry."""
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=5.0)
         all_headers = {"Accept": accept, "Cache-Control": "no-store", **(headers or {})}
         async with self._http.stream(
@@ -71,7 +71,7 @@ class ServiceClient:
             yield response
 
     def unreachable(self, error: httpx.RequestError) -> CommandError:
-        """Say that nobody answers."""
+        """Return the error for a service that does not answer."""
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             text = f"no service answers at {self.url}; start one with `meetings serve`"
         else:
@@ -88,23 +88,23 @@ class ServiceClient:
             raise refusal(response)
         answer = _decoded(response)
         if answer is None:
-            raise not_ours(response)
+            raise not_a_meeting_service(response)
         return answer
 
 
 def meeting_path(meeting_id: str, part: str) -> str:
-    """Give the path of one meeting's `status`, `output` and so on."""
+    """Return the path of one meeting's `status`, `output` and so on."""
     return f"/api/meetings/{quote(meeting_id, safe='')}/{part}"
 
 
 def refusal(response: httpx.Response) -> CommandError:
-    """Turn an answer that is no success into one line; its body must have been read."""
+    """Return the error for an answer without success; its body must have been read."""
     problem = _decoded(response)
     if problem is None or not isinstance(problem.get("detail"), str):
-        return not_ours(response)
+        return not_a_meeting_service(response)
     text = one_line(problem["detail"] or str(problem.get("title", "")))
     fields = [_field_problem(each) for each in problem.get("errors") or ()]
-    # The detail of a single wrong field usually says it all already.
+    # The detail of a single wrong field usually repeats it.
     more = [each for each in fields if each and each not in text]
     wait = response.headers.get("retry-after")
     if wait:
@@ -113,8 +113,8 @@ def refusal(response: httpx.Response) -> CommandError:
     return CommandError("; ".join([text, *more]), code)
 
 
-def not_ours(response: httpx.Response) -> CommandError:
-    """Say that something else than a meeting service answers there."""
+def not_a_meeting_service(response: httpx.Response) -> CommandError:
+    """Return the error for an answer that is not from a meeting service."""
     place = urlsplit(str(response.url))
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
     return CommandError(

@@ -1,11 +1,16 @@
-"""Commands that steer a meeting under way and show what it spends, spoken over HTTP."""
+"""Commands that control a live meeting and show its spending, over HTTP."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from meeting_service.cli.exit_codes import CommandError, Exit
-from meeting_service.cli.options import THERE, ClientOptions, JsonFlag, MeetingArgument
+from meeting_service.cli.options import (
+    DEFAULT_CLIENT_OPTIONS,
+    ClientOptions,
+    JsonFlag,
+    MeetingArgument,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +27,10 @@ def register(app: App, group: Group) -> None:
 
 
 def spending(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Show what a meeting spent: by participant, round and model, and call by call."""
     from meeting_service.cli.client import meeting_path
@@ -44,21 +52,24 @@ def budget(
     tokens: Annotated[int | None, Parameter(help="Most tokens it may spend in all.")] = None,
     cost: Annotated[float | None, Parameter(help="Most money it may spend in all.")] = None,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Raise a meeting's budget; if it was paused for that, it goes on."""
     given = {"meeting_tokens": tokens, "meeting_cost": cost}
     body = {name: value for name, value in given.items() if value is not None}
     if not body:
         raise CommandError("name the new budget: --tokens, --cost, or both", Exit.USAGE)
-    _steer(options, meeting, "budget", body, as_json=as_json)
+    _control(options, meeting, "budget", body, as_json=as_json)
 
 
 def wrap_up(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
-    """End a meeting's rounds now, and have the minutes written of what was said."""
-    _steer(options, meeting, "wrap-up", None, as_json=as_json)
+    """End a meeting's rounds now and write the minutes of what was said."""
+    _control(options, meeting, "wrap-up", None, as_json=as_json)
 
 
 def pause(
@@ -66,18 +77,21 @@ def pause(
     *,
     reason: Annotated[str | None, Parameter(help="Why, for the record.")] = None,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Pause a meeting; a call under way may still end."""
     body = None if reason is None else {"reason": reason}
-    _steer(options, meeting, "pause", body, as_json=as_json)
+    _control(options, meeting, "pause", body, as_json=as_json)
 
 
 def resume(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
-    """Let a paused meeting go on."""
-    _steer(options, meeting, "resume", None, as_json=as_json)
+    """Resume a paused meeting."""
+    _control(options, meeting, "resume", None, as_json=as_json)
 
 
 def remark(
@@ -86,16 +100,16 @@ def remark(
     *,
     author: Annotated[str, Parameter(help="Who says it.")] = "operator",
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
-    """Say something to a meeting; whoever speaks from then on is shown it."""
-    _steer(options, meeting, "remarks", {"author": author, "text": text}, as_json=as_json)
+    """Add a remark to a meeting; later speakers are shown it."""
+    _control(options, meeting, "remarks", {"author": author, "text": text}, as_json=as_json)
 
 
-def _steer(
+def _control(
     options: ClientOptions,
     meeting: str,
-    what: str,
+    action: str,
     body: dict[str, Any] | None,
     *,
     as_json: bool,
@@ -103,13 +117,13 @@ def _steer(
     from meeting_service.cli.client import meeting_path
     from meeting_service.cli.printable import json_line, one_line
 
-    path = meeting_path(meeting, what)
+    path = meeting_path(meeting, action)
     answer = options.run(lambda client: client.post(path, body))
-    print(json_line(answer) if as_json else one_line(_standing(answer)))
+    print(json_line(answer) if as_json else one_line(_state_line(answer)))
 
 
-def _standing(answer: "Mapping[str, Any]") -> str:
-    """Say in a line where a meeting stands, and its budget if that was told."""
+def _state_line(answer: "Mapping[str, Any]") -> str:
+    """Return one line with a meeting's state, and its budget if the answer has it."""
     text = str(answer.get("state"))
     tokens = answer.get("tokens") or {}
     cost = tokens.get("cost") or {}

@@ -1,4 +1,4 @@
-"""Work on the database while no service need run."""
+"""Commands on the database; no service need run."""
 
 import sys
 
@@ -14,7 +14,7 @@ from meeting_service.views.rebuild import Rebuilt, rebuild
 
 
 def upgrade_database(settings: Settings) -> None:
-    """Bring the settings' database to the newest schema.
+    """Upgrade the database of the settings to the newest schema.
 
     Raises: `EmbeddedServerError`, `MigrationError`, `PersistenceError`.
     """
@@ -23,7 +23,7 @@ def upgrade_database(settings: Settings) -> None:
 
 
 def rebuild_read_models(settings: Settings) -> Exit:
-    """Make the read models anew and print what was wrong with them.
+    """Rebuild the read models and print the rows that differed.
 
     Raises: `EmbeddedServerError`, `MigrationError`, `PersistenceError`.
     """
@@ -38,7 +38,7 @@ def rebuild_read_models(settings: Settings) -> Exit:
 
 
 async def _upgrade(settings: Settings) -> None:
-    # Whatever opens the database upgrades it first.
+    # Opening the database upgrades it.
     async with open_recorder(settings):
         pass
 

@@ -11,36 +11,36 @@ from meeting_service import app
 from meeting_service.app.database import default_data_dir
 from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.following import shows_live, watch_meeting
 from meeting_service.cli.printable import one_line
 from meeting_service.cli.tables import print_minutes
-from meeting_service.settings import FOUR_AGENTS, ScriptedGateway, Settings
+from meeting_service.cli.watcher import shows_live, watch_meeting
+from meeting_service.settings import DEFAULT_AGENTS, ScriptedGateway, Settings
 
-# Slow enough on a terminal to see the text come; as fast as it goes where nobody looks.
+# Slow enough on a terminal to see the text grow.
 READING_CHUNK_SECONDS = 0.005
-WORDS_A_CHUNK = 4
-GOODBYE_SECONDS = 2.0
+WORDS_PER_CHUNK = 4
+CANCEL_TIMEOUT_SECONDS = 2.0
 GOAL = "Agree on what ships in the first release, who does what, and what could stop us."
 MEETING = {
     "title": "First release",
     "goal": GOAL,
-    "participants": list(FOUR_AGENTS),
+    "participants": list(DEFAULT_AGENTS),
     "meeting_tokens": 60_000,
 }
 
 
 def own_data_dir() -> Path:
-    """Say where the demo keeps its database.
+    """Return the folder of the demo's database.
 
-    Not where `serve` does: whoever runs a database's service resumes its unfinished meetings, and
-    the demo knows none of their gateways.
+    It is not the one of `serve`: a service resumes the unfinished meetings of its database, and the
+    demo has none of their gateways.
     """
     usual = default_data_dir()
     return usual.with_name(f"{usual.name}-demo")
 
 
 def run_demo(settings: Settings, *, as_json: bool) -> Exit:
-    """Hold the demo's meeting with the settings' database and output folder.
+    """Run the demo's meeting with the settings' database and output folder.
 
     Raises: `CommandError`, `EmbeddedServerError`, `MigrationError`.
     """
@@ -53,26 +53,26 @@ def run_demo(settings: Settings, *, as_json: bool) -> Exit:
         default_gateway="scripted",
         gateways={
             "scripted": ScriptedGateway(
-                chunk_delay_seconds=chunk_delay_seconds, words_per_delta=WORDS_A_CHUNK
+                chunk_delay_seconds=chunk_delay_seconds, words_per_delta=WORDS_PER_CHUNK
             )
         },
-        agents=FOUR_AGENTS,
+        agents=DEFAULT_AGENTS,
         log_level="error",
     )
-    return anyio.run(_hold, scripted, as_json)
+    return anyio.run(_run_meeting, scripted, as_json)
 
 
-async def _hold(settings: Settings, as_json: bool) -> Exit:
-    _say("starting the service and its database (the very first start takes a little longer)")
+async def _run_meeting(settings: Settings, as_json: bool) -> Exit:
+    _print_status("starting the service and its database (the first start takes longer)")
     async with app.running(settings) as url, ServiceClient(url) as client:
         started = await client.post("/api/meetings/start", MEETING)
         meeting_id = str(started["id"])
-        _say(f"meeting {one_line(meeting_id)} on {url}")
+        _print_status(f"meeting {one_line(meeting_id)} on {url}")
         try:
             ended = await watch_meeting(client, meeting_id, as_json=as_json)
         except anyio.get_cancelled_exc_class():
-            # Left unfinished, it would go on behind the next demo.
-            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+            # An unfinished meeting would go on beside the next demo.
+            with anyio.move_on_after(CANCEL_TIMEOUT_SECONDS, shield=True):
                 await client.post(meeting_path(meeting_id, "cancel"))
             raise
         if ended is Exit.COMPLETE and not as_json:
@@ -80,9 +80,9 @@ async def _hold(settings: Settings, as_json: bool) -> Exit:
             print(flush=True)
             print_minutes(str(answer["output_md"]))
             if answer.get("output_path"):
-                _say(f"saved as {one_line(str(answer['output_path']))}")
+                _print_status(f"saved as {one_line(str(answer['output_path']))}")
     return ended
 
 
-def _say(text: str) -> None:
+def _print_status(text: str) -> None:
     print(f"meetings: {text}", file=sys.stderr, flush=True)

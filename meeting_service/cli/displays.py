@@ -1,4 +1,4 @@
-"""Ways to show a meeting as it goes: JSON for programs, plain lines for pipes."""
+"""Displays of a live meeting: JSON for programs, plain lines for pipes."""
 
 from typing import Any, Protocol, Self
 
@@ -9,7 +9,7 @@ DELTA = "meeting-turn-delta"
 
 
 class Display(Protocol):
-    """Shows a meeting's events, one after the other, between entering and leaving."""
+    """Shows a meeting's events in order, while it is entered as a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -17,8 +17,8 @@ class Display(Protocol):
 
     def show(self, event: FeedEvent) -> None: ...
 
-    def tell(self, text: str) -> None:
-        """Say something about the connection, apart from the meeting itself."""
+    def notify(self, text: str) -> None:
+        """Show a notice about the connection, apart from the meeting's events."""
 
 
 class _Streams:
@@ -28,7 +28,7 @@ class _Streams:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         import sys
 
         print(f"meetings: {text}", file=sys.stderr, flush=True)
@@ -51,12 +51,14 @@ class PlainLines(_Streams):
 
 
 def sentence(event: FeedEvent) -> str:
-    """Say in one line what an event tells; every text in it is printable."""
+    """Return an event as one line of printable text."""
     data = _Words(event.data)
     match event.event:
         case "meeting-started":
-            seats = ", ".join(one_line(str(each)) for each in event.data.get("participants", ()))
-            return f"{data['title']}: {_counted(data['total_rounds'], 'round')} with {seats}"
+            participants = ", ".join(
+                one_line(str(each)) for each in event.data.get("participants", ())
+            )
+            return f"{data['title']}: {_counted(data['total_rounds'], 'round')} with {participants}"
         case "meeting-state":
             return f"{state_words(event.data)} ({percent(event.data)})"
         case "meeting-turn-start":
@@ -74,7 +76,7 @@ def sentence(event: FeedEvent) -> str:
 
 
 def ending_words(event: FeedEvent) -> str:
-    """Say in one line how a meeting ended; an event without words of its own shows its name."""
+    """Return the end of a meeting as one line; any other event is shown by its name."""
     data = _Words(event.data)
     match event.event:
         case "meeting-complete":
@@ -90,7 +92,7 @@ def ending_words(event: FeedEvent) -> str:
 
 
 def state_words(data: dict[str, Any]) -> str:
-    """Say where a meeting stands."""
+    """Return the state of a meeting in words."""
     words = _Words(data)
     if not str(data.get("state", "")).startswith("round_"):
         return words["state"]
@@ -98,14 +100,14 @@ def state_words(data: dict[str, Any]) -> str:
 
 
 def turn_words(data: dict[str, Any]) -> str:
-    """Say which turn of a round it is."""
+    """Return the round and the number of a turn in words."""
     index = data.get("turn_index")
     turn = f"turn {index + 1} of {data.get('total_turns')}" if isinstance(index, int) else "turn"
     return f"round {data.get('round')}, {turn}"
 
 
 def percent(data: dict[str, Any]) -> str:
-    """Give the progress as text."""
+    """Return the progress as text."""
     share = data.get("progress_pct")
     return f"{share:.0f} %" if isinstance(share, int | float) else "? %"
 
@@ -115,7 +117,7 @@ def _counted(count: str, word: str) -> str:
 
 
 class _Words:
-    """Fields of an event as printable text, empty where missing."""
+    """Fields of an event as printable text, empty if missing."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""What the exit codes mean, and the one error that ends a command."""
+"""The exit codes with their meanings, and the error that ends a command."""
 
 from enum import IntEnum
 
@@ -26,7 +26,7 @@ MEANINGS = {
     Exit.CANCELLED: "the meeting was cancelled",
     Exit.NOT_INSTALLED: "the extra 'service' is not installed, which every command needs",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
-    Exit.PIPE_CLOSED: "whoever read the output closed it",
+    Exit.PIPE_CLOSED: "the reader of the output closed it",
 }
 
 

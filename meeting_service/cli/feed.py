@@ -1,4 +1,4 @@
-"""Following a meeting's feed: from its first event to its last, through lost connections."""
+"""A client of a meeting's feed: every event once, through lost connections."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -12,7 +12,7 @@ import stamina
 from httpx_sse import EventSource, SSEError
 from msgspec import Struct
 
-from meeting_service.cli.client import ServiceClient, meeting_path, not_ours, refusal
+from meeting_service.cli.client import ServiceClient, meeting_path, not_a_meeting_service, refusal
 from meeting_service.cli.exit_codes import CommandError, Exit
 
 ENDINGS = {
@@ -20,15 +20,15 @@ ENDINGS = {
     "meeting-error": Exit.FAILED,
     "meeting-cancelled": Exit.CANCELLED,
 }
-PATIENCE_SECONDS = 60.0
+RECONNECT_TIMEOUT_SECONDS = 60.0
 MAX_WAIT_SECONDS = 5.0
 
-# We tell of every retry ourselves; without a handler its own word would reach the terminal too.
+# Retries are shown by us; without a handler stamina's own log lines would reach the terminal.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 class FeedEvent(Struct, frozen=True):
-    """One event of a feed. `version` is none for what may be lost, such as deltas."""
+    """One event of a feed. `version` is None for events that may be lost, such as deltas."""
 
     event: str
     version: int | None
@@ -36,20 +36,20 @@ class FeedEvent(Struct, frozen=True):
 
     @property
     def ending(self) -> Exit | None:
-        """Say how the meeting ended, if this is its last event."""
+        """How the meeting ended, or None if this is not its last event."""
         return ENDINGS.get(self.event)
 
 
-async def follow(
-    client: ServiceClient, meeting_id: str, tell: Callable[[str], None]
+async def feed_events(
+    client: ServiceClient, meeting_id: str, notify: Callable[[str], None]
 ) -> AsyncGenerator[FeedEvent]:
-    """Give every event of a meeting once, in order, from the first to the last.
+    """Yield every event of a meeting once, in order, from the first to the last.
 
-    A lost connection is resumed after the last event that came; `tell` hears of it. Ends without
-    a last event when the service says that there is nothing left to send.
-    Raises: `CommandError` when the service refuses, never answered, or stays away too long.
+    A lost connection is resumed after the last event received, and `notify` is called. Ends without
+    a last event if the service answers that nothing is left to send.
+    Raises: `CommandError` if the service refuses, never answers, or is unreachable for too long.
     """
-    connection = _Connection(client, meeting_id, tell)
+    connection = _Connection(client, meeting_id, notify)
     while True:
         async with AsyncExitStack() as stack:
             response = await connection.open(stack)
@@ -63,37 +63,39 @@ async def follow(
                     yield event
                     if event.ending is not None:
                         return
-            # The first is one of httpx's own errors too, but no lost connection.
+            # `SSEError` is also one of httpx's errors, but no lost connection.
             except (SSEError, msgspec.DecodeError) as error:
-                raise not_ours(response) from error
+                raise not_a_meeting_service(response) from error
             except httpx.RequestError:
-                tell("lost the connection; resuming")
+                notify("lost the connection; resuming")
         await anyio.sleep(connection.wait_seconds)
 
 
-class _Away(Exception):
-    """The service cannot be reached for now, or says so itself."""
+class _Unreachable(Exception):
+    """The service cannot be reached now, or answers that it is unavailable."""
 
-    def __init__(self, told: CommandError, retry_after: str | None = None) -> None:
-        super().__init__(str(told))
-        self.told = told
+    def __init__(self, problem: CommandError, retry_after: str | None = None) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
         self.retry_after = retry_after
 
 
 class _Connection:
-    """Where in a feed we are, and how to get back there."""
+    """A resumable connection to one feed."""
 
-    def __init__(self, client: ServiceClient, meeting_id: str, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: ServiceClient, meeting_id: str, notify: Callable[[str], None]
+    ) -> None:
         self.wait_seconds = 1.0
         self._client = client
         self._path = meeting_path(meeting_id, "events")
-        self._tell = tell
+        self._notify = notify
         self._seen = 0
         self._current_id = ""
         self._was_open = False
 
     async def open(self, stack: AsyncExitStack) -> httpx.Response:
-        """Connect after the last event seen, with patience if it worked before.
+        """Connect after the last event seen, with retries if a connection was open before.
 
         Raises: `CommandError`.
         """
@@ -101,7 +103,7 @@ class _Connection:
             async for attempt in stamina.retry_context(
                 on=self._retries,
                 attempts=None,
-                timeout=PATIENCE_SECONDS,
+                timeout=RECONNECT_TIMEOUT_SECONDS,
                 wait_initial=0.2,
                 wait_max=MAX_WAIT_SECONDS,
             ):
@@ -110,18 +112,18 @@ class _Connection:
                     self._was_open = True
                     self._current_id = ""
                     return response
-        except _Away as away:
-            raise away.told from away
-        raise AssertionError("trying ends with an answer or with an error")
+        except _Unreachable as error:
+            raise error.problem from error
+        raise AssertionError("retries end with an answer or with an error")
 
     def take(self, event: str, event_id: str, data: str, retry: int | None) -> FeedEvent | None:
-        """Read one event; none for a mere ping and for what was seen already.
+        """Return one event, or None for a ping or an event seen before.
 
         Units: `retry` in milliseconds, as in the feed.
         """
         if retry is not None:
             self.wait_seconds = min(retry / 1000, MAX_WAIT_SECONDS)
-        # An id stays in force for the events after it, so only a change means one of its own.
+        # Events without an id repeat the last one, so only a change means an id of their own.
         is_numbered, self._current_id = event_id != self._current_id, event_id
         if not data:
             return None
@@ -141,16 +143,16 @@ class _Connection:
                 return response
             await response.aread()
         except httpx.RequestError as error:
-            raise _Away(self._client.unreachable(error)) from error
+            raise _Unreachable(self._client.unreachable(error)) from error
         problem = refusal(response)
         if problem.code is Exit.UNREACHABLE or response.status_code == 429:
-            raise _Away(problem, response.headers.get("retry-after"))
+            raise _Unreachable(problem, response.headers.get("retry-after"))
         raise problem
 
     def _retries(self, error: Exception) -> bool | float:
-        if not isinstance(error, _Away) or not self._was_open:
+        if not isinstance(error, _Unreachable) or not self._was_open:
             return False
-        self._tell(f"{error}; trying again")
+        self._notify(f"{error}; trying again")
         if error.retry_after is not None and error.retry_after.isdecimal():
             return min(float(error.retry_after), MAX_WAIT_SECONDS)
         return True

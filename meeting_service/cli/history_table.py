@@ -1,4 +1,4 @@
-"""Showing the stored events of a meeting, one a line, as they arrive."""
+"""The stored events of a meeting, printed one a line as they arrive."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from meeting_service.cli.client import ServiceClient, meeting_path, not_ours, refusal
+from meeting_service.cli.client import ServiceClient, meeting_path, not_a_meeting_service, refusal
 from meeting_service.cli.printable import json_line, one_line
 
 NDJSON = "application/x-ndjson"
@@ -34,16 +34,16 @@ async def print_history(
 
 async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     rest = b""
-    # httpx's own lines also end at U+2028 and the like, which JSON texts may hold.
+    # httpx also splits lines at U+2028 and the like, which JSON texts may hold.
     async for chunk in response.aiter_bytes():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             try:
                 yield msgspec.json.decode(line, type=dict[str, Any])
             except msgspec.DecodeError as error:
-                raise not_ours(response) from error
+                raise not_a_meeting_service(response) from error
 
 
 def _in_words(event: Mapping[str, Any]) -> str:
-    told = (event.get("version"), event.get("at"), event.get("name"), event.get("actor"))
-    return one_line("  ".join([*map(str, told), json_line(event.get("data"))]))
+    columns = (event.get("version"), event.get("at"), event.get("name"), event.get("actor"))
+    return one_line("  ".join([*map(str, columns), json_line(event.get("data"))]))

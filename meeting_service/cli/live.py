@@ -1,4 +1,4 @@
-"""The live picture of a meeting on a terminal: finished turns above, the current one below."""
+"""The live display of a meeting on a terminal: finished turns above, the current one below."""
 
 import time
 from typing import Any, Self
@@ -16,7 +16,7 @@ from meeting_service.cli.feed import FeedEvent
 from meeting_service.cli.printable import one_line, printable
 
 LINES_SHOWN = 8
-# More than any terminal shows in eight lines; what came before need not be wrapped again.
+# More than any terminal shows in eight lines; older text need not be wrapped again.
 CHARACTERS_KEPT = 4_000
 ENDING_STYLES = {
     "meeting-complete": "bold green",
@@ -26,9 +26,9 @@ ENDING_STYLES = {
 
 
 class LiveDisplay:
-    """Shows who speaks, what they say as it comes, the progress and the tokens spent.
+    """Shows the speaker, the text as it grows, the progress and the tokens spent.
 
-    Units: `ceiling` in tokens, none without a budget for the whole meeting.
+    Units: `ceiling` in tokens, None without a budget for the whole meeting.
     """
 
     def __init__(self, console: Console, *, ceiling: int | None = None) -> None:
@@ -40,9 +40,9 @@ class LiveDisplay:
         self._heading = ""
         self._text = ""
         self._began = time.monotonic()
-        # Last, for it asks for a first picture at once.
+        # Last, because it renders at once.
         self._live = Live(
-            console=console, get_renderable=self.picture, refresh_per_second=10, transient=True
+            console=console, get_renderable=self.render, refresh_per_second=10, transient=True
         )
 
     def __enter__(self) -> Self:
@@ -52,11 +52,11 @@ class LiveDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self._console.print(Text(f"meetings: {text}", style="yellow"))
 
     def show(self, event: FeedEvent) -> None:
-        """Take one event into the picture; what is finished goes above it, for good."""
+        """Update the display with one event; what is finished is printed above it."""
         data = event.data
         if (share := data.get("progress_pct")) is not None:
             self._progress, self._percent = share, percent(data)
@@ -72,7 +72,7 @@ class LiveDisplay:
             case "meeting-state":
                 self._console.print(Rule(Text(state_words(data)), style="cyan", align="left"))
             case "meeting-warning":
-                # What came of a failed attempt is void; the next one begins anew.
+                # The text of a failed attempt is dropped; the next one starts again.
                 self._text = ""
                 self._console.print(Text(sentence(event), style="yellow"))
             case _:
@@ -93,15 +93,17 @@ class LiveDisplay:
             said = Text(printable(str(data["response"])))
         self._console.print(name, said, Text(), sep="\n")
 
-    def picture(self) -> RenderableType:
-        """Draw what is under way: the speaker, the end of the text so far, how far it is."""
+    def render(self) -> RenderableType:
+        """Return the current turn: the speaker, the last lines of the text, the progress."""
         heading = self._heading or "waiting"
         if self._text:
             heading = heading.replace(" is thinking", " speaks")
-        panel = Panel(self._tail(), title=Text(heading), title_align="left", border_style="cyan")
+        panel = Panel(
+            self._last_lines(), title=Text(heading), title_align="left", border_style="cyan"
+        )
         return Group(panel, self._footer())
 
-    def _tail(self) -> Text:
+    def _last_lines(self) -> Text:
         width = max(20, self._console.width - 4)
         lines = Text(printable(self._text)).wrap(self._console, width)
         return Text("\n").join(lines[-LINES_SHOWN:])

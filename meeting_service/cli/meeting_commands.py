@@ -1,13 +1,18 @@
-"""Commands about meetings, spoken to a running service over HTTP."""
+"""Commands about meetings, sent to a running service over HTTP."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from meeting_service.cli import control_commands as steering_commands
+from meeting_service.cli import control_commands
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.options import THERE, ClientOptions, JsonFlag, MeetingArgument
-from meeting_service.cli.start_options import NOTHING, StartOptions
+from meeting_service.cli.options import (
+    DEFAULT_CLIENT_OPTIONS,
+    ClientOptions,
+    JsonFlag,
+    MeetingArgument,
+)
+from meeting_service.cli.start_options import DEFAULT_START_OPTIONS, StartOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,25 +33,29 @@ def register(app: App) -> None:
     app.command(cancel, group=group, sort_key=6)
     app.command(history, group=group, sort_key=7)
     app.command(agents, group=group, sort_key=8)
-    steering_commands.register(app, group)
+    control_commands.register(app, group)
 
 
 def start(
     goal: Annotated[str | None, Parameter(help="What the meeting is to achieve.")] = None,
     *,
-    asked: StartOptions = NOTHING,
-    watch: Annotated[bool, Parameter(help="Follow the meeting to its end.")] = False,
+    start_options: StartOptions = DEFAULT_START_OPTIONS,
+    watch: Annotated[bool, Parameter(help="Watch the meeting to its end.")] = False,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> Exit:
     """Start a meeting, and print its id."""
-    body = asked.body(goal)
+    body = start_options.body(goal)
 
     async def work(client: "ServiceClient") -> Exit:
         if "participants" not in body:
             answer = await client.get("/api/agents")
             body["participants"] = [agent["id"] for agent in answer["agents"]]
-        headers = {"Idempotency-Key": asked.idempotency_key} if asked.idempotency_key else None
+        headers = (
+            {"Idempotency-Key": start_options.idempotency_key}
+            if start_options.idempotency_key
+            else None
+        )
         started = await client.post("/api/meetings/start", body, headers)
         return await _after_start(client, started, watch=watch, as_json=as_json)
 
@@ -58,8 +67,8 @@ async def _after_start(
 ) -> Exit:
     import sys
 
-    from meeting_service.cli.following import watch_meeting
     from meeting_service.cli.printable import json_line, one_line
+    from meeting_service.cli.watcher import watch_meeting
 
     meeting_id = one_line(str(started["id"]))
     if not watch:
@@ -67,18 +76,21 @@ async def _after_start(
         if not as_json:
             print(f"watch it with: meetings watch {meeting_id}", file=sys.stderr)
         return Exit.COMPLETE
-    # Standard output is for the feed, which a program may be reading.
+    # Standard output is only for the feed, which a program may read.
     print(f"started {meeting_id}", file=sys.stderr, flush=True)
     return await watch_meeting(client, meeting_id, as_json=as_json)
 
 
 def watch(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> Exit:
-    """Follow a meeting from its beginning to its end; the exit code says how it ended."""
+    """Watch a meeting from its beginning to its end; the exit code says how it ended."""
 
     async def work(client: "ServiceClient") -> Exit:
-        from meeting_service.cli.following import watch_meeting
+        from meeting_service.cli.watcher import watch_meeting
 
         return await watch_meeting(client, meeting, as_json=as_json)
 
@@ -86,7 +98,10 @@ def watch(
 
 
 def status(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Show where a meeting stands, turn by turn."""
     from meeting_service.cli.client import meeting_path
@@ -105,7 +120,7 @@ def list_meetings(
     offset: Annotated[int | None, Parameter(help="Leave out so many.")] = None,
     cursor: Annotated[str | None, Parameter(help="Go on where a page before ended.")] = None,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """List meetings, newest first."""
     from meeting_service.cli.tables import meeting_list
@@ -123,7 +138,10 @@ def list_meetings(
 
 
 def output(
-    meeting: MeetingArgument, *, as_json: JsonFlag = False, options: ClientOptions = THERE
+    meeting: MeetingArgument,
+    *,
+    as_json: JsonFlag = False,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Print the minutes of a complete meeting."""
     from meeting_service.cli.client import meeting_path
@@ -142,7 +160,7 @@ def cancel(
     *,
     reason: Annotated[str | None, Parameter(help="Why, for the record.")] = None,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Cancel a meeting; what it has finished is kept."""
     from meeting_service.cli.client import meeting_path
@@ -162,7 +180,7 @@ def history(
     *,
     after: Annotated[int | None, Parameter(help="Only events after this version.")] = None,
     as_json: JsonFlag = False,
-    options: ClientOptions = THERE,
+    options: ClientOptions = DEFAULT_CLIENT_OPTIONS,
 ) -> None:
     """Show the stored events of a meeting, one a line."""
     from meeting_service.cli.history_table import print_history
@@ -173,7 +191,7 @@ def history(
     options.run(work)
 
 
-def agents(*, as_json: JsonFlag = False, options: ClientOptions = THERE) -> None:
+def agents(*, as_json: JsonFlag = False, options: ClientOptions = DEFAULT_CLIENT_OPTIONS) -> None:
     """List the agents that meetings may be held with."""
     from meeting_service.cli.tables import agent_list
 

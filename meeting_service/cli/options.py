@@ -1,4 +1,4 @@
-"""What several commands take, and the settings that come of it."""
+"""Options that several commands share, and the settings made from them."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ JsonFlag: TypeAlias = Annotated[bool, Parameter(name="json", help="Print JSON.")
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """Where settings are read from."""
+    """The options that say where settings are read from."""
 
     config: Annotated[
         Path | None,
@@ -29,7 +29,7 @@ class FileOptions:
     ] = None
 
     def settings(self, *, for_service: bool = True, **flags: Any) -> "Settings":
-        """Read the settings. Raises: `SettingsError`."""
+        """Load the settings. Raises: `SettingsError`."""
         from meeting_service.settings import load_settings
 
         return load_settings(self.config, os.environ, flags, for_service=for_service)
@@ -38,7 +38,7 @@ class FileOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(FileOptions):
-    """Where the service is."""
+    """The options that say where the service is."""
 
     url: Annotated[
         str | None,
@@ -46,7 +46,7 @@ class ClientOptions(FileOptions):
     ] = None
 
     def run(self, work: "Callable[[ServiceClient], Awaitable[Result]]") -> Result:
-        """Do some work with a client of the service."""
+        """Run a function with a client of the service and return its result."""
         import anyio
 
         from meeting_service.cli.client import ServiceClient
@@ -60,5 +60,5 @@ class ClientOptions(FileOptions):
         return anyio.run(with_client)
 
 
-HERE = FileOptions()
-THERE = ClientOptions()
+DEFAULT_FILE_OPTIONS = FileOptions()
+DEFAULT_CLIENT_OPTIONS = ClientOptions()

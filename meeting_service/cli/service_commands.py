@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import App, Group, Parameter
 
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.options import HERE, FileOptions, JsonFlag
+from meeting_service.cli.options import DEFAULT_FILE_OPTIONS, FileOptions, JsonFlag
 
 if TYPE_CHECKING:
     from meeting_service.settings import Settings
@@ -27,7 +27,7 @@ def register(app: App) -> None:
     group = Group("Service", sort_key=1)
     app.command(demo, group=group, sort_key=1)
     app.command(serve, group=group, sort_key=2)
-    database = App(name="db", help="Look after the service's database.", group=group, sort_key=3)
+    database = App(name="db", help="Maintain the service's database.", group=group, sort_key=3)
     database.command(upgrade)
     database.command(rebuild)
     app.command(database)
@@ -44,9 +44,9 @@ def demo(
     ] = None,
     output_dir: OutputDirFlag = None,
     as_json: JsonFlag = False,
-    options: FileOptions = HERE,
+    options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> Exit:
-    """Hold a whole meeting of four scripted agents, from nothing to its minutes."""
+    """Hold a complete meeting of four scripted agents; no setup is needed."""
     from meeting_service.cli.demonstration import own_data_dir, run_demo
 
     settings = options.settings(
@@ -65,9 +65,9 @@ def serve(
     database_url: DatabaseFlag = None,
     data_dir: DataDirFlag = None,
     output_dir: OutputDirFlag = None,
-    options: FileOptions = HERE,
+    options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> int:
-    """Run the service until it is told to stop; one line says its address when it is ready."""
+    """Run the service until it is stopped; one line says its address when it is ready."""
     settings = options.settings(
         host=host,
         port=port,
@@ -77,10 +77,10 @@ def serve(
     )
     from meeting_service import app
 
-    return app.serve(settings, on_ready=_say_ready)
+    return app.serve(settings, on_ready=_print_ready)
 
 
-def _say_ready(url: str) -> None:
+def _print_ready(url: str) -> None:
     print(f"meetings are served at {url}", flush=True)
 
 
@@ -88,7 +88,7 @@ def upgrade(
     *,
     database_url: DatabaseFlag = None,
     data_dir: DataDirFlag = None,
-    options: FileOptions = HERE,
+    options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> None:
     """Bring the database to the newest schema; `serve` and `demo` do so by themselves."""
     from meeting_service.cli.db_commands import upgrade_database
@@ -100,9 +100,9 @@ def rebuild(
     *,
     database_url: DatabaseFlag = None,
     data_dir: DataDirFlag = None,
-    options: FileOptions = HERE,
+    options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> Exit:
-    """Make the read models anew from the events, and report every row that differed."""
+    """Rebuild the read models from the events, and report every row that differed."""
     from meeting_service.cli.db_commands import rebuild_read_models
 
     return rebuild_read_models(_database_settings(options, database_url, data_dir))

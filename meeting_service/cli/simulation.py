@@ -1,4 +1,4 @@
-"""The command that holds a meeting many times, on paper."""
+"""The command that simulates a meeting many times."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Group, Parameter
 
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.options import HERE, FileOptions, JsonFlag
+from meeting_service.cli.options import DEFAULT_FILE_OPTIONS, FileOptions, JsonFlag
 
 if TYPE_CHECKING:
-    from meeting_service.simulation import Held, Plan
+    from meeting_service.simulation import Plan, RunResult
 
 
 def register(app: App) -> None:
@@ -20,16 +20,15 @@ def register(app: App) -> None:
 def simulate(
     plan: Annotated[Path, Parameter(name="plan", help="TOML file with the meeting, and more.")],
     *,
-    runs: Annotated[int | None, Parameter(help="How often to hold it (the plan's, or 1000).")] = (
-        None
-    ),
+    runs: Annotated[int | None, Parameter(help="How many runs (the plan's, or 1000).")] = (None),
     seed: Annotated[
-        int | None, Parameter(help="Where chance begins; the same seed, the same figures.")
+        int | None,
+        Parameter(help="Seed of the random numbers; the same seed gives the same figures."),
     ] = None,
     as_json: JsonFlag = False,
-    options: FileOptions = HERE,
+    options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> Exit:
-    """Hold a meeting a thousand times without any model, and see which limits trip.
+    """Simulate a meeting a thousand times without any model, and report which limits are hit.
 
     Nothing is called, stored or waited for: replies, faults and times are drawn as the plan says.
     """
@@ -41,7 +40,7 @@ def simulate(
     from meeting_service.simulation import read_plan, report_on
 
     read = read_plan(plan, options.settings(for_service=False), runs=runs, seed=seed)
-    report = report_on(read, _held(read, shows_progress=not as_json))
+    report = report_on(read, _simulate(read, shows_progress=not as_json))
     if as_json:
         print(json_line(to_builtins(report)))
     else:
@@ -49,7 +48,7 @@ def simulate(
     return Exit.COMPLETE
 
 
-def _held(plan: "Plan", *, shows_progress: bool) -> "list[Held]":
+def _simulate(plan: "Plan", *, shows_progress: bool) -> "list[RunResult]":
     from rich.console import Console
     from rich.progress import track
 
@@ -60,7 +59,7 @@ def _held(plan: "Plan", *, shows_progress: bool) -> "list[Held]":
     return list(
         track(
             Simulator(plan).runs(),
-            description="meetings held",
+            description="meetings simulated",
             total=plan.runs,
             console=console,
             transient=True,

@@ -12,9 +12,11 @@ from meeting_service.simulation import Report
 
 
 def simulation_report(report: Report) -> RenderableType:
-    """Lay a report out: endings, what befell the meetings, what they took, and advice."""
+    """Render a report: endings, limits hit, percentiles and advice."""
     endings = ((each.name, each.runs, _percent(each.share)) for each in report.endings)
-    trips = ((each.name, each.runs, _percent(each.share), each.times) for each in report.trips)
+    limit_hits = (
+        (each.name, each.runs, _percent(each.share), each.times) for each in report.limit_hits
+    )
     spread = (
         (each.name, *map(_figure, (each.p5, each.p50, each.p95, each.max)))
         for each in report.percentiles
@@ -24,7 +26,7 @@ def simulation_report(report: Report) -> RenderableType:
         _line(f"{report.runs} runs, seed {report.seed}{prices}"),
         Text(),
         _table(("ending", "runs", "share"), endings),
-        _table(("what happened", "runs", "share", "times"), trips),
+        _table(("what happened", "runs", "share", "times"), limit_hits),
         _table(("of each meeting", "p5", "p50", "p95", "max"), spread),
         *(_line(f"- {each}") for each in report.advice),
     )

@@ -1,4 +1,4 @@
-"""What a meeting spent, as tables, every text in them printable."""
+"""The spending of a meeting as tables; every text in them is printable."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ Answer = Mapping[str, Any]
 
 
 def meeting_spending(answer: Answer) -> RenderableType:
-    """Show the sums, then each call."""
+    """Return the sums, then each call."""
     headings = ("spent on", "calls", "useful tokens", "wasted tokens", *_money(answer, "cost"))
     calls = ("call", "outcome", "by", "model", "prompt", "reply", "charged", "source", "took")
     return Group(
@@ -23,7 +23,7 @@ def meeting_spending(answer: Answer) -> RenderableType:
 
 
 def _money(answer: Answer, word: str) -> tuple[str, ...]:
-    """Head a column of money, where the meeting has prices."""
+    """Return the heading of a column of money, if the meeting has prices."""
     return (f"{word} ({answer['currency']})",) if answer.get("currency") else ()
 
 

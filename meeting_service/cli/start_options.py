@@ -12,7 +12,7 @@ from meeting_service.cli.exit_codes import CommandError, Exit
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class StartOptions:
-    """What may be asked of a new meeting; what is left out is the service's to choose."""
+    """The options of a new meeting; the service has defaults for what is left out."""
 
     title: Annotated[str | None, Parameter(help="What the meeting is called.")] = None
     participant: Annotated[
@@ -69,7 +69,7 @@ class StartOptions:
     ] = None
 
     def body(self, goal: str | None) -> dict[str, Any]:
-        """Write the request's body; what was not given is not in it.
+        """Return the request's body, without the fields that were not given.
 
         Raises: `CommandError`.
         """
@@ -96,7 +96,7 @@ class StartOptions:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-NOTHING = StartOptions()
+DEFAULT_START_OPTIONS = StartOptions()
 
 
 def _participant(given: str) -> Any:

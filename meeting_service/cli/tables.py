@@ -1,4 +1,4 @@
-"""Answers of the service as tables and text, every text in them printable."""
+"""Answers of the service as tables and text; every text in them is printable."""
 
 from collections.abc import Iterable, Mapping
 from io import StringIO
@@ -14,11 +14,11 @@ from meeting_service.cli.displays import percent
 from meeting_service.cli.printable import one_line, printable
 
 PIPED_WIDTH = 10_000
-UNCUT = ("id", "created", "version", "at", "call")
+NO_WRAP_COLUMNS = ("id", "created", "version", "at", "call")
 
 
 def show(renderable: RenderableType) -> None:
-    """Print a table or a text; where no terminal bounds the lines, each row stays on one."""
+    """Print a table or a text; without a terminal each row stays on one line."""
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(renderable)
@@ -30,15 +30,15 @@ def show(renderable: RenderableType) -> None:
 
 
 def print_minutes(markdown: str) -> None:
-    """Print minutes: laid out on a terminal, and as they are written anywhere else."""
+    """Print minutes: rendered on a terminal, as markdown anywhere else."""
     console = Console(highlight=False)
     text = printable(markdown)
     if console.is_terminal:
         from rich.markdown import Markdown
 
-        # Written out: a hidden link may lead anywhere.
+        # A link is written out, because a hidden one may lead anywhere.
         laid_out = console.render(Markdown(text, hyperlinks=False))
-        # Once more: markdown may name by an entity what was taken out above.
+        # Again, because markdown may name by an entity what was removed above.
         safe = [
             part if part.control else part._replace(text=printable(part.text)) for part in laid_out
         ]
@@ -48,7 +48,7 @@ def print_minutes(markdown: str) -> None:
 
 
 def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
-    """Show one page of meetings."""
+    """Return one page of meetings as a table."""
     rows = (
         (
             one["id"],
@@ -67,7 +67,7 @@ def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
 
 
 def agent_list(answer: Mapping[str, Any]) -> RenderableType:
-    """Show the agents of the directory."""
+    """Return the agents of the directory as a table."""
     rows = (
         tuple(one.get(name) for name in ("id", "name", "role", "gateway", "model"))
         for one in answer.get("agents", ())
@@ -76,17 +76,17 @@ def agent_list(answer: Mapping[str, Any]) -> RenderableType:
 
 
 def meeting_status(answer: Mapping[str, Any]) -> RenderableType:
-    """Show where one meeting stands."""
+    """Return the status of one meeting as tables."""
     facts = table_of(("", ""), _facts(answer), show_header=False)
     turns = (
         (
-            f"{held.get('round_num')}: {held.get('topic')}",
+            f"{each.get('round_num')}: {each.get('topic')}",
             turn.get("agent_name"),
             _said(turn),
             _tokens(turn),
         )
-        for held in answer.get("rounds", ())
-        for turn in held.get("turns") or ()
+        for each in answer.get("rounds", ())
+        for turn in each.get("turns") or ()
     )
     return Group(facts, Text(), table_of(("round", "who", "said", "tokens"), turns))
 
@@ -94,11 +94,11 @@ def meeting_status(answer: Mapping[str, Any]) -> RenderableType:
 def table_of(
     headings: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, show_header: bool = True
 ) -> Table:
-    """Lay rows out; where no headings are shown, a row whose second cell is empty is left out."""
+    """Return rows as a table; without headings, rows with an empty second cell are left out."""
     table = Table(box=box.SIMPLE_HEAD, show_header=show_header, pad_edge=False)
     for heading in headings:
         # An id or a time that is cut cannot be copied.
-        table.add_column(_text(heading), no_wrap=heading in UNCUT)
+        table.add_column(_text(heading), no_wrap=heading in NO_WRAP_COLUMNS)
     for row in rows:
         if show_header or row[1] not in (None, ""):
             table.add_row(*(_text(cell) for cell in row))
@@ -122,14 +122,14 @@ def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
-    """Say how the budget in money stands; nothing where there are no prices."""
+    """Return the budget in money in words, empty if there are no prices."""
     amounts = ((name, cost.get(name)) for name in ("spent", "reserved", "left"))
-    told = [f"{name} {each:.4f}" for name, each in amounts if isinstance(each, int | float)]
-    return f"{cost.get('currency')}: {', '.join(told)}" if told else ""
+    known = [f"{name} {each:.4f}" for name, each in amounts if isinstance(each, int | float)]
+    return f"{cost.get('currency')}: {', '.join(known)}" if known else ""
 
 
 def _wait(waiting: Mapping[str, Any]) -> str:
-    """Say what a meeting waits for; nothing if it does not wait."""
+    """Return what a meeting waits for in words, empty if it does not wait."""
     if not waiting:
         return ""
     about = (
@@ -138,8 +138,8 @@ def _wait(waiting: Mapping[str, Any]) -> str:
         ("until", waiting.get("until")),
         ("calls ahead:", waiting.get("calls_ahead")),
     )
-    told = [f"{word} {each}" for word, each in about if each is not None]
-    return ", ".join((str(waiting.get("for")), *told))
+    known = [f"{word} {each}" for word, each in about if each is not None]
+    return ", ".join((str(waiting.get("for")), *known))
 
 
 def _said(turn: Mapping[str, Any]) -> str:

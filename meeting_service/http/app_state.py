@@ -1,4 +1,4 @@
-"""What the routes work with, given to each of them by name, and how they are declared."""
+"""What the routes share: the service as they see it, ids from paths, GET with HEAD."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,22 +25,23 @@ class ServiceContext:
         self.meetings = meetings
         self.supervisor = supervisor
         self.settings = settings
-        self.directory: dict[AgentId, Participant] = {
-            participant.agent_id: participant for participant in settings.directory
+        self.agents: dict[AgentId, Participant] = {
+            participant.agent_id: participant for participant in settings.participants
         }
+        self.price_table = settings.price_table
         self.is_open = False
 
-    def check_open(self) -> None:
-        """Return if meetings may be started. Raises: `HttpProblem` 503."""
-        if not self.is_open:
-            detail = "the service is starting or stopping; try again when it is ready"
-            raise HttpProblem(STOPPING, detail, retry_seconds=STOPPING_RETRY_SECONDS)
+
+def stopping() -> HttpProblem:
+    """Return the refusal of a service that is not open for new meetings."""
+    detail = "the service is starting or stopping; try again when it is ready"
+    return HttpProblem(STOPPING, detail, retry_seconds=STOPPING_RETRY_SECONDS)
 
 
 def meeting_id_of(text: str) -> MeetingId:
-    """Read an id from a path.
+    """Parse an id from a path.
 
-    Raises: `HttpProblem` 404, since no meeting has an id that is none.
+    Raises: `HttpProblem` 404 for a text that is no id, since no meeting has it.
     """
     try:
         return UUID(text)

@@ -1,4 +1,4 @@
-"""The application: every route, what the routes work with, and what errors become."""
+"""The application: every route, the dependencies of the routes, and the answers to errors."""
 
 from typing import Any
 
@@ -27,16 +27,16 @@ api_routes: list[ControllerRouterHandler] = [
 
 
 def application(context: ServiceContext, feed: Feed, feed_policy: FeedPolicy) -> Litestar:
-    """Build the application around what its routes work with."""
-    documentation = Documentation(describe)
+    """Build the application on the dependencies of its routes."""
+    dependencies = {
+        "context": context,
+        "feed": feed,
+        "feed_policy": feed_policy,
+        "documentation": Documentation(describe),
+    }
     return Litestar(
         [*api_routes, *documentation_routes],
-        dependencies={
-            "context": Provide(lambda: context, sync_to_thread=False),
-            "feed": Provide(lambda: feed, sync_to_thread=False),
-            "feed_policy": Provide(lambda: feed_policy, sync_to_thread=False),
-            "documentation": Provide(lambda: documentation, sync_to_thread=False),
-        },
+        dependencies={name: _provide(value) for name, value in dependencies.items()},
         exception_handlers={
             HTTPException: answer_http_exception,
             Exception: answer_exception,
@@ -45,6 +45,13 @@ def application(context: ServiceContext, feed: Feed, feed_policy: FeedPolicy) ->
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _provide(value: object) -> Provide:
+    """Provide a ready value: as the provider's cached result, so that no request computes it."""
+    provider = Provide(lambda: value, use_cache=True, sync_to_thread=False)
+    provider.value = value
+    return provider
 
 
 def describe() -> dict[str, Any]:

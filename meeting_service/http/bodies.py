@@ -1,4 +1,4 @@
-"""Bodies of requests: what they may hold, and what it means."""
+"""Bodies of requests: their fields, types, defaults and meaning."""
 
 from hashlib import sha256
 from typing import Annotated
@@ -19,19 +19,19 @@ from meeting_core.model import (
 )
 
 BYTES_PER_CHARACTER = 12
-"""What a character takes when it is escaped as two surrogates."""
+"""The size of a character that is escaped as two surrogates."""
 
 _DEFAULTS = Configuration(participants=())
 
 
 def _about(text: str, **bounds: int) -> Meta:
-    """Document a field; the rules themselves are the core's, and an operator's to widen."""
+    """Document a field; the core checks its bounds, which an operator may widen."""
     return Meta(description=text, extra_json_schema=dict(bounds))
 
 
 # Its defaults are left out of a request's digest, so that a field added later changes none.
 class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A participant that is not, or not as such, in the directory."""
+    """A participant that is not in the directory, or differs from it."""
 
     id: Annotated[str, _about("Letters, digits, `_`, `.` and `-`, 64 at most.")]
     name: Annotated[str, _about("Name shown to people and to the other agents.")]
@@ -46,7 +46,7 @@ class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `POST /api/meetings/start` takes; null is the same as leaving a field out.
+    """The body of `POST /api/meetings/start`; null is the same as leaving a field out.
 
     Units: tokens.
     """
@@ -117,44 +117,45 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Name what is asked for, however it was written, by a SHA-256.
+        """The SHA-256 of the request, whatever its spelling.
 
-        What equals its default is left out, so that a field added later changes no digest.
+        Fields that equal their default are left out, so that a field added later changes no digest.
         """
-        asked = {
+        requested = {
             known.name: getattr(self, known.name)
             for known in fields(type(self))
             if getattr(self, known.name) != known.default
         }
-        return sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+        return sha256(msgspec.json.encode(requested, order="sorted")).hexdigest()
 
 
 class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/meetings/{id}/cancel` takes; no body at all is fine too."""
+    """The body of `POST /api/meetings/{id}/cancel`; it may be left out."""
 
     reason: Annotated[str, _about("Why, for the history and the feed.")] = ""
 
 
 class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/meetings/{id}/pause` and `resume` take; no body at all is fine too."""
+    """The body of `POST /api/meetings/{id}/pause` and `resume`; it may be left out."""
 
     reason: Annotated[str, _about("Why; the history keeps it with a pause.")] = ""
 
 
 class WrapUpBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/meetings/{id}/wrap-up` takes: nothing, or an empty object."""
+    """The body of `POST /api/meetings/{id}/wrap-up`: none, or an empty object."""
 
 
 class RemarkBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/meetings/{id}/remarks` takes."""
+    """The body of `POST /api/meetings/{id}/remarks`."""
 
     author: Annotated[str, _about("Who says it.")]
-    text: Annotated[str, _about("What is said; whoever speaks from now on is shown it.")]
+    text: Annotated[str, _about("What is said; later speakers are shown it.")]
 
 
 class BudgetBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/meetings/{id}/budget` takes: one new ceiling or both; null leaves one as it
-    is.
+    """The body of `POST /api/meetings/{id}/budget`: one new ceiling or both.
+
+    Null keeps a ceiling as it is.
     """
 
     meeting_tokens: Annotated[
@@ -166,16 +167,16 @@ class BudgetBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def largest_body_bytes(limits: Limits) -> int:
-    """Bound the size of a body: that of the largest meeting, all in escapes.
+    """Return the size of the largest meeting's body, all in escapes.
 
     Units: bytes.
     """
     names = 5 + MAX_FALLBACK_MODELS
-    seat = limits.max_instructions_characters + names * limits.max_title_characters
+    participant = limits.max_instructions_characters + names * limits.max_title_characters
     characters = (
         limits.max_document_characters
         + limits.max_goal_characters
         + limits.max_rounds * limits.max_topic_characters
-        + (limits.max_participants + 1) * seat
+        + (limits.max_participants + 1) * participant
     )
     return BYTES_PER_CHARACTER * characters

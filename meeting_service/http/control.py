@@ -1,4 +1,4 @@
-"""Steering a meeting under way over HTTP: remark, pause, resume, wrap up, raise its budget."""
+"""Control of a live meeting over HTTP: remark, pause, resume, wrap up, raise its budget."""
 
 from collections.abc import Iterator
 
@@ -22,25 +22,49 @@ from meeting_core.model import (
 )
 from meeting_service.http.app_state import ServiceContext, meeting_id_of
 from meeting_service.http.bodies import BudgetBody, PauseBody, RemarkBody, WrapUpBody
+from meeting_service.http.json_body import JsonRequest, OptionalJsonRequest
 from meeting_service.http.problems import invalid
-from meeting_service.http.requests import BudgetRequest, PauseRequest, RemarkRequest, WrapUpRequest
 from meeting_service.http.start import ACTOR
 from meeting_service.views.config_views import TokensView, tokens_view
 
 
 class ControlView(Struct, frozen=True):
-    """Where a meeting stands after it was steered; repeating that gives the same."""
+    """The state of a meeting after a control request; repeating the request gives the same."""
 
     id: str
     state: str
 
 
 class BudgetView(Struct, frozen=True):
-    """Where a meeting and its budget stand after that was raised."""
+    """The state of a meeting and of its budget after the budget was raised."""
 
     id: str
     state: str
     tokens: TokensView
+
+
+class PauseRequest(OptionalJsonRequest):
+    """A request to pause or to resume a meeting; it may have no body."""
+
+    body_type = PauseBody
+
+
+class WrapUpRequest(OptionalJsonRequest):
+    """A request to end a meeting's rounds; it may have no body."""
+
+    body_type = WrapUpBody
+
+
+class BudgetRequest(JsonRequest):
+    """A request to raise a meeting's budget."""
+
+    body_type = BudgetBody
+
+
+class RemarkRequest(JsonRequest):
+    """A request to add a remark to a meeting."""
+
+    body_type = RemarkBody
 
 
 @post(
@@ -55,7 +79,7 @@ async def pause_meeting(
     context: NamedDependency[ServiceContext],
     data: JSONBody[PauseBody | None] = None,
 ) -> ControlView:
-    """Start nothing new until the meeting is resumed; a call under way may still end."""
+    """Pause a meeting: nothing new starts until it is resumed; a call under way may still end."""
     reason = data.reason if data is not None else ""
     return await _controlled(context, meeting_id, Pause(reason))
 
@@ -72,7 +96,7 @@ async def resume_meeting(
     context: NamedDependency[ServiceContext],
     data: JSONBody[PauseBody | None] = None,  # read so that a wrong one is refused
 ) -> ControlView:
-    """Go on after a pause; a meeting that is not paused goes on as it did."""
+    """Resume a paused meeting; a meeting that is not paused does not change."""
     return await _controlled(context, meeting_id, Resume())
 
 
@@ -88,8 +112,8 @@ async def wrap_up_meeting(
     context: NamedDependency[ServiceContext],
     data: JSONBody[WrapUpBody | None] = None,  # read so that a wrong one is refused
 ) -> ControlView:
-    """End the rounds now, and have the minutes written of what was said; a call for a turn is
-    aborted, and stays charged.
+    """End the rounds now and write the minutes of what was said; a call for a turn is aborted, and
+    stays charged.
     """
     return await _controlled(context, meeting_id, EndRounds())
 
@@ -104,8 +128,8 @@ async def wrap_up_meeting(
 async def raise_budget(
     meeting_id: FromPath[str], data: JSONBody[BudgetBody], context: NamedDependency[ServiceContext]
 ) -> BudgetView:
-    """Give a meeting more to spend; if it was paused for that, it goes on."""
-    problems = tuple(_beyond(context.settings.limits, data))
+    """Raise a meeting's budget; a meeting that was paused for its budget goes on."""
+    problems = tuple(_problems_of(context.settings.limits, data))
     if problems:
         raise invalid(*problems)
     command = RaiseBudget(data.meeting_tokens, data.meeting_cost)
@@ -123,7 +147,7 @@ async def raise_budget(
 async def make_remark(
     meeting_id: FromPath[str], data: JSONBody[RemarkBody], context: NamedDependency[ServiceContext]
 ) -> ControlView:
-    """Say something to a meeting as a human; each repetition is another remark."""
+    """Add a human's remark to a meeting; each repetition is another remark."""
     return await _controlled(context, meeting_id, MakeRemark(data.author, data.text))
 
 
@@ -133,17 +157,17 @@ async def _controlled(context: ServiceContext, meeting_id: str, command: Command
 
 
 async def _handled(context: ServiceContext, meeting_id: str, command: Command) -> Meeting:
-    """Have a command decided, and tell the runner, which may be waiting or in a call."""
+    """Handle a command, and notify the runner, which may be waiting or in a call."""
     meeting = await context.meetings.handle(meeting_id_of(meeting_id), command, ACTOR)
     context.supervisor.on_change(meeting)
     return meeting
 
 
-def _beyond(limits: Limits, body: BudgetBody) -> Iterator[Problem]:
-    """Name the ceilings that no meeting could have been started with."""
-    most = limits.max_meeting_tokens
-    if body.meeting_tokens is not None and body.meeting_tokens > most:
-        yield Problem("meeting_tokens", f"is {body.meeting_tokens}; it may be {most} at most")
+def _problems_of(limits: Limits, body: BudgetBody) -> Iterator[Problem]:
+    """Yield the ceilings above the operator's limits, which no meeting could have started with."""
+    max_tokens = limits.max_meeting_tokens
+    if body.meeting_tokens is not None and body.meeting_tokens > max_tokens:
+        yield Problem("meeting_tokens", f"is {body.meeting_tokens}; it may be {max_tokens} at most")
     if body.meeting_cost is not None and not body.meeting_cost <= MAX_COST:
         yield Problem("meeting_cost", f"is {body.meeting_cost:g}; it may be {MAX_COST:g} at most")
 

@@ -1,4 +1,4 @@
-"""The documentation: the OpenAPI document, and a page made of it that needs no other server."""
+"""The documentation: the OpenAPI document, and a page of it that loads nothing from elsewhere."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -13,12 +13,12 @@ from litestar.types import ControllerRouterHandler
 from meeting_service.http.app_state import readable
 from meeting_service.http.page import render_page
 
-# The page carries all it needs, and nothing in it may ask for more.
+# The page is complete, so the browser need load nothing.
 PAGE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 class Documentation:
-    """The document and the page, made when first asked for."""
+    """The document and the page, each built at the first request for it."""
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
@@ -35,14 +35,14 @@ class Documentation:
 
 
 async def read_openapi(documentation: NamedDependency[Documentation]) -> Response[bytes]:
-    """Give the OpenAPI document."""
-    # Making it takes longer than anything else may wait.
+    """Return the OpenAPI document."""
+    # Building it takes longer than the event loop may be blocked.
     document = await to_thread.run_sync(lambda: documentation.document)
     return Response(document, media_type="application/json")
 
 
 async def read_page(documentation: NamedDependency[Documentation]) -> Response[bytes]:
-    """Give the page."""
+    """Return the page."""
     page = await to_thread.run_sync(lambda: documentation.page)
     return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 

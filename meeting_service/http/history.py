@@ -1,4 +1,4 @@
-"""`GET /api/meetings/{id}/history`: the stored events themselves, for whoever audits."""
+"""`GET /api/meetings/{id}/history`: the stored events themselves, for audits."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -39,8 +39,8 @@ class StoredEventView(Struct, frozen=True):
 class HistoryView(Struct, frozen=True):
     """One page of a meeting's events.
 
-    Shape: `version` is the meeting's newest; `next_after` is what to ask for next, if there is
-    more.
+    Shape: `version` is the meeting's newest; `next_after` is the `after` of the next
+    page, if there is more.
     """
 
     id: str
@@ -55,9 +55,9 @@ async def read_history(
     meeting_id: FromPath[str],
     context: NamedDependency[ServiceContext],
 ) -> Response[Any]:
-    """Give the stored events after a version, oldest first, a page at a time.
+    """Return the stored events after a version, oldest first, a page at a time.
 
-    Asked for `application/x-ndjson`, it gives all of them, one a line.
+    With `Accept: application/x-ndjson` it returns all of them, one a line.
     """
     found_id = meeting_id_of(meeting_id)
     query = read_query(request, HistoryQuery)
@@ -76,7 +76,7 @@ async def read_history(
 async def _lines(
     context: ServiceContext, meeting_id: MeetingId, after: int
 ) -> AsyncIterator[bytes]:
-    """Give all events after a version as lines; no connection is held between two pages."""
+    """Yield all events after a version as lines; no connection is held between two pages."""
     while events := await context.meetings.events(meeting_id, after=after, limit=STREAM_PAGE):
         yield _encoder.encode_lines(_views(events))
         after = events[-1].originator_version

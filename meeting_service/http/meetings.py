@@ -1,4 +1,4 @@
-"""Reading and ending one meeting over HTTP, and listing them."""
+"""One meeting over HTTP: status, spending, output, cancel; and the list of meetings."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from meeting_core.model import Cancel, Meeting, Phase, milliseconds_utc
 from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
 from meeting_service.http.bodies import CancelBody
 from meeting_service.http.control import control_routes
+from meeting_service.http.json_body import OptionalJsonRequest
 from meeting_service.http.problems import NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
-from meeting_service.http.requests import CancelRequest
 from meeting_service.http.start import ACTOR, start_meeting
 from meeting_service.ports import SummaryFilter
 from meeting_service.views.config_views import OutcomeView, Time, outcome_view
@@ -33,6 +33,12 @@ class CancelledView(Struct, frozen=True):
     id: str
     state: str
     cancelled_at: Time
+
+
+class CancelRequest(OptionalJsonRequest):
+    """A request to cancel a meeting; it may have no body."""
+
+    body_type = CancelBody
 
 
 class OutputView(Struct, frozen=True):
@@ -68,17 +74,17 @@ async def list_all(
 async def read_status(
     meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> StatusView:
-    """Show everything about one meeting, as its events say at this moment."""
+    """Show everything about one meeting, folded from its events at this moment."""
     events = await context.meetings.history(meeting_id_of(meeting_id))
     meeting = fold(events)
-    waiting = _call_slot(context, meeting) or waiting_view(meeting, events)
+    waiting = _waiting_for_call_slot(context, meeting) or waiting_view(meeting, events)
     return status_view(meeting, spending(events), waiting)
 
 
 async def read_spending(
     meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> SpendingView:
-    """Show what a meeting spent, call by call and summed up."""
+    """Show what a meeting spent, by call and in sum."""
     events = await context.meetings.history(meeting_id_of(meeting_id))
     return spending_view(fold(events), spending(events))
 
@@ -86,7 +92,7 @@ async def read_spending(
 async def read_output(
     meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> OutputView:
-    """Give the minutes of a complete meeting."""
+    """Return the minutes of a complete meeting."""
     meeting = await context.meetings.load(meeting_id_of(meeting_id))
     markdown = output_md(meeting)
     if markdown is None or meeting.outcome is None:
@@ -107,7 +113,7 @@ async def cancel_meeting(
     context: NamedDependency[ServiceContext],
     data: JSONBody[CancelBody | None] = None,
 ) -> CancelledView:
-    """Call a meeting off; what was finished is kept, a call under way is aborted."""
+    """Cancel a meeting; what was finished is kept, a call under way is aborted."""
     reason = data.reason if data is not None else ""
     meeting = await context.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
     context.supervisor.on_change(meeting)
@@ -115,8 +121,8 @@ async def cancel_meeting(
     return CancelledView(str(meeting.id), meeting.state, milliseconds_utc(meeting.ended_at))
 
 
-def _call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
-    """Show what permit a meeting waits for; none of this is in its events."""
+def _waiting_for_call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
+    """Return the call slot that a meeting waits for, or None; its events do not have it."""
     waiting = context.supervisor.slot_wait(meeting.id)
     if waiting is None:
         return None

@@ -1,4 +1,4 @@
-"""The agents one may call, and whether the service is well."""
+"""The agents of the directory, and the health of the service."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_service.http.app_state import ServiceContext, readable
+from meeting_service.http.app_state import ServiceContext, readable, stopping
 
 PROBE_SECONDS = 2.0
 
 
 class AgentView(Struct, frozen=True):
-    """An agent of the directory; its instructions are its own business."""
+    """An agent of the directory; its instructions are not shown."""
 
     id: str
     name: str
@@ -30,18 +30,18 @@ class AgentsView(Struct, frozen=True):
 
 
 class HealthView(Struct, frozen=True):
-    """What a probe wants to know; `running_meetings` are those this process runs."""
+    """The health of a process; `running_meetings` counts those that this process runs."""
 
     status: Literal["ok"]
     running_meetings: int
 
 
 async def list_agents(context: NamedDependency[ServiceContext]) -> AgentsView:
-    """List the agents that meetings can be called with."""
+    """List the agents that meetings can be held with."""
     return AgentsView(
         tuple(
             AgentView(agent.agent_id, agent.name, agent.role, agent.gateway, agent.model)
-            for agent in context.directory.values()
+            for agent in context.agents.values()
         )
     )
 
@@ -52,8 +52,9 @@ async def is_live(context: NamedDependency[ServiceContext]) -> HealthView:
 
 
 async def is_ready(context: NamedDependency[ServiceContext]) -> HealthView:
-    """Answer 200 while meetings can be started: the database answers, and nothing is stopping."""
-    context.check_open()
+    """Answer 200 while meetings can be started: the service is open and its database answers."""
+    if not context.is_open:
+        raise stopping()
     try:
         with anyio.fail_after(PROBE_SECONDS):
             await context.meetings.recorder.ping()

@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document: plain HTML, nothing to fetch, nothing to run."""
+"""The page that shows the OpenAPI document: plain HTML without scripts or further requests."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
@@ -23,7 +23,7 @@ AS_DOCUMENT = 'As a document: <a href="/openapi.json">/openapi.json</a>.'
 
 
 def render_page(document: Mapping[str, Any]) -> str:
-    """Show an OpenAPI document as one page of HTML."""
+    """Render an OpenAPI document as one page of HTML."""
     info = document["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     body = "\n".join(
@@ -31,8 +31,8 @@ def render_page(document: Mapping[str, Any]) -> str:
             f"<h1>{title}</h1>",
             f"<p>{escape(info['description'])} {AS_DOCUMENT}</p>",
             *_operations(document),
-            "<h2>Shapes</h2>",
-            *(_shape(*each) for each in document["components"]["schemas"].items()),
+            "<h2>Schemas</h2>",
+            *(_schema(*each) for each in document["components"]["schemas"].items()),
             '<h2 id="problems">Problems</h2>',
             *_problems(),
         )
@@ -74,7 +74,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _shape(name: str, schema: Mapping[str, Any]) -> str:
+def _schema(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     fields = [
         (
@@ -98,7 +98,7 @@ def _problems() -> Iterator[str]:
 
 
 def _table(caption: str, heads: Iterable[str], rows: Sequence[tuple[str, ...]]) -> str:
-    """Lay rows out; their cells are HTML already."""
+    """Render rows; their cells are HTML already."""
     if not rows:
         return ""
     head = "".join(f"<th>{each}</th>" for each in heads)
@@ -118,7 +118,7 @@ def _contents(content: Mapping[str, Any]) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """Name a type in a few words, with a link to a shape that has a name."""
+    """Describe a type in a few words, with a link to its schema if it has a name."""
     if reference := schema.get("$ref"):
         name = escape(reference.rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

@@ -1,4 +1,4 @@
-"""Errors as clients see them: `application/problem+json`, whatever went wrong. Source: RFC 9457."""
+"""Errors as clients see them: `application/problem+json` for every kind. Source: RFC 9457."""
 
 import logging
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
-MAX_ERRORS_TOLD = 20
+MAX_ERRORS_LISTED = 20
 
 
 class ProblemType(Struct, frozen=True):
-    """A kind of error: what clients tell apart, and what the documentation says of it."""
+    """A kind of error, by which clients distinguish errors of the same status."""
 
     name: str
     status: HTTPStatus
@@ -33,7 +33,7 @@ class ProblemType(Struct, frozen=True):
 
     @property
     def uri(self) -> str:
-        """The place in the documentation that is about it."""
+        """The link to its entry in the documentation."""
         return f"/docs#{self.name}"
 
 
@@ -62,8 +62,8 @@ TOO_MANY = ProblemType(
     "too-many-meetings", HTTPStatus.TOO_MANY_REQUESTS, "Too many meetings are under way"
 )
 INTERNAL = ProblemType("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here")
-STORE_AWAY = ProblemType(
-    "store-away", HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"
+STORE_UNAVAILABLE = ProblemType(
+    "store-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"
 )
 STOPPING = ProblemType(
     "stopping", HTTPStatus.SERVICE_UNAVAILABLE, "The service is starting or stopping"
@@ -85,7 +85,7 @@ PROBLEM_TYPES = (
     KEY_REUSED,
     TOO_MANY,
     INTERNAL,
-    STORE_AWAY,
+    STORE_UNAVAILABLE,
     STOPPING,
 )
 
@@ -114,7 +114,7 @@ UNREADABLE = msgspec.json.encode(
         instance="/",
     )
 )
-"""The answer to what cannot even be read as a request."""
+"""The answer to bytes that are no HTTP request."""
 
 
 class HttpProblem(Exception):
@@ -141,16 +141,16 @@ class HttpProblem(Exception):
 
 
 def invalid(*problems: Problem, kind: ProblemType = INVALID) -> HttpProblem:
-    """Refuse fields; the detail names each of them, or the first of very many."""
-    told = problems[:MAX_ERRORS_TOLD]
-    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in told)
-    if len(problems) > len(told):
-        detail += f"; and {len(problems) - len(told)} more"
-    return HttpProblem(kind, detail, errors=told)
+    """Return the refusal of fields; the detail names each, up to `MAX_ERRORS_LISTED`."""
+    listed = problems[:MAX_ERRORS_LISTED]
+    detail = "; ".join(f"{problem.field}: {problem.detail}" for problem in listed)
+    if len(problems) > len(listed):
+        detail += f"; and {len(problems) - len(listed)} more"
+    return HttpProblem(kind, detail, errors=listed)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Turn what the framework raises into a problem document."""
+    """Answer an error of the framework with a problem document."""
     status = HTTPStatus(error.status_code)
     problem = _framework_problem(error, status)
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -161,7 +161,7 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 
 def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Turn anything else that was raised into a problem document."""
+    """Answer any other error with a problem document."""
     return _answer(request, _own_problem(request, error), {})
 
 
@@ -201,17 +201,19 @@ def _own_problem(request: Request[Any, Any, Any], error: Exception) -> HttpProbl
             return HttpProblem(kind, str(error))
         case VersionConflict():
             detail = "others change this meeting too fast; try again"
-            return HttpProblem(STORE_AWAY, detail, retry_seconds=RETRY_SECONDS)
+            return HttpProblem(STORE_UNAVAILABLE, detail, retry_seconds=RETRY_SECONDS)
         case OperationalError() | InterfaceError():
             reason = " ".join(str(error).split())
             log.warning("%s %s: %s", request.method, request.url.path, reason)
-            return HttpProblem(STORE_AWAY, _away(request), retry_seconds=RETRY_SECONDS)
+            return HttpProblem(
+                STORE_UNAVAILABLE, _unavailable_detail(request), retry_seconds=RETRY_SECONDS
+            )
         case _:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             return HttpProblem(INTERNAL, "the service's log has the cause")
 
 
-def _away(request: Request[Any, Any, Any]) -> str:
+def _unavailable_detail(request: Request[Any, Any, Any]) -> str:
     if request.method == "POST":
         return (
             "the database does not answer, and whether this request took effect is not known; "

@@ -1,4 +1,4 @@
-"""Query parameters: strict, by schema, each wrong one named."""
+"""Query parameters: read strictly by schema, with every wrong one named."""
 
 import re
 from typing import Annotated, Any, TypeVar
@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from meeting_core.errors import Problem
-from meeting_service.http.fields import read_fields
+from meeting_service.http.json_body import read_fields
 from meeting_service.http.problems import invalid
 
 STATES = r"^(gathering|round_[1-9][0-9]{0,3}|synthesizing|paused|complete|error|cancelled)$"
@@ -35,7 +35,7 @@ class ListQuery(Struct, frozen=True, kw_only=True):
 
 
 class HistoryQuery(Struct, frozen=True, kw_only=True):
-    """Which events of a meeting are wanted."""
+    """Which events of a meeting a history shows."""
 
     after: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description="The version to go on after.")
@@ -43,13 +43,13 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1_000, description="Events on a page.")] = 100
 
 
-def read_query(request: Request[Any, Any, Any], shape: type[Query]) -> Query:
-    """Read a request's query parameters.
+def read_query(request: Request[Any, Any, Any], query_type: type[Query]) -> Query:
+    """Return a request's query parameters.
 
     Raises: `HttpProblem` 400 naming every parameter that is wrong.
     """
     given: dict[str, Any] = {}
-    known = {each.name: each for each in fields(shape)}
+    known = {each.name: each for each in fields(query_type)}
     problems = []
     for name, text in request.query_params.multi_items():
         if name in given:
@@ -58,4 +58,4 @@ def read_query(request: Request[Any, Any, Any], shape: type[Query]) -> Query:
         given[name] = int(text) if is_number and _INTEGER.fullmatch(text) else text
     if problems:
         raise invalid(*problems)
-    return read_fields(given, shape)
+    return read_fields(given, query_type)

@@ -1,7 +1,7 @@
-"""The OpenAPI document: the framework's, with what it gets wrong put right.
+"""The OpenAPI document: the framework's, corrected.
 
-Its components are replaced by msgspec's, which know what refuses unknown fields; its errors by
-ours, which are never in its format; and what handlers read by themselves is added.
+Its components are replaced by msgspec's, which say where unknown fields are refused; its errors by
+our problem documents; query parameters and optional bodies are added.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ DESCRIPTION = (
     "Structured meetings of AI agents: started, watched and proved over HTTP. Times are RFC 3339 "
     "in UTC with milliseconds. Every error is a problem document (RFC 9457)."
 )
-_SHAPES: tuple[type[Struct], ...] = (
+_SCHEMAS: tuple[type[Struct], ...] = (
     AgentsView,
     BudgetBody,
     RemarkBody,
@@ -73,7 +73,7 @@ _QUERIES: dict[str, type[Struct]] = {
     "list_meetings_as_history": ListQuery,
     "read_history": HistoryQuery,
 }
-_OF_ONE = (problems.NO_MEETING, problems.STORE_AWAY)
+_OF_ONE = (problems.NO_MEETING, problems.STORE_UNAVAILABLE)
 _CHANGING = (
     problems.INVALID,
     *_OF_ONE,
@@ -92,7 +92,7 @@ _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
         problems.UNSUPPORTED_MEDIA_TYPE,
         problems.KEY_REUSED,
         problems.TOO_MANY,
-        problems.STORE_AWAY,
+        problems.STORE_UNAVAILABLE,
         problems.STOPPING,
     ),
     "cancel_meeting": _CHANGING,
@@ -101,15 +101,15 @@ _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
     "wrap_up_meeting": (*_CHANGING, problems.NOT_NOW),
     "raise_budget": _CHANGING,
     "make_remark": (*_CHANGING, problems.NOT_NOW),
-    "list_meetings": (problems.INVALID, problems.STORE_AWAY),
-    "list_meetings_as_history": (problems.INVALID, problems.STORE_AWAY),
+    "list_meetings": (problems.INVALID, problems.STORE_UNAVAILABLE),
+    "list_meetings_as_history": (problems.INVALID, problems.STORE_UNAVAILABLE),
     "read_status": _OF_ONE,
     "read_spending": _OF_ONE,
     "read_output": (*_OF_ONE, problems.NOT_COMPLETE),
     "read_history": (problems.INVALID, *_OF_ONE),
     "watch_meeting": (problems.INVALID, *_OF_ONE),
     "watch_meetings": (problems.INVALID, *_OF_ONE),
-    "is_ready": (problems.STORE_AWAY, problems.STOPPING),
+    "is_ready": (problems.STORE_UNAVAILABLE, problems.STOPPING),
 }
 _SUCCESS = {
     "start_meeting": "The meeting as it was called.",
@@ -122,9 +122,9 @@ _SUCCESS = {
 def openapi_document(
     routes: Iterable[ControllerRouterHandler], dependencies: Iterable[str]
 ) -> dict[str, Any]:
-    """Describe what the routes take and answer.
+    """Return the OpenAPI document of the routes.
 
-    Shape: `dependencies` are the names by which handlers are given what no client sends.
+    Shape: `dependencies` names the parameters of handlers that no client sends.
     """
     app = Litestar(
         list(routes),
@@ -139,9 +139,9 @@ def openapi_document(
         logging_config=None,
     )
     document: dict[str, Any] = app.openapi_schema.to_schema()
-    _, shapes = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
-    # As it is served: in JSON a default that is a tuple is a list.
-    schemas = msgspec.json.decode(msgspec.json.encode(shapes))
+    _, components = msgspec.json.schema_components(_SCHEMAS, ref_template=REFERENCE)
+    # Through JSON, in which a default that is a tuple is a list.
+    schemas = msgspec.json.decode(msgspec.json.encode(components))
     for schema in schemas.values():
         schema["description"] = cleandoc(schema.get("description", ""))
     document["components"] = {"schemas": dict(sorted(schemas.items()))}
@@ -192,8 +192,8 @@ def _repaired_parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, "schema": _without_null(parameter["schema"])}
 
 
-def _query_parameters(shape: type[Struct]) -> list[dict[str, Any]]:
-    _, components = msgspec.json.schema_components([shape], ref_template=REFERENCE)
+def _query_parameters(struct: type[Struct]) -> list[dict[str, Any]]:
+    _, components = msgspec.json.schema_components([struct], ref_template=REFERENCE)
     return [
         {
             "name": name,
@@ -202,12 +202,12 @@ def _query_parameters(shape: type[Struct]) -> list[dict[str, Any]]:
             "required": False,
             "schema": _without_null(schema),
         }
-        for name, schema in components[shape.__name__]["properties"].items()
+        for name, schema in components[struct.__name__]["properties"].items()
     ]
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out null, which no path, header or query can hold."""
+    """Return a schema without null, which no path, header or query can hold."""
     choices = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
     plain = {key: each for key, each in schema.items() if key not in ("oneOf", "anyOf")}
     for choice in choices:
@@ -230,5 +230,5 @@ def _problem_responses(kinds: Iterable[ProblemType]) -> dict[str, Any]:
     }
 
 
-def _reference(shape: type[Struct]) -> dict[str, str]:
-    return {"$ref": REFERENCE.format(name=shape.__name__)}
+def _reference(struct: type[Struct]) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(name=struct.__name__)}

@@ -1,7 +1,7 @@
 """The HTTP server: uvicorn, started and stopped by our own code.
 
-uvicorn's own way would not do: with a stream of the feed open it never stops on a signal, and it
-raises the signal again once it has, which skips every clean-up after it.
+uvicorn's own handling of signals does not fit: with a stream of the feed open it never stops, and
+once it has stopped it raises the signal again, which skips every clean-up after it.
 """
 
 import os
@@ -17,10 +17,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from meeting_service.http.problems import MEDIA_TYPE, UNREADABLE
 
 TICK_SECONDS = 1.0
-"""How often the date in the answers' headers moves on."""
+"""How often the `Date` header of the answers changes."""
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than clients keep a connection, so that it is them who close it, and never in mid-air."""
+"""Longer than clients keep an idle connection, so that no request arrives while we close it."""
 
 BACKLOG = 2_048
 
@@ -31,7 +31,7 @@ class CannotListen(Exception):
 
 class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
-        """Refuse what no route ever sees, as a problem like any other."""
+        """Answer what cannot be parsed as HTTP with a problem document."""
         head = (
             "HTTP/1.1 400 Bad Request\r\n"
             f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(UNREADABLE)}\r\n"
@@ -47,7 +47,7 @@ class _Server(uvicorn.Server):
         self.listens = anyio.Event()
         self.stops = anyio.Event()
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # signals are the composition root's
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # the composition root handles signals
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -62,7 +62,7 @@ class _Server(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is started.
+    """Bind the port, so that a port in use is found before anything else starts.
 
     Raises: `CannotListen`.
     """
@@ -94,9 +94,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
 async def serving(
     app: ASGIApp, sockets: Sequence[socket.socket], *, grace_seconds: float
 ) -> AsyncIterator[None]:
-    """Answer requests until the context ends; then end those under way, and stop.
+    """Serve requests until the context ends, then finish those under way.
 
-    Units: requests that take longer than `grace_seconds` then are cut off.
+    Requests that take longer than `grace_seconds` then are cut off.
     """
     config = uvicorn.Config(
         app,
@@ -121,6 +121,6 @@ async def serving(
 
 
 async def _serve(server: _Server, sockets: list[socket.socket]) -> None:
-    # Whoever is cancelled, answers under way are still finished.
+    # Answers under way are finished even if the task group is cancelled.
     with anyio.CancelScope(shield=True):
         await server.serve(sockets)

@@ -11,8 +11,8 @@ from meeting_service.settings.gateways import (
 )
 from meeting_service.settings.loading import load_settings
 from meeting_service.settings.model import (
+    DEFAULT_AGENTS,
     DEFAULT_FILE,
-    FOUR_AGENTS,
     AgentSettings,
     DatabaseUrl,
     Settings,
@@ -22,8 +22,8 @@ from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.reference_rows import SettingDescription, describe_settings
 
 __all__ = [
+    "DEFAULT_AGENTS",
     "DEFAULT_FILE",
-    "FOUR_AGENTS",
     "AgentSettings",
     "AnthropicGateway",
     "CallBounds",

@@ -1,4 +1,4 @@
-"""What must hold between settings, and the keys that are fetched from where they are kept."""
+"""Checks across settings, and API keys read from the environment or from files."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,19 +29,19 @@ _TIMEOUTS = (
 )
 
 
-def check_settings(settings: Settings, origins: Mapping[str, str], otherwise: str) -> None:
-    """Refuse settings that cannot work together.
+def check_settings(settings: Settings, sources: Mapping[str, str], otherwise: str) -> None:
+    """Check that settings can work together.
 
-    Shape: `origins` says where a top-level setting was read from, `otherwise` where to add one.
+    Shape: `sources` says where a top-level setting was read from, `otherwise` where to add one.
     Raises: `SettingsError` with the first problem.
     """
     for problem in _problems(settings):
         name = re.split(r"[.:]", problem, maxsplit=1)[0]
-        raise SettingsError(f"{origins.get(name, otherwise)}: {problem}")
+        raise SettingsError(f"{sources.get(name, otherwise)}: {problem}")
 
 
 def with_api_keys(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Fill in every gateway's API key, and see that the files they name are there.
+    """Return settings with every API key filled in; check that replies files exist.
 
     Raises: `SettingsError`.
     """
@@ -98,9 +98,9 @@ def _agent_problems(settings: Settings) -> Iterator[str]:
             yield f"{at}.gateway: is {name!r}; the gateways are {', '.join(settings.gateways)}"
         elif isinstance(gateway, RemoteGateway) and not (agent.model or gateway.model):
             yield f"{at}.model: is missing; name a model here or in [gateways.{name}]"
-        length, longest = len(agent.instructions), settings.limits.max_instructions_characters
-        if length > longest:
-            yield f"{at}.instructions: is {length} characters long; at most {longest} may be"
+        length, max_length = len(agent.instructions), settings.limits.max_instructions_characters
+        if length > max_length:
+            yield f"{at}.instructions: is {length} characters long; at most {max_length} may be"
         if len(agent.fallback_models) > MAX_FALLBACK_MODELS:
             yield f"{at}.fallback_models: names more than {MAX_FALLBACK_MODELS} models"
         if not all(model.strip() for model in agent.fallback_models):
@@ -109,17 +109,17 @@ def _agent_problems(settings: Settings) -> Iterator[str]:
 
 def _limit_problems(limits: Limits) -> Iterator[str]:
     for name in Limits.__struct_fields__:
-        least = 2 if name == "max_participants" else 1
-        # Put this way round, "not a number" is refused too.
-        if not getattr(limits, name) >= least:
-            yield f"limits.{name}: is {getattr(limits, name)}; it must be at least {least}"
+        minimum = 2 if name == "max_participants" else 1
+        # Written so that NaN is refused too.
+        if not getattr(limits, name) >= minimum:
+            yield f"limits.{name}: is {getattr(limits, name)}; it must be at least {minimum}"
 
 
 def _timeout_problems(settings: Settings) -> Iterator[str]:
-    longest = settings.limits.max_timeout_seconds
+    max_timeout = settings.limits.max_timeout_seconds
     for name in _TIMEOUTS:
-        if (getattr(settings, name) or 0) > longest:
-            yield f"{name}: is above limits.max_timeout_seconds ({longest:g}); change either"
+        if (getattr(settings, name) or 0) > max_timeout:
+            yield f"{name}: is above limits.max_timeout_seconds ({max_timeout:g}); change either"
     attempt, turn = settings.attempt_timeout_seconds, settings.turn_timeout_seconds
     synthesis, meeting = settings.synthesis_timeout_seconds, settings.meeting_timeout_seconds
     if attempt is not None and attempt > turn:
@@ -127,11 +127,11 @@ def _timeout_problems(settings: Settings) -> Iterator[str]:
             f"attempt_timeout_seconds: is {attempt:g}, longer than a whole turn may take "
             f"(turn_timeout_seconds, {turn:g}); lower it or raise that"
         )
-    shortest = 2 * turn + synthesis
-    if meeting < shortest:
+    min_meeting = 2 * turn + synthesis
+    if meeting < min_meeting:
         yield (
             f"meeting_timeout_seconds: is {meeting:g}, but the shortest meeting (two turns and the "
-            f"synthesis: 2 x {turn:g} + {synthesis:g}) may take {shortest:g}; raise it or lower "
+            f"synthesis: 2 x {turn:g} + {synthesis:g}) may take {min_meeting:g}; raise it or lower "
             "those"
         )
 
@@ -139,7 +139,7 @@ def _timeout_problems(settings: Settings) -> Iterator[str]:
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        # Reading the port is what checks it.
+        # Reading the port raises for one that is no number.
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""What can be set for a gateway, one struct for each kind."""
+"""The settings of gateways, one struct for each kind."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,14 +8,14 @@ from msgspec import Meta, Struct
 
 from meeting_core.model import FaultClass
 
-# A day is the longest wait that still means something; it also keeps infinity out.
+# A day is the longest useful wait; the bound also refuses infinity.
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 
 class Secret(str):
-    """A text that never shows in a `repr`, and so in no traceback and no log of settings."""
+    """A text whose `repr` hides it, so that no traceback and no log of settings shows it."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ class Secret(str):
 
 
 class CallBounds(Struct, frozen=True, kw_only=True):
-    """How much a gateway may be asked, whatever its kind."""
+    """Limits on the calls to a gateway of any kind."""
 
     max_calls_at_once: Annotated[
         Count | None,
@@ -39,7 +39,7 @@ class CallBounds(Struct, frozen=True, kw_only=True):
 
 
 class ScriptedGateway(CallBounds, frozen=True, kw_only=True):
-    """Deterministic replies without any network, for trying things out and for tests."""
+    """Deterministic replies without a network, for demos and tests."""
 
     kind: ClassVar[str] = "scripted"
     seed: Annotated[int, Meta(description="Chooses the replies; the same seed, the same text.")] = 0
@@ -74,7 +74,7 @@ class ScriptedGateway(CallBounds, frozen=True, kw_only=True):
 
 
 class RemoteGateway(CallBounds, frozen=True, kw_only=True):
-    """What gateways to a server have in common."""
+    """The settings that all gateways to a server have."""
 
     api_key_env: Annotated[
         str | None, Meta(description="Environment variable that holds the API key.")

@@ -1,4 +1,4 @@
-"""Reading settings: defaults < TOML file < environment < flags, each refused by its own name."""
+"""Loading settings: defaults < TOML file < environment < flags; errors name the wrong setting."""
 
 import difflib
 import tomllib
@@ -28,9 +28,9 @@ TABLES = ("limits", "prices", "gateways", "agents")
 SCALARS: dict[str, FieldInfo] = {
     known.name: known for known in fields(Settings) if known.name not in TABLES
 }
-# Set elsewhere: the API key comes from the environment, and a file would be copied about.
+# An API key in a file would be copied with it.
 _NOT_IN_FILE = {"api_key": "an API key does not belong in the file; name its variable: api_key_env"}
-# One choice: naming either in a later layer takes the place of the other in an earlier one.
+# They exclude each other: either one in a later layer replaces the other of an earlier layer.
 _DATABASE = ("database_url", "data_dir")
 
 
@@ -41,10 +41,10 @@ def load_settings(
     *,
     for_service: bool = True,
 ) -> Settings:
-    """Read all settings; without `config`, the default file counts if it is there.
+    """Load all settings; without `config`, from the default file if it exists.
 
-    Shape: `flags` by setting name, none where not given. `for_service` false leaves out what
-    only a running service needs: API keys and the files it reads.
+    Shape: `flags` by setting name, None if not given. With `for_service` false, API keys and the
+    files that only a running service needs are not read.
     Raises: `SettingsError`.
     """
     path = config if config is not None else DEFAULT_FILE
@@ -55,20 +55,20 @@ def load_settings(
         "command line": _from_flags(flags),
     }
     found: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, layer in layers.items():
+    sources: dict[str, str] = {}
+    for source, layer in layers.items():
         both = [name for name in _DATABASE if name in layer]
         if len(both) > 1:
             raise SettingsError(
-                f"{origin}: database_url and data_dir are both set; keep one: data_dir is for "
+                f"{source}: database_url and data_dir are both set; keep one: data_dir is for "
                 "the embedded database"
             )
         if both:
             found = {name: value for name, value in found.items() if name not in _DATABASE}
         found.update(layer)
-        origins.update(dict.fromkeys(layer, origin))
+        sources.update(dict.fromkeys(layer, source))
     settings = Settings(**found)
-    check_settings(settings, origins, str(path))
+    check_settings(settings, sources, str(path))
     return with_api_keys(settings, environ) if for_service else settings
 
 
@@ -90,7 +90,9 @@ def _read_file(path: Path, *, is_wanted: bool) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> dict[str, Any]:
     names = {ENVIRONMENT_PREFIX + name.upper(): name for name in SCALARS}
-    elsewhere = {getattr(each, "api_key_env", None) for each in tables.get("gateways", {}).values()}
+    key_variables = {
+        getattr(each, "api_key_env", None) for each in tables.get("gateways", {}).values()
+    }
     found: dict[str, Any] = {}
     # Empty counts as unset: `${VAR:-}` in a compose file must not become a database's name.
     given = {name: value for name, value in environ.items() if value}
@@ -99,7 +101,7 @@ def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> 
             given["DATABASE_URL"], SCALARS["database_url"], "DATABASE_URL"
         )
     for name, value in given.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in elsewhere:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in key_variables:
             continue
         if name not in names:
             raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
@@ -116,7 +118,7 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads the tables of one file; paths in it count from the file's own folder."""
+    """Reads the tables of one file; paths in it are relative to the folder of the file."""
 
     def __init__(self, source: str, folder: Path) -> None:
         self.source = source
@@ -168,10 +170,10 @@ class _Reader:
         prices: PriceList = self._table("prices", PriceList, plain)
         return replace(prices, models=models)
 
-    def _table(self, at: str, shape: type[Struct], raw: Any) -> Any:
+    def _table(self, at: str, struct: type[Struct], raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             raise SettingsError(f"{self.source}: {at}: is no table; write [{at}]")
-        known = {each.name: each for each in fields(shape)}
+        known = {each.name: each for each in fields(struct)}
         for name, remedy in _NOT_IN_FILE.items():
             if name in raw:
                 raise SettingsError(f"{self.source}: {at}.{name}: {remedy}")
@@ -181,7 +183,7 @@ class _Reader:
             if is_required and name not in raw:
                 raise SettingsError(f"{self.source}: {at}.{name}: is missing; add it")
         values = {name: self._value(f"{at}.", known[name], value) for name, value in raw.items()}
-        return shape(**values)
+        return struct(**values)
 
     def _check_names(self, at: str, raw: Mapping[str, Any], known: Iterable[str]) -> None:
         names = list(known)
@@ -197,9 +199,9 @@ class _Reader:
 
 
 def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True) -> Any:
-    """Give a value its type. Raises: `SettingsError` beginning with `where`."""
+    """Convert a value to its type. Raises: `SettingsError` beginning with `where`."""
     try:
-        return msgspec.convert(value, known.type, strict=strict, dec_hook=_special)
+        return msgspec.convert(value, known.type, strict=strict, dec_hook=_decode)
     except msgspec.ValidationError as error:
         problem = str(error).replace("`", "")
         problem = problem[:1].lower() + problem[1:]
@@ -210,7 +212,7 @@ def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True)
 
 
 def _choices(annotation: Any) -> list[str]:
-    """List the words a setting takes, if it takes certain words only."""
+    """Return the values a setting accepts, or an empty list if it is no enumeration."""
     if get_origin(annotation) is Literal:
         return [str(word) for word in get_args(annotation)]
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
@@ -226,7 +228,7 @@ def _example(known: FieldInfo) -> str:
     return ""
 
 
-def _special(wanted: type, value: Any) -> Any:
+def _decode(wanted: type, value: Any) -> Any:
     if not isinstance(value, str | Path):
         raise ValueError(f"expected text, got {type(value).__name__}")  # noqa: TRY004
     if wanted is Path:
@@ -240,7 +242,7 @@ def _special(wanted: type, value: Any) -> Any:
 
 def _database_url(value: str) -> DatabaseUrl:
     scheme, separator, rest = value.partition("://")
-    # Some platforms hand out the older spelling, which the migrations' library refuses.
+    # Some platforms give the older spelling, which the migrations' library refuses.
     if not separator or scheme not in ("postgresql", "postgres"):
         raise ValueError("must begin with postgresql://, the only database there is")
     return DatabaseUrl(f"postgresql://{rest}")

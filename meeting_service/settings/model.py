@@ -1,4 +1,4 @@
-"""What can be set: every setting with its type, default, bounds and meaning."""
+"""The settings: each with its type, default, bounds and meaning."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ class DatabaseUrl(str):
 
     @property
     def redacted(self) -> str:
-        """Give the URL as it may be shown."""
+        """Return the URL without its secrets."""
         parts = urlsplit(self)
         user, at, place = parts.netloc.rpartition("@")
         shown = f"{user.partition(':')[0]}:***@{place}" if at and ":" in user else parts.netloc
@@ -61,7 +61,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     ] = ()
 
 
-FOUR_AGENTS: dict[str, AgentSettings] = {
+DEFAULT_AGENTS: dict[str, AgentSettings] = {
     "planner": AgentSettings(
         name="Pat Planner",
         role="Product planner",
@@ -86,9 +86,9 @@ FOUR_AGENTS: dict[str, AgentSettings] = {
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything that can be set, with its default.
+    """Every setting, with its default.
 
-    Units: as the names say. Shape: `gateways` and `agents` are keyed by their ids.
+    Units: those in the names. Shape: `gateways` and `agents` are keyed by their ids.
     """
 
     database_url: Annotated[
@@ -155,7 +155,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
     gateway_reconnect_timeout_seconds: Annotated[
         Seconds,
-        Meta(description="How long a meeting waits for a gateway that is away before it gives up."),
+        Meta(description="How long a meeting waits for an unreachable gateway before it gives up."),
     ] = 60.0
     on_budget: Annotated[
         OnBudget,
@@ -206,17 +206,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     gateways: Mapping[str, GatewaySettings] = field(
         default_factory=lambda: {"scripted": ScriptedGateway()}
     )
-    agents: Mapping[str, AgentSettings] = field(default_factory=lambda: dict(FOUR_AGENTS))
+    agents: Mapping[str, AgentSettings] = field(default_factory=lambda: dict(DEFAULT_AGENTS))
 
     def __post_init__(self) -> None:
         if not self.default_gateway and len(self.gateways) == 1:
             force_setattr(self, "default_gateway", next(iter(self.gateways)))
 
     @property
-    def directory(self) -> tuple[Participant, ...]:
-        """List the agents, each with its gateway and model filled in."""
+    def participants(self) -> tuple[Participant, ...]:
+        """The agents as participants, each with its gateway and model filled in."""
         return tuple(
-            self.seated(
+            self.with_defaults(
                 Participant(
                     agent_id=agent_id,
                     name=agent.name or agent_id,
@@ -230,10 +230,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             for agent_id, agent in self.agents.items()
         )
 
-    def seated(self, participant: Participant) -> Participant:
-        """Fill in the gateway and the model a participant left out.
+    def with_defaults(self, participant: Participant) -> Participant:
+        """Return a participant with its gateway and model filled in.
 
-        Shape: an unknown gateway is left as it is, for the caller to refuse.
+        An unknown gateway is kept, for the caller to refuse.
         """
         name = participant.gateway or self.default_gateway
         gateway = self.gateways.get(name)
@@ -242,12 +242,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def price_table(self) -> PriceTable | None:
-        """Give the prices as the core takes them; none where the operator keeps none."""
+        """The prices as the core takes them, or None if there are none."""
         return None if self.prices is None else self.prices.table
 
     @property
     def service_url(self) -> str:
-        """Say where client commands find the service."""
+        """The address at which client commands find the service."""
         if self.url is not None:
             return self.url.rstrip("/")
         # Listening on every address, the service is reached through the loopback one.

@@ -1,4 +1,4 @@
-"""What can be set about prices: an operator's own list, for meetings that are held in money."""
+"""The settings for prices: an operator's list, for meetings with a budget in money."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
@@ -7,20 +7,20 @@ from msgspec import Meta, Struct
 
 from meeting_core.model import ModelPrice, PriceTable
 
-# What nobody will ever ask for a million tokens; it also keeps infinity out.
+# Above any real price of a million tokens; the bound also refuses infinity.
 Price: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000)]
 Label: TypeAlias = Annotated[str, Meta(pattern=r"^\S(.{0,62}\S)?$")]
 
 
 class ModelPriceSettings(Struct, frozen=True, kw_only=True):
-    """What one model costs. Units: the list's currency, for a million tokens."""
+    """The prices of one model. Units: the list's currency, for a million tokens."""
 
     prompt: Annotated[Price, Meta(description="Price of a million prompt tokens.")]
     completion: Annotated[Price, Meta(description="Price of a million completion tokens.")]
 
 
 class PriceList(Struct, frozen=True, kw_only=True):
-    """The prices an operator keeps. Shape: `models` is keyed by the models' names."""
+    """The operator's prices. Shape: `models` is keyed by the models' names."""
 
     version: Annotated[
         Label, Meta(description="Which edition of the prices this is; kept in every meeting.")
@@ -32,7 +32,7 @@ class PriceList(Struct, frozen=True, kw_only=True):
 
     @property
     def table(self) -> PriceTable:
-        """Give the list as the core takes it."""
+        """The list as the core takes it."""
         models = (
             ModelPrice(name, price.prompt, price.completion) for name, price in self.models.items()
         )

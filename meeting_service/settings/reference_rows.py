@@ -1,4 +1,4 @@
-"""Every setting as a row, for the reference page."""
+"""Every setting as a row of the reference page."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 
 
 class SettingDescription(Struct, frozen=True):
-    """One setting, in words.
+    """One setting, described.
 
-    Shape: `table` is empty for what stands above every table of the file; `default` is as written
-    in the file, empty where there is none; `environment` is empty for what only the file can hold.
+    Shape: `table` is empty for settings above the first table of the file; `default` is as written
+    in the file, empty if there is none; `environment` is empty for settings of the file alone.
     """
 
     table: str
@@ -31,7 +31,7 @@ class SettingDescription(Struct, frozen=True):
 
 
 def describe_settings() -> tuple[SettingDescription, ...]:
-    """List every setting there is, in the order of the reference page."""
+    """List every setting in the order of the reference page."""
     return tuple(_rows())
 
 
@@ -48,10 +48,10 @@ def _rows() -> Iterator[SettingDescription]:
             yield _row("[prices]", known, "")
     for known in fields(ModelPriceSettings):
         yield _row('[prices.models."NAME"]', known, "")
-    for kind, shape in GATEWAY_KINDS.items():
+    for kind, struct in GATEWAY_KINDS.items():
         table = f'[gateways.NAME] with kind = "{kind}"'
-        yield SettingDescription(table, "kind", f'"{kind}"', "", "", (shape.__doc__ or "").strip())
-        for known in fields(shape):
+        yield SettingDescription(table, "kind", f'"{kind}"', "", "", (struct.__doc__ or "").strip())
+        for known in fields(struct):
             if known.name != "api_key":
                 yield _row(table, known, "")
     for known in fields(AgentSettings):
@@ -81,12 +81,16 @@ def _description(annotation: Any) -> str:
 
 def _type_name(annotation: Any) -> str:
     name = _plain_name(annotation)
-    least = [m for meta in _metas(annotation) for m in (meta.ge, meta.gt) if m is not None]
-    above = any(meta.gt is not None for meta in _metas(annotation))
-    most = [meta.le for meta in _metas(annotation) if meta.le is not None]
+    lower = [m for meta in _metas(annotation) for m in (meta.ge, meta.gt) if m is not None]
+    is_exclusive = any(meta.gt is not None for meta in _metas(annotation))
+    upper = [meta.le for meta in _metas(annotation) if meta.le is not None]
     # The tightest bound counts, as it does when a value is read.
-    bounds = [f"{'above' if above and max(least) == 0 else 'from'} {max(least):g}"] if least else []
-    bounds += [f"to {min(most):g}"] if most else []
+    bounds = (
+        [f"{'above' if is_exclusive and max(lower) == 0 else 'from'} {max(lower):g}"]
+        if lower
+        else []
+    )
+    bounds += [f"to {min(upper):g}"] if upper else []
     return f"{name}, {' '.join(bounds)}" if bounds else name
 
 

@@ -1,4 +1,4 @@
-"""The tally of one simulated meeting: what its facts cost, and which limits tripped."""
+"""Counts of one simulated meeting: what its facts cost, and which limits were hit."""
 
 from collections import Counter
 
@@ -34,8 +34,8 @@ from meeting_core.model import (
 from meeting_core.steps import turns_to_come
 from meeting_service.simulation.limit_hits import (
     BRIEF_DROPPED,
+    BRIEF_REDUCED,
     BRIEF_SHORTENED,
-    BRIEF_SPARED,
     CAP_LOWERED,
     CAP_REACHED,
     COST_OVERRUN,
@@ -50,16 +50,16 @@ from meeting_service.simulation.limit_hits import (
     timed_out_by,
 )
 from meeting_service.simulation.model import Answer, Call
-from meeting_service.simulation.run_result import Held, Needs
+from meeting_service.simulation.run_result import Needs, RunResult
 
 
-class Subtotal:
-    """Counts one meeting, fact by fact."""
+class Collector:
+    """Counts the facts and answers of one meeting."""
 
     def __init__(self, config: Configuration) -> None:
         self._config = config
         self._author = config.synthesizer or config.participants[0].agent_id
-        self._trips: Counter[str] = Counter()
+        self._limit_hits: Counter[str] = Counter()
         self._calls = self._prompt = self._completion = self._wasted = 0
         self._needs_tokens = self._needs_micros = self._needs_context = 0
         self._rounds_ended: float | None = None
@@ -67,36 +67,36 @@ class Subtotal:
         self._wanted_minutes: list[int] = []
         self._wanted_seconds: list[float] = []
 
-    def note(self, meeting: Meeting, fact: Fact, seconds: float) -> None:
+    def add_fact(self, meeting: Meeting, fact: Fact, seconds: float) -> None:
         """Count a fact.
 
         Units: `seconds` since the meeting began. Shape: `meeting` is as it was before the fact.
         """
         match fact:
             case AttemptStarted():
-                self._note_attempt(meeting, fact)
+                self._add_attempt(meeting, fact)
             case AttemptFailed():
-                self._note_failure(meeting, fact)
+                self._add_failure(meeting, fact)
             case TurnCompleted() | SynthesisDrafted():
-                self._note_reply(fact, fact.usage)
+                self._add_reply(fact, fact.usage)
             case RoundDigested():
-                self._note_reply(fact, fact.usage)
-                self._trips[DIGEST_LEFT_OUT] += not fact.text
+                self._add_reply(fact, fact.usage)
+                self._limit_hits[DIGEST_LEFT_OUT] += not fact.text
             case SynthesisCompleted():
-                self._note_reply(fact, fact.usage)
-                self._trips[SYNTHESIS_DEGRADED] += bool(fact.degraded)
-                self._trips[REPAIRED] += meeting.draft is not None and not fact.degraded
+                self._add_reply(fact, fact.usage)
+                self._limit_hits[SYNTHESIS_DEGRADED] += bool(fact.degraded)
+                self._limit_hits[REPAIRED] += meeting.draft is not None and not fact.degraded
             case TurnSkipped():
-                self._trips[skipped_for(fact.reason)] += 1
+                self._limit_hits[skipped_for(fact.reason)] += 1
             case RoundClosed() if fact.cause != "agenda":
-                self._trips[ended_early(fact.cause)] += 1
+                self._limit_hits[ended_early(fact.cause)] += 1
             case SynthesisStarted():
                 self._rounds_ended = seconds
             case _:
                 pass
 
-    def note_answer(self, meeting: Meeting, call: Call, answer: Answer) -> None:
-        """Count what a call's reply would have taken, had nothing bounded it."""
+    def add_answer(self, meeting: Meeting, call: Call, answer: Answer) -> None:
+        """Count what a call's reply would have taken without limits."""
         if not answer.wanted_tokens:
             return
         match call.task:
@@ -108,17 +108,19 @@ class Subtotal:
             case DigestTask():
                 pass
         if isinstance(answer.command, ReportFault):
-            self._trips[timed_out_by(_limit_of(meeting, call))] += 1
+            self._limit_hits[timed_out_by(_limit_of(meeting, call))] += 1
 
-    def held(self, meeting: Meeting, seconds: float) -> Held:
-        """Close the tally of a meeting that has ended, or rests."""
+    def result(self, meeting: Meeting, seconds: float) -> RunResult:
+        """Return the counts of a meeting that has ended or is paused."""
         config, ledger = self._config, meeting.ledger
         if config.meeting_tokens is not None:
-            self._trips[TOKENS_OVERRUN] += ledger.spent > config.meeting_tokens
+            self._limit_hits[TOKENS_OVERRUN] += ledger.spent > config.meeting_tokens
         if config.meeting_cost is not None:
-            self._trips[COST_OVERRUN] += ledger.spent_micros > int(config.meeting_cost * 1_000_000)
+            self._limit_hits[COST_OVERRUN] += ledger.spent_micros > int(
+                config.meeting_cost * 1_000_000
+            )
         rounds = seconds if self._rounds_ended is None else self._rounds_ended
-        return Held(
+        return RunResult(
             ending=_ending_of(meeting),
             calls=self._calls,
             prompt_tokens=self._prompt,
@@ -126,7 +128,7 @@ class Subtotal:
             wasted_tokens=self._wasted,
             micros=ledger.spent_micros,
             seconds=seconds,
-            trips={name: times for name, times in self._trips.items() if times},
+            limit_hits={name: times for name, times in self._limit_hits.items() if times},
             needs=Needs(
                 self._needs_tokens,
                 self._needs_micros,
@@ -138,20 +140,20 @@ class Subtotal:
             wanted_seconds=tuple(self._wanted_seconds),
         )
 
-    def _note_attempt(self, meeting: Meeting, fact: AttemptStarted) -> None:
+    def _add_attempt(self, meeting: Meeting, fact: AttemptStarted) -> None:
         self._calls += 1
-        self._trips[CAP_LOWERED] += "cap" in fact.budget_reductions
+        self._limit_hits[CAP_LOWERED] += "cap" in fact.budget_reductions
         if "brief" in fact.budget_reductions:
-            self._trips[BRIEF_SPARED] += 1
+            self._limit_hits[BRIEF_REDUCED] += 1
         else:
-            self._trips[BRIEF_SHORTENED] += fact.manifest.shortened is not None
-            self._trips[BRIEF_DROPPED] += fact.manifest.dropped is not None
+            self._limit_hits[BRIEF_SHORTENED] += fact.manifest.shortened is not None
+            self._limit_hits[BRIEF_DROPPED] += fact.manifest.dropped is not None
         factor = max(profile_of(meeting.model_profiles, fact.model).factor, UNCALIBRATED)
         self._needs_context = max(self._needs_context, scaled(fact.manifest.tokens, factor))
-        self._note_need(meeting, fact)
+        self._add_need(meeting, fact)
 
-    def _note_need(self, meeting: Meeting, fact: AttemptStarted) -> None:
-        """See which ceilings would have let this call have all it wanted."""
+    def _add_need(self, meeting: Meeting, fact: AttemptStarted) -> None:
+        """Update the ceilings under which this call would have been unrestricted."""
         config, ledger, prompt = self._config, meeting.ledger, fact.reserved.prompt_tokens
         price = price_of(config, fact.model)
         synthesis = isinstance(fact.task, SynthesisTask)
@@ -163,7 +165,7 @@ class Subtotal:
             if isinstance(fact.task, DigestTask):
                 calls.insert(0, (fact.task, fact.agent_id))
             floors = [least_cost(meeting, task, agent_id) for task, agent_id in calls]
-            # Every call has its floor, and all share evenly what is above the floors.
+            # Each call has its floor, and all calls share evenly what is above the floors.
             tokens = len(calls) * (tokens - floors[0].tokens) + sum(each.tokens for each in floors)
             micros = len(calls) * (micros - floors[0].micros) + sum(each.micros for each in floors)
             tokens += synthesis_share(config)
@@ -171,25 +173,25 @@ class Subtotal:
         self._needs_tokens = max(self._needs_tokens, ledger.spent + tokens)
         self._needs_micros = max(self._needs_micros, ledger.spent_micros + micros)
 
-    def _note_failure(self, meeting: Meeting, fact: AttemptFailed) -> None:
+    def _add_failure(self, meeting: Meeting, fact: AttemptFailed) -> None:
         assert meeting.task_state is not None
         assert meeting.task_state.open is not None
-        self._add(fact.usage or charged_usage(meeting.task_state.open.reserved, fact.charged))
+        self._add_usage(fact.usage or charged_usage(meeting.task_state.open.reserved, fact.charged))
         self._wasted += fact.charged
-        self._trips[RETRIED] += fact.retry_at is not None or fact.give_up_at is not None
+        self._limit_hits[RETRIED] += fact.retry_at is not None or fact.give_up_at is not None
 
-    def _note_reply(
+    def _add_reply(
         self,
         fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted,
         usage: Usage | None,
     ) -> None:
         # A text without usage is the draft, which was counted when it came, or none at all.
         if usage is not None:
-            self._add(usage)
-            self._trips[CAP_REACHED] += fact.finish_reason == "length"
-            self._trips[CUT] += fact.cut_to is not None
+            self._add_usage(usage)
+            self._limit_hits[CAP_REACHED] += fact.finish_reason == "length"
+            self._limit_hits[CUT] += fact.cut_to is not None
 
-    def _add(self, usage: Usage) -> None:
+    def _add_usage(self, usage: Usage) -> None:
         self._prompt += usage.prompt_tokens
         self._completion += usage.completion_tokens
 

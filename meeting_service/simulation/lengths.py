@@ -1,4 +1,4 @@
-"""How long a reply wants to be: always the same, or drawn from one of two distributions."""
+"""Lengths of replies without limits: fixed, or sampled from one of two distributions."""
 
 from math import exp, log
 from random import Random
@@ -9,16 +9,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 MAX_TOKENS = 100_000
 Tokens = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
 
-SHAPE = 6.0
-"""How closely a spread keeps to its mean: the two exponents of its beta distribution together."""
+BETA_CONCENTRATION = 6.0
+"""The concentration of the beta distribution: the sum of its two parameters."""
 
 P95_DEVIATIONS = 1.6448536269514722
 
 
-class Spread(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BetaLength(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Lengths between two bounds, with a mean.
 
-    Source: a beta distribution, as PERT takes it for estimates by their least and most.
+    Source: a beta distribution, as PERT uses it for estimates by minimum and maximum.
     """
 
     min: Tokens
@@ -30,10 +30,10 @@ class Spread(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("min, mean and max must not fall")
 
 
-class Span(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Lengths of which half are below `p50`, and all but a twentieth below `p95`.
+class LogNormalLength(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Lengths with a median of `p50` and a 95th percentile of `p95`.
 
-    Source: a log-normal distribution, which is how the lengths of replies fall in practice.
+    Source: a log-normal distribution, as the lengths of real replies have.
     """
 
     p50: Tokens
@@ -44,11 +44,11 @@ class Span(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("p50 must not be above p95")
 
 
-Length: TypeAlias = Tokens | Spread | Span
+Length: TypeAlias = Tokens | BetaLength | LogNormalLength
 
 
 class WrittenLength(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A distribution as it is written: by `min`, `mean` and `max`, or by `p50` and `p95`."""
+    """A distribution as a file has it: by `min`, `mean` and `max`, or by `p50` and `p95`."""
 
     min: Tokens | UnsetType = UNSET
     mean: Tokens | UnsetType = UNSET
@@ -57,31 +57,31 @@ class WrittenLength(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     p95: Tokens | UnsetType = UNSET
 
     def length(self) -> Length:
-        """Say which distribution it is. Raises: `ValueError` for neither or a mixture."""
+        """Return the distribution. Raises: `ValueError` for fields of neither or of both."""
         match (self.min, self.mean, self.max, self.p50, self.p95):
-            case (int(least), int(mean), int(most), UnsetType(), UnsetType()):
-                return Spread(min=least, mean=mean, max=most)
-            case (UnsetType(), UnsetType(), UnsetType(), int(middle), int(high)):
-                return Span(p50=middle, p95=high)
+            case (int(low), int(mean), int(high), UnsetType(), UnsetType()):
+                return BetaLength(min=low, mean=mean, max=high)
+            case (UnsetType(), UnsetType(), UnsetType(), int(p50), int(p95)):
+                return LogNormalLength(p50=p50, p95=p95)
             case _:
                 raise ValueError("write a number, {min, mean, max} or {p50, p95}")
 
 
-def drawn_tokens(length: Length, random: Random) -> int:
-    """Draw a length.
+def sample_tokens(length: Length, random: Random) -> int:
+    """Sample a length.
 
     Units: tokens, by the model's count.
     """
     match length:
         case int():
             return length
-        case Spread():
+        case BetaLength():
             if length.mean in (length.min, length.max):
                 return length.mean
             width = length.max - length.min
-            above = SHAPE * (length.mean - length.min) / width
-            return round(length.min + width * random.betavariate(above, SHAPE - above))
-        case Span():
+            above = BETA_CONCENTRATION * (length.mean - length.min) / width
+            return round(length.min + width * random.betavariate(above, BETA_CONCENTRATION - above))
+        case LogNormalLength():
             deviation = log(length.p95 / length.p50) / P95_DEVIATIONS
             return max(1, round(exp(random.gauss(log(length.p50), deviation))))
         case _:

@@ -1,4 +1,4 @@
-"""The names of what may befall a simulated meeting, in the order in which a report lists them."""
+"""The names of the limits that a simulated meeting can hit, in the order of a report."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -9,8 +9,8 @@ CAP_REACHED = "output cap reached"
 CUT = "output cap exceeded, reply cut"
 BRIEF_SHORTENED = "entries of a brief shortened"
 BRIEF_DROPPED = "entries of a brief dropped"
-BRIEF_SPARED = 'economy "brief"'
-CAP_LOWERED = 'economy "cap"'
+BRIEF_REDUCED = 'budget reduction "brief"'
+CAP_LOWERED = 'budget reduction "cap"'
 RETRIED = "call retried"
 DIGEST_LEFT_OUT = "digest left out"
 SYNTHESIS_DEGRADED = "synthesis degraded"
@@ -27,17 +27,17 @@ TIMEOUTS = (
 
 
 def ended_early(cause: EndCause) -> str:
-    """Name rounds that something else than the agenda ended."""
+    """Return the name for rounds that a cause other than the agenda ended."""
     return f"rounds ended by {cause}"
 
 
 def skipped_for(reason: SkipReason) -> str:
-    """Name a turn that was skipped."""
+    """Return the name for a skipped turn."""
     return f"turn skipped: {reason}"
 
 
 def timed_out_by(limit: str) -> str:
-    """Name a call that a time limit ended before its reply was whole."""
+    """Return the name for a call that a time limit ended before its reply was complete."""
     return f"reply lost to {limit}"
 
 
@@ -46,7 +46,7 @@ ALWAYS_LISTED = (
     CUT,
     BRIEF_SHORTENED,
     BRIEF_DROPPED,
-    BRIEF_SPARED,
+    BRIEF_REDUCED,
     CAP_LOWERED,
     ended_early("budget"),
     ended_early("deadline"),
@@ -57,7 +57,7 @@ ALWAYS_LISTED = (
     COST_OVERRUN,
 )
 
-SHORT_OF_BUDGET = frozenset({BRIEF_SPARED, CAP_LOWERED, ended_early("budget")})
+SHORT_OF_BUDGET = frozenset({BRIEF_REDUCED, CAP_LOWERED, ended_early("budget")})
 SHORT_OF_CONTEXT = frozenset({BRIEF_SHORTENED, BRIEF_DROPPED})
 SHORT_OF_TIME = frozenset({ended_early("deadline"), timed_out_by("meeting_timeout_seconds")})
 
@@ -70,6 +70,6 @@ _IN_ORDER = (
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Put names in a report's order, those that are always listed among them."""
+    """Return names in a report's order, with those that are always listed."""
     found = {*names, *ALWAYS_LISTED}
     return [name for name in _IN_ORDER if name in found]

@@ -1,4 +1,4 @@
-"""The model of a simulation: what a call brings and how long it takes, from seed and call alone."""
+"""The simulated model: the answer to a call and its time, from the seed and the call alone."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -16,19 +16,19 @@ from meeting_core.model import (
     TurnTask,
     Usage,
 )
-from meeting_service.simulation.lengths import drawn_tokens
+from meeting_service.simulation.lengths import sample_tokens
 from meeting_service.simulation.plan import Plan
 from meeting_service.simulation.sample_texts import minutes_of, text_of
 
 FAULTS_WITH_OUTPUT = frozenset({FaultClass.TRUNCATED, FaultClass.EMPTY})
-"""Faults of calls that ran to their end, and are paid for."""
+"""Faults of calls that ran to their end and are charged."""
 
 
 class Call(Struct, frozen=True):
     """One call as the model sees it.
 
-    Units: `prompt_tokens` by our estimate, `output_tokens` is the cap, `seconds_left` until the
-    call is given up.
+    Units: `prompt_tokens` by our estimate; `output_tokens` is the cap; `seconds_left` until the
+    deadline of the call.
     """
 
     task: Task
@@ -40,10 +40,10 @@ class Call(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a call brought, and what it would have taken without its bounds.
+    """The answer to a call, and what it would have taken without limits.
 
-    Units: `seconds` is how long it took, `wanted_seconds` and `wanted_tokens` what the whole
-    reply would have; 0 tokens where no reply was drawn.
+    Units: `seconds` is how long it took; `wanted_seconds` and `wanted_tokens` are what the complete
+    reply would have taken, 0 tokens if no reply was sampled.
     """
 
     command: AcceptReply | ReportFault
@@ -55,8 +55,8 @@ class Answer(Struct, frozen=True):
 class Model:
     """Answers the calls of one meeting.
 
-    Invariant: the same plan, run and call give the same draws, whatever the meeting's limits are;
-    so meetings under two sets of limits differ by the limits alone.
+    Invariant: the same plan, run and call give the same samples whatever the limits are, so
+    meetings under two sets of limits differ by the limits alone.
     """
 
     def __init__(self, plan: Plan, run: int) -> None:
@@ -66,65 +66,69 @@ class Model:
         self._faults = tuple((fault, share) for fault, share in faults if share)
 
     def answer(self, call: Call) -> Answer:
-        """Answer a call, or fail it."""
+        """Return the reply to a call, or its fault."""
         random = Random(f"{self._plan.seed}/{self._run}/{call.task.key}/{call.number}")  # noqa: S311
-        # Always in this order: a setting that changes one draw must not change the others.
-        luck, jitter, habit = random.random(), random.uniform(-1, 1), random.random()
+        # Always in this order, so that a setting that changes one sample changes no other.
+        fault_draw, jitter, behaviour_draw = random.random(), random.uniform(-1, 1), random.random()
         is_reported = random.random() < self._plan.usage.reported
-        # The last, for a distribution takes as many numbers as it needs.
-        length = self._wanted(call, random)
-        pace = 1 + self._plan.latency.jitter * jitter
-        fault = self._fault(luck)
+        # Last, because distributions take different counts of random numbers.
+        length = self._wanted_tokens_of(call, random)
+        latency_factor = 1 + self._plan.latency.jitter * jitter
+        fault = self._fault(fault_draw)
         if fault is not None:
-            return self._failed(call, fault, pace, is_reported=is_reported)
-        ignores_cap, is_complete = self._habits(call, habit)
-        said = length if ignores_cap else min(length, call.output_tokens)
-        seconds = self._seconds(said, pace)
+            return self._failed(call, fault, latency_factor, is_reported=is_reported)
+        ignores_cap, is_complete = self._behaviour(call, behaviour_draw)
+        reply_tokens = length if ignores_cap else min(length, call.output_tokens)
+        seconds = self._seconds(reply_tokens, latency_factor)
         if seconds > call.seconds_left:
-            return self._late(call, seconds, length)
-        usage = self._usage(call, said) if is_reported else None
+            return self._timed_out(call, seconds, length)
+        usage = self._usage(call, reply_tokens) if is_reported else None
         command = AcceptReply(
             call.task,
             call.number,
-            self._text(call.task, said, length, is_complete=is_complete),
-            "stop" if said == length else "length",
+            self._text(call.task, reply_tokens, length, is_complete=is_complete),
+            "stop" if reply_tokens == length else "length",
             usage,
             "",
-            Timing(round(1000 * seconds), round(1000 * self._seconds(0, pace))),
+            Timing(round(1000 * seconds), round(1000 * self._seconds(0, latency_factor))),
         )
         return Answer(command, seconds, seconds, length)
 
-    def _wanted(self, call: Call, random: Random) -> int:
+    def _wanted_tokens_of(self, call: Call, random: Random) -> int:
         match call.task:
             case TurnTask():
-                return drawn_tokens(self._plan.replies[call.agent_id].tokens, random)
+                return sample_tokens(self._plan.replies[call.agent_id].tokens, random)
             case DigestTask():
-                return drawn_tokens(self._plan.digest.tokens, random)
+                return sample_tokens(self._plan.digest.tokens, random)
             case SynthesisTask():
-                return drawn_tokens(self._plan.synthesis.tokens, random)
+                return sample_tokens(self._plan.synthesis.tokens, random)
 
-    def _habits(self, call: Call, habit: float) -> tuple[bool, bool]:
-        """Say whether the cap is ignored, and whether all sections are there."""
+    def _behaviour(self, call: Call, behaviour_draw: float) -> tuple[bool, bool]:
+        """Return whether the cap is ignored, and whether the minutes have all sections."""
         match call.task:
             case TurnTask():
-                return habit < self._plan.replies[call.agent_id].ignores_cap_probability, True
+                return behaviour_draw < self._plan.replies[
+                    call.agent_id
+                ].ignores_cap_probability, True
             case SynthesisTask():
-                return False, habit < self._plan.synthesis.complete_sections_probability
+                return False, behaviour_draw < self._plan.synthesis.complete_sections_probability
             case DigestTask():
                 return False, True
 
-    def _fault(self, luck: float) -> FaultClass | None:
+    def _fault(self, fault_draw: float) -> FaultClass | None:
         for fault, share in self._faults:
-            if luck < share:
+            if fault_draw < share:
                 return fault
-            luck -= share
+            fault_draw -= share
         return None
 
-    def _failed(self, call: Call, fault: FaultClass, pace: float, *, is_reported: bool) -> Answer:
+    def _failed(
+        self, call: Call, fault: FaultClass, latency_factor: float, *, is_reported: bool
+    ) -> Answer:
         ran = fault in FAULTS_WITH_OUTPUT
-        seconds = self._seconds(call.output_tokens if ran else 0, pace)
+        seconds = self._seconds(call.output_tokens if ran else 0, latency_factor)
         if fault is FaultClass.TIMED_OUT or seconds > call.seconds_left:
-            return self._late(call, call.seconds_left, 0)
+            return self._timed_out(call, call.seconds_left, 0)
         limited = fault is FaultClass.RATE_LIMITED
         command = ReportFault(
             call.task,
@@ -137,8 +141,8 @@ class Model:
         )
         return Answer(command, seconds, seconds)
 
-    def _late(self, call: Call, wanted_seconds: float, wanted_tokens: int) -> Answer:
-        """Give the call up at its deadline, as the runner does."""
+    def _timed_out(self, call: Call, wanted_seconds: float, wanted_tokens: int) -> Answer:
+        """End the call at its deadline, as the runner does."""
         seconds = max(call.seconds_left, 0.0)
         command = ReportFault(
             call.task,
@@ -149,26 +153,26 @@ class Model:
         )
         return Answer(command, seconds, wanted_seconds, wanted_tokens)
 
-    def _seconds(self, tokens: int, pace: float) -> float:
+    def _seconds(self, tokens: int, latency_factor: float) -> float:
         latency = self._plan.latency
-        return pace * (latency.first_token_seconds + tokens / latency.tokens_per_second)
+        return latency_factor * (latency.first_token_seconds + tokens / latency.tokens_per_second)
 
-    def _usage(self, call: Call, said: int) -> Usage:
-        return Usage(self._true(call.prompt_tokens), said, "reported")
+    def _usage(self, call: Call, reply_tokens: int) -> Usage:
+        return Usage(self._provider_tokens(call.prompt_tokens), reply_tokens, "reported")
 
-    def _true(self, estimated: int) -> int:
+    def _provider_tokens(self, estimated: int) -> int:
         return max(1, round(estimated * self._plan.usage.factor))
 
-    def _text(self, task: Task, said: int, wanted: int, *, is_complete: bool) -> str:
+    def _text(self, task: Task, reply_tokens: int, wanted: int, *, is_complete: bool) -> str:
         factor = self._plan.usage.factor
-        tokens, all_tokens = max(1, round(said / factor)), max(1, round(wanted / factor))
+        tokens, all_tokens = max(1, round(reply_tokens / factor)), max(1, round(wanted / factor))
         if isinstance(task, SynthesisTask):
             return minutes_of(tokens, all_tokens, is_complete=is_complete)
         return text_of(tokens)
 
 
-class Weather:
-    """The outage of one meeting, if it has one: one gateway is away from some call on."""
+class SimulatedOutage:
+    """The outage of one meeting, if any: from some call on, one gateway is unreachable."""
 
     def __init__(self, plan: Plan, run: int) -> None:
         random = Random(f"{plan.seed}/{run}")  # noqa: S311
@@ -181,7 +185,7 @@ class Weather:
         self._ends_at = datetime.min.replace(tzinfo=UTC)
 
     def is_unreachable(self, gateway: str, now: datetime) -> bool:
-        """Say whether a call made now finds the gateway away."""
+        """Return whether a call made now finds the gateway unreachable."""
         if self._calls_before == 0:
             self._gateway, self._ends_at = gateway, now + self._lasts
         if self._calls_before is not None:
@@ -189,5 +193,5 @@ class Weather:
         return gateway == self._gateway and now < self._ends_at
 
     def back_at(self, gateway: str, now: datetime) -> datetime:
-        """Say when the gateway can be reached, not before now."""
+        """Return when the gateway is reachable, at the earliest now."""
         return max(now, self._ends_at) if gateway == self._gateway else now

@@ -1,4 +1,4 @@
-"""Percentiles by the nearest rank: always one of the values, so equal runs give equal figures."""
+"""Percentiles by nearest rank: each is one of the values, so equal runs give equal figures."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Percentiles(Struct, frozen=True):
-    """How a figure is spread over the runs.
+    """The percentiles of one figure over all runs.
 
     Units: those of the figure, which `name` says.
     """
@@ -20,15 +20,15 @@ class Percentiles(Struct, frozen=True):
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
-    """Give the least value that so many percent of all do not pass.
+    """Return the lowest value that `percent` of all values do not exceed.
 
-    Shape: `ordered` rises and has one value at least.
+    Shape: `ordered` ascends and is not empty.
     """
     return ordered[max(ceil(len(ordered) * percent / 100), 1) - 1]
 
 
 def percentiles_of(name: str, values: Sequence[float]) -> Percentiles:
-    """Say how values are spread; all zeros without any."""
+    """Return the percentiles of values, all zero if there are none."""
     ordered = sorted(values) or [0]
     found = (percentile(ordered, percent) for percent in (5, 50, 95, 100))
     return Percentiles(name, *found)

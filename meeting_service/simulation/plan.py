@@ -1,4 +1,4 @@
-"""What a simulation is given: the meeting, and how its models are taken to behave."""
+"""The input of a simulation: the meeting, and the assumed behaviour of its models."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from meeting_core.model import AgentId, Configuration, Limits
 from meeting_service.settings import SettingsError
-from meeting_service.simulation.lengths import Length, Span
+from meeting_service.simulation.lengths import Length, LogNormalLength
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
@@ -15,9 +15,9 @@ Ratio = Annotated[float, Meta(ge=0.1, le=10)]
 Rate = Annotated[float, Meta(gt=0, le=1_000_000)]
 Runs = Annotated[int, Meta(ge=1, le=100_000)]
 
-USUAL_REPLY = Span(p50=120, p95=180)
-USUAL_DIGEST = Span(p50=80, p95=120)
-USUAL_MINUTES = Span(p50=300, p95=420)
+DEFAULT_REPLY = LogNormalLength(p50=120, p95=180)
+DEFAULT_DIGEST = LogNormalLength(p50=80, p95=120)
+DEFAULT_MINUTES = LogNormalLength(p50=300, p95=420)
 
 
 class PlanError(SettingsError):
@@ -25,27 +25,27 @@ class PlanError(SettingsError):
 
 
 class Replies(Struct, frozen=True, kw_only=True):
-    """How long turns want to be, and how often a model ignores its cap where that is less."""
+    """The lengths of turns without a cap, and how often a model ignores a lower cap."""
 
-    tokens: Length = USUAL_REPLY
+    tokens: Length = DEFAULT_REPLY
     ignores_cap_probability: Share = 0.0
 
 
 class Digest(Struct, frozen=True, kw_only=True):
-    """How long the digests of rounds want to be."""
+    """The lengths of the digests of rounds without a cap."""
 
-    tokens: Length = USUAL_DIGEST
+    tokens: Length = DEFAULT_DIGEST
 
 
 class Minutes(Struct, frozen=True, kw_only=True):
-    """How long the closing text wants to be, and how often it has all its sections."""
+    """The lengths of the closing text without a cap, and how often it has all its sections."""
 
-    tokens: Length = USUAL_MINUTES
+    tokens: Length = DEFAULT_MINUTES
     complete_sections_probability: Share = 1.0
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """How long calls take: each by up to `jitter` of its time more or less."""
+    """The times of calls; each varies by up to `jitter` of its time."""
 
     first_token_seconds: Seconds = 0.8
     tokens_per_second: Rate = 60.0
@@ -53,9 +53,9 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """Shares of all calls that fail so.
+    """The share of all calls that fail, by class of fault.
 
-    Units: `retry_after_seconds` is what a provider that limits its rate asks for.
+    Units: `retry_after_seconds` is the wait that a rate limit asks for.
     """
 
     rate_limited: Share = 0.0
@@ -70,14 +70,14 @@ class Faults(Struct, frozen=True, kw_only=True):
 
 
 class Counting(Struct, frozen=True, kw_only=True):
-    """How the provider counts: the share of calls it reports, and its tokens for one of ours."""
+    """The provider's counts: the share of calls with usage, and its tokens for one of ours."""
 
     reported: Share = 1.0
     factor: Ratio = 1.0
 
 
 class Outage(Struct, frozen=True, kw_only=True):
-    """In this share of meetings one gateway goes away at some call, for so long."""
+    """The share of meetings in which one gateway becomes unreachable, and for how long."""
 
     probability: Share = 0.0
     seconds: Seconds = 30.0
@@ -86,7 +86,7 @@ class Outage(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """Everything a simulation depends on: equal plans give equal numbers.
 
-    Shape: `replies` has an entry for every seat of the meeting.
+    Shape: `replies` has an entry for every participant of the meeting.
     """
 
     meeting: Configuration

@@ -23,7 +23,7 @@ from meeting_service.simulation.plan import (
     PlanError,
     Replies,
 )
-from meeting_service.simulation.simulator import BEGINNING, SOME_ID
+from meeting_service.simulation.simulator import FIXED_ID, STARTED_AT
 from meeting_service.simulation.tables import Tables, joined
 
 _TABLES: dict[str, type[Struct]] = {
@@ -36,7 +36,7 @@ _TABLES: dict[str, type[Struct]] = {
 }
 _NUMBERS = ("runs", "seed")
 _NAMES = (*_NUMBERS, "meeting", "replies", *_TABLES, "prices")
-# What only a store could tell, and what has a table of its own.
+# Fields that need a store, and those with a table of their own.
 _ELSEWHERE = {
     "parent_meeting_id": "cannot be read without a store; put the text in parent_minutes",
     "prices": "stand in a table of their own: [prices]",
@@ -49,7 +49,7 @@ _FROM_SETTINGS = (
 )
 
 
-class _Seat(Struct, frozen=True, forbid_unknown_fields=True):
+class _ParticipantTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A participant as a start body has it."""
 
     id: str
@@ -62,7 +62,7 @@ class _Seat(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Price(Struct, frozen=True):
-    """What a model costs, for a million tokens."""
+    """The price of a model, for a million tokens."""
 
     prompt: float
     completion: float
@@ -79,7 +79,7 @@ class _Prices(Struct, frozen=True, kw_only=True):
 def read_plan(
     path: Path, settings: Settings, *, runs: int | None = None, seed: int | None = None
 ) -> Plan:
-    """Read a plan; `settings` has the agents, the gateways, the limits and the timeouts.
+    """Read a plan; `settings` has its agents, gateways, limits and timeouts.
 
     Shape: `runs` and `seed` take the place of the file's. Raises: `PlanError`.
     """
@@ -104,8 +104,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise PlanError(f"{path}: is not valid TOML: {error}") from error
 
 
-def _type_of(shape: type[Struct], name: str) -> Any:
-    return next(each.type for each in fields(shape) if each.name == name)
+def _type_of(struct: type[Struct], name: str) -> Any:
+    return next(each.type for each in fields(struct) if each.name == name)
 
 
 class _PlanReader:
@@ -123,8 +123,8 @@ class _PlanReader:
         prices = self._prices(given["prices"]) if "prices" in given else None
         meeting = self._meeting(given["meeting"], prices)
         read: dict[str, Any] = {
-            name: tables.struct(name, shape, given[name])
-            for name, shape in _TABLES.items()
+            name: tables.struct(name, struct, given[name])
+            for name, struct in _TABLES.items()
             if name in given
         }
         for name in _NUMBERS:
@@ -167,38 +167,40 @@ class _PlanReader:
         if "participants" not in given:
             raise self._tables.refuse("meeting.participants", "is missing; add it")
         values = {name: getattr(self._settings, name) for name in _FROM_SETTINGS}
-        seats = tuple(self._seats(given.pop("participants"), prices))
+        participants = tuple(self._participants(given.pop("participants"), prices))
         for name, value in given.items():
             values[name] = self._tables.value(f"meeting.{name}", known[name].type, value)
-        return self._convened(Configuration(participants=seats, prices=prices, **values))
+        return self._convened(Configuration(participants=participants, prices=prices, **values))
 
     def _convened(self, config: Configuration) -> Configuration:
-        """See that a meeting could be convened so."""
+        """Return a configuration that can be convened. Raises: `PlanError`."""
         try:
-            decide(None, Convene(SOME_ID, config, self._settings.limits), BEGINNING)
+            decide(None, Convene(FIXED_ID, config, self._settings.limits), STARTED_AT)
         except InvalidConfiguration as error:
             problem = "; ".join(f"meeting.{each.field}: {each.detail}" for each in error.problems)
             at, _, detail = problem.partition(": ")
             raise self._tables.refuse(at, detail) from None
         return config
 
-    def _seats(self, raw: Any, prices: PriceTable | None) -> Iterator[Participant]:
-        """Seat agents of the directory, others, or so many without anything of their own."""
+    def _participants(self, raw: Any, prices: PriceTable | None) -> Iterator[Participant]:
+        """Yield the participants, each with a model if the plan has the price of only one."""
         only = prices.models[0].model if prices is not None and len(prices.models) == 1 else ""
-        for seat in self._seated(raw):
-            # One price is taken for the price of all that name no model.
-            yield seat if seat.model else replace(seat, model=only)
+        for participant in self._given_participants(raw):
+            # The only price is the price of all participants without a model.
+            yield participant if participant.model else replace(participant, model=only)
 
-    def _seated(self, raw: Any) -> Iterator[Participant]:
+    def _given_participants(self, raw: Any) -> Iterator[Participant]:
         if isinstance(raw, int) and not isinstance(raw, bool):
             for n in range(1, min(raw, self._settings.limits.max_participants + 1) + 1):
-                yield self._settings.seated(Participant(f"seat-{n}", f"Seat {n}"))
+                yield self._settings.with_defaults(
+                    Participant(f"participant-{n}", f"Participant {n}")
+                )
             return
         if not isinstance(raw, list):
             raise self._tables.refuse(
-                "meeting.participants", "must be a list of agents, or the number of seats"
+                "meeting.participants", "must be a list of agents, or their number"
             )
-        directory = {agent.agent_id: agent for agent in self._settings.directory}
+        directory = {agent.agent_id: agent for agent in self._settings.participants}
         for n, each in enumerate(raw):
             at = f"meeting.participants[{n}]"
             if isinstance(each, str):
@@ -208,31 +210,35 @@ class _PlanReader:
                     raise self._tables.refuse(at, problem)
                 yield directory[each]
             else:
-                yield self._seat(at, self._tables.struct(at, _Seat, each))
+                yield self._participant(at, self._tables.struct(at, _ParticipantTable, each))
 
-    def _seat(self, at: str, given: _Seat) -> Participant:
+    def _participant(self, at: str, given: _ParticipantTable) -> Participant:
         if given.gateway and given.gateway not in self._settings.gateways:
             known = ", ".join(self._settings.gateways)
             problem = f"is {given.gateway!r}; the gateways are {known}"
             raise self._tables.refuse(f"{at}.gateway", problem)
-        seat = Participant(
+        participant = Participant(
             given.id, given.name, given.role, given.instructions, given.model, given.gateway
         )
-        return replace(self._settings.seated(seat), fallback_models=given.fallback_models)
+        return replace(
+            self._settings.with_defaults(participant), fallback_models=given.fallback_models
+        )
 
     def _replies(self, raw: Any, meeting: Configuration) -> dict[str, Replies]:
-        """Read how everybody replies, and who replies otherwise."""
+        """Read the common replies and those of single participants."""
         given = self._tables.table("replies", raw)
-        seats = [seat.agent_id for seat in meeting.participants]
+        agent_ids = [participant.agent_id for participant in meeting.participants]
         names = [each.name for each in fields(Replies)]
-        self._tables.check_names("replies", given, [*names, *seats])
-        common = {name: value for name, value in given.items() if name in names}
-        usual = self._tables.struct("replies", Replies, common)
+        self._tables.check_names("replies", given, [*names, *agent_ids])
+        fields_of_all = {name: value for name, value in given.items() if name in names}
+        common = self._tables.struct("replies", Replies, fields_of_all)
         return {
-            seat: self._tables.struct(joined("replies", seat), Replies, given[seat], usual)
-            if seat in given and seat not in names
-            else usual
-            for seat in seats
+            agent_id: self._tables.struct(
+                joined("replies", agent_id), Replies, given[agent_id], common
+            )
+            if agent_id in given and agent_id not in names
+            else common
+            for agent_id in agent_ids
         }
 
 

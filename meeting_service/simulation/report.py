@@ -1,4 +1,4 @@
-"""The report on all runs: how they ended, which limits tripped how often, what it all took."""
+"""The report on all runs: their endings, the limits they hit, percentiles and advice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from meeting_service.simulation.advice import advice_on
 from meeting_service.simulation.limit_hits import in_order
 from meeting_service.simulation.percentiles import Percentiles, percentiles_of
 from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.run_result import Held
+from meeting_service.simulation.run_result import RunResult
 
 
 class Ending(Struct, frozen=True):
-    """How often meetings ended so.
+    """How often meetings ended in one way.
 
     Units: `share` of all runs.
     """
@@ -23,10 +23,10 @@ class Ending(Struct, frozen=True):
     share: float
 
 
-class Trip(Struct, frozen=True):
-    """How often something befell a meeting.
+class LimitHit(Struct, frozen=True):
+    """How often a limit was hit.
 
-    Units: `runs` in which it did, their `share` of all, and `times` in all runs together.
+    Units: `runs` in which it was, their `share` of all, and `times` in all runs together.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Trip(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What a simulation has shown.
+    """The result of a simulation.
 
     Shape: `currency` and `prices_version` are empty without prices.
     """
@@ -46,55 +46,58 @@ class Report(Struct, frozen=True):
     currency: str
     prices_version: str
     endings: tuple[Ending, ...]
-    trips: tuple[Trip, ...]
+    limit_hits: tuple[LimitHit, ...]
     percentiles: tuple[Percentiles, ...]
     advice: tuple[str, ...]
 
 
-def report_on(plan: Plan, held: Sequence[Held]) -> Report:
-    """Sum all runs up.
+def report_on(plan: Plan, results: Sequence[RunResult]) -> Report:
+    """Return the report on runs.
 
-    Shape: `held` has one meeting at least.
+    Shape: `results` is not empty.
     """
     prices = plan.meeting.prices
     return Report(
-        runs=len(held),
+        runs=len(results),
         seed=plan.seed,
         currency="" if prices is None else prices.currency,
         prices_version="" if prices is None else prices.version,
-        endings=tuple(_endings(held)),
-        trips=tuple(_trips(held)),
-        percentiles=tuple(_percentiles(plan, held)),
-        advice=tuple(advice_on(plan, held)),
+        endings=tuple(_endings(results)),
+        limit_hits=tuple(_limit_hits(results)),
+        percentiles=tuple(_percentiles(plan, results)),
+        advice=tuple(advice_on(plan, results)),
     )
 
 
-def _endings(held: Sequence[Held]) -> list[Ending]:
-    counts = Counter(each.ending for each in held)
-    # The most frequent first; by name where two are as frequent.
+def _endings(results: Sequence[RunResult]) -> list[Ending]:
+    counts = Counter(each.ending for each in results)
+    # By frequency, then by name.
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Ending(name, runs, runs / len(held)) for name, runs in ordered]
+    return [Ending(name, runs, runs / len(results)) for name, runs in ordered]
 
 
-def _trips(held: Sequence[Held]) -> list[Trip]:
+def _limit_hits(results: Sequence[RunResult]) -> list[LimitHit]:
     runs: Counter[str] = Counter()
     times: Counter[str] = Counter()
-    for each in held:
-        runs.update(each.trips.keys())
-        times.update(each.trips)
-    return [Trip(name, runs[name], runs[name] / len(held), times[name]) for name in in_order(runs)]
+    for each in results:
+        runs.update(each.limit_hits.keys())
+        times.update(each.limit_hits)
+    return [
+        LimitHit(name, runs[name], runs[name] / len(results), times[name])
+        for name in in_order(runs)
+    ]
 
 
-def _percentiles(plan: Plan, held: Sequence[Held]) -> list[Percentiles]:
+def _percentiles(plan: Plan, results: Sequence[RunResult]) -> list[Percentiles]:
     found = [
-        percentiles_of("tokens", [each.tokens for each in held]),
-        percentiles_of("prompt tokens", [each.prompt_tokens for each in held]),
-        percentiles_of("completion tokens", [each.completion_tokens for each in held]),
-        percentiles_of("wasted tokens", [each.wasted_tokens for each in held]),
-        percentiles_of("calls", [each.calls for each in held]),
-        percentiles_of("seconds", [round(each.seconds, 1) for each in held]),
+        percentiles_of("tokens", [each.tokens for each in results]),
+        percentiles_of("prompt tokens", [each.prompt_tokens for each in results]),
+        percentiles_of("completion tokens", [each.completion_tokens for each in results]),
+        percentiles_of("wasted tokens", [each.wasted_tokens for each in results]),
+        percentiles_of("calls", [each.calls for each in results]),
+        percentiles_of("seconds", [round(each.seconds, 1) for each in results]),
     ]
     if plan.meeting.prices is not None:
-        cost = [each.cost for each in held]
+        cost = [each.cost for each in results]
         found.append(percentiles_of(f"cost in {plan.meeting.prices.currency}", cost))
     return found

@@ -1,4 +1,4 @@
-"""What came of one simulated meeting, counted."""
+"""The result of one simulated meeting."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ MICROS = 1_000_000
 
 
 class Needs(Struct, frozen=True):
-    """The least limits under which this meeting would have gone as if it had none.
+    """The lowest limits under which this meeting would have run as without limits.
 
     Units: tokens, millionths of the currency, seconds.
     """
@@ -23,12 +23,12 @@ class Needs(Struct, frozen=True):
         return self.micros / MICROS
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class RunResult(Struct, frozen=True, kw_only=True):
     """One simulated meeting.
 
     Units: `seconds` of the meeting's own clock; tokens; `micros` are millionths of the currency.
-    `ending` is `complete by CAUSE`, `error: REASON` or `paused`; `trips` counts what befell it,
-    by name. `wasted_tokens` were charged for calls that brought no reply. `wanted_tokens`,
+    `ending` is `complete by CAUSE`, `error: REASON` or `paused`; `limit_hits` counts them by
+    name. `wasted_tokens` were charged for calls that brought no reply. `wanted_tokens`,
     `wanted_minutes` and `wanted_seconds` are what its replies would have taken without limits.
     """
 
@@ -39,7 +39,7 @@ class Held(Struct, frozen=True, kw_only=True):
     wasted_tokens: int
     micros: int
     seconds: float
-    trips: Mapping[str, int]
+    limit_hits: Mapping[str, int]
     needs: Needs
     wanted_tokens: tuple[int, ...]
     wanted_minutes: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Texts of a wanted length; equal lengths give equal texts, so each is counted once."""
+"""Texts of a given length; equal lengths give equal texts, so each is counted once."""
 
 from functools import lru_cache
 
@@ -10,17 +10,14 @@ _SECTION_SHARES = (0.5, 0.2, 0.15, 0.15)
 
 @lru_cache(maxsize=1024)
 def text_of(tokens: int) -> str:
-    """Make a text of so many tokens, by our estimate.
-
-    Units: tokens, one at least.
-    """
+    """Return a text of so many tokens by our estimate, at least one."""
     # Each of the words is one token.
     return " ".join(_WORDS[n % len(_WORDS)] for n in range(max(tokens, 1)))
 
 
 @lru_cache(maxsize=1024)
 def minutes_of(tokens: int, wanted: int, *, is_complete: bool) -> str:
-    """Make minutes that want to be so long, and are cut off after `tokens`, section by section.
+    """Return minutes of `wanted` tokens, cut off after `tokens`, section by section.
 
     Units: tokens, by our estimate. Shape: incomplete minutes lack their last section.
     """

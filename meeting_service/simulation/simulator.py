@@ -1,4 +1,4 @@
-"""The simulator: holds the meeting of a plan on a clock of its own, once for each run."""
+"""The simulator: runs the meeting of a plan on a simulated clock, once for each run."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,86 +29,86 @@ from meeting_core.steps import (
     WaitUntil,
     next_step,
 )
-from meeting_service.simulation.collector import Subtotal
+from meeting_service.simulation.collector import Collector
 from meeting_service.simulation.limit_hits import SHORT_OF_BUDGET, SHORT_OF_CONTEXT, SHORT_OF_TIME
-from meeting_service.simulation.model import Call, Model, Weather
+from meeting_service.simulation.model import Call, Model, SimulatedOutage
 from meeting_service.simulation.plan import Plan
-from meeting_service.simulation.run_result import Held
+from meeting_service.simulation.run_result import RunResult
 
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-SOME_ID = UUID(int=0)
-"""Nothing here is stored, so every meeting and every event may have the same id."""
+STARTED_AT = datetime(2000, 1, 1, tzinfo=UTC)
+FIXED_ID = UUID(int=0)
+"""Nothing is stored, so every meeting and every event may have the same id."""
 
-BROKE = frozenset({"paused", "error: budget"})
+OUT_OF_BUDGET = frozenset({"paused", "error: budget"})
 
 
 class Simulator:
-    """Holds a plan's meeting, run after run."""
+    """Runs a plan's meeting again and again."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         config = plan.meeting
         without_ceiling = replace(config, meeting_tokens=None, meeting_cost=None)
-        # Without its limits a meeting shows what it needs of each of them.
-        self._boundless = replace(plan, meeting=without_ceiling)
-        self._seeing_all = replace(
+        # Run without a limit, a meeting shows how much of it it needs.
+        self._without_ceilings = replace(plan, meeting=without_ceiling)
+        self._with_full_context = replace(
             plan,
             meeting=replace(without_ceiling, context_tokens=plan.limits.max_context_tokens),
         )
-        self._unhurried = replace(
+        self._with_max_duration = replace(
             plan,
             meeting=replace(config, meeting_timeout_seconds=plan.limits.max_timeout_seconds),
         )
 
-    def runs(self) -> Iterator[Held]:
-        """Hold the meeting as often as the plan says, one after the other."""
+    def runs(self) -> Iterator[RunResult]:
+        """Yield the result of each run of the plan."""
         for run in range(1, self._plan.runs + 1):
-            yield self.held(run)
+            yield self.result(run)
 
-    def held(self, run: int) -> Held:
-        """Hold the meeting of one run.
+    def result(self, run: int) -> RunResult:
+        """Return the result of one run.
 
         Invariant: the needs are exact: under limits that cover them nothing is shortened, cut or
         ended early.
         """
-        held = hold(self._plan, run)
-        needs = held.needs
-        # These end a meeting, or let it rest, before any economy is made.
-        is_short = held.ending in BROKE
-        if is_short or SHORT_OF_BUDGET & held.trips.keys():
-            boundless = hold(self._boundless, run).needs
-            needs = replace(needs, tokens=boundless.tokens, micros=boundless.micros)
-        if SHORT_OF_CONTEXT & held.trips.keys():
-            seeing_all = hold(self._seeing_all, run).needs
-            needs = replace(needs, context_tokens=seeing_all.context_tokens)
-        if SHORT_OF_TIME & held.trips.keys():
-            needs = replace(needs, seconds=hold(self._unhurried, run).needs.seconds)
-        return held if needs is held.needs else replace(held, needs=needs)
+        result = simulate_run(self._plan, run)
+        needs = result.needs
+        # These end or pause a meeting before any budget reduction.
+        is_short = result.ending in OUT_OF_BUDGET
+        if is_short or SHORT_OF_BUDGET & result.limit_hits.keys():
+            without_ceilings = simulate_run(self._without_ceilings, run).needs
+            needs = replace(needs, tokens=without_ceilings.tokens, micros=without_ceilings.micros)
+        if SHORT_OF_CONTEXT & result.limit_hits.keys():
+            with_full_context = simulate_run(self._with_full_context, run).needs
+            needs = replace(needs, context_tokens=with_full_context.context_tokens)
+        if SHORT_OF_TIME & result.limit_hits.keys():
+            needs = replace(needs, seconds=simulate_run(self._with_max_duration, run).needs.seconds)
+        return result if needs is result.needs else replace(result, needs=needs)
 
 
-def hold(plan: Plan, run: int) -> Held:
-    """Hold a plan's meeting once, under its own limits."""
-    return _Meeting(plan, run).hold()
+def simulate_run(plan: Plan, run: int) -> RunResult:
+    """Run a plan's meeting once, under its own limits."""
+    return _Run(plan, run).result()
 
 
-class _Meeting:
-    """One meeting under way, with its clock."""
+class _Run:
+    """One run of the meeting, with its clock."""
 
     def __init__(self, plan: Plan, run: int) -> None:
         self._plan = plan
         self._model = Model(plan, run)
-        self._weather = Weather(plan, run)
-        self._now = BEGINNING
+        self._outage = SimulatedOutage(plan, run)
+        self._now = STARTED_AT
         self._meeting: Meeting | None = None
-        self._subtotal = Subtotal(plan.meeting)
+        self._collector = Collector(plan.meeting)
 
-    def hold(self) -> Held:
-        command: Command = Convene(SOME_ID, self._plan.meeting, self._plan.limits)
+    def result(self) -> RunResult:
+        command: Command = Convene(FIXED_ID, self._plan.meeting, self._plan.limits)
         while True:
             meeting = self._record(command)
             match step := next_step(meeting):
                 case Ended() | Idle():
-                    return self._subtotal.held(meeting, self._seconds)
+                    return self._collector.result(meeting, self._seconds)
                 case GiveCommand() | BeginAttempt():
                     command = step.command
                 case WaitUntil():
@@ -123,35 +123,35 @@ class _Meeting:
 
     @property
     def _seconds(self) -> float:
-        return (self._now - BEGINNING).total_seconds()
+        return (self._now - STARTED_AT).total_seconds()
 
     def _record(self, command: Command) -> Meeting:
         before = self._meeting
         events = wrap_facts(
             decide(before, command, self._now),
-            EventMetadata(self._now, SOME_ID, "simulation"),
-            meeting_id=SOME_ID,
+            EventMetadata(self._now, FIXED_ID, "simulation"),
+            meeting_id=FIXED_ID,
             after=0 if before is None else before.version,
-            new_id=lambda: SOME_ID,
+            new_id=lambda: FIXED_ID,
         )
         meeting = before
         for event in events:
             if meeting is not None:
-                self._subtotal.note(meeting, event.fact, self._seconds)
+                self._collector.add_fact(meeting, event.fact, self._seconds)
             meeting = evolve(meeting, event)
         assert meeting is not None
         self._meeting = meeting
         return meeting
 
     def _wait(self, step: WaitForGateway) -> Command:
-        back_at = self._weather.back_at(step.gateway, self._now)
+        back_at = self._outage.back_at(step.gateway, self._now)
         self._now = max(self._now, min(back_at, step.until))
         return (step.then if back_at < step.until else step.otherwise).command
 
     def _ask(self, meeting: Meeting, ask: Ask) -> Command:
         assert meeting.task_state is not None
         assert meeting.task_state.open is not None
-        if self._weather.is_unreachable(ask.participant.gateway, self._now):
+        if self._outage.is_unreachable(ask.participant.gateway, self._now):
             return ReportFault(
                 ask.task,
                 ask.number,
@@ -169,6 +169,6 @@ class _Meeting:
             (ask.deadline_at - self._now).total_seconds(),
         )
         answer = self._model.answer(call)
-        self._subtotal.note_answer(meeting, call, answer)
+        self._collector.add_answer(meeting, call, answer)
         self._now += timedelta(seconds=answer.seconds)
         return answer.command

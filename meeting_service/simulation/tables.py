@@ -1,4 +1,4 @@
-"""From tables of a file to structs, strictly; whatever is wrong is refused by the name it has."""
+"""Tables of a file as structs, read strictly; errors name the wrong field."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ from meeting_service.simulation.plan import PlanError
 
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<where>[^`]*)`)?", re.DOTALL)
 
-Shape = TypeVar("Shape", bound=Struct)
+Row = TypeVar("Row", bound=Struct)
 
 
 class Tables:
@@ -27,17 +27,17 @@ class Tables:
         self._source = source
 
     def refuse(self, at: str, problem: str) -> PlanError:
-        """Word what is wrong with a field."""
+        """Return the error about a field."""
         return PlanError(f"{self._source}: {at}: {problem}")
 
     def table(self, at: str, raw: Any) -> Mapping[str, Any]:
-        """See that something is a table."""
+        """Return a value that is a table."""
         if not isinstance(raw, Mapping):
             raise self.refuse(at, f"is no table; write [{at}]")
         return raw
 
     def check_names(self, at: str, given: Iterable[str], known: Iterable[str]) -> None:
-        """See that every name is known."""
+        """Check that every name is known."""
         names = list(known)
         for name in given:
             if name not in names:
@@ -45,9 +45,9 @@ class Tables:
                 hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
                 raise self.refuse(joined(at, name), f"is not known here; {hint}")
 
-    def struct(self, at: str, shape: type[Shape], raw: Any, base: Shape | None = None) -> Shape:
-        """Read a table; what it leaves out is as in `base`, or as the shape has it."""
-        given, known = self.table(at, raw), {each.name: each for each in fields(shape)}
+    def struct(self, at: str, struct_type: type[Row], raw: Any, base: Row | None = None) -> Row:
+        """Read a table; fields it leaves out are those of `base`, or the defaults."""
+        given, known = self.table(at, raw), {each.name: each for each in fields(struct_type)}
         self.check_names(at, given, known)
         values = {} if base is None else {name: getattr(base, name) for name in known}
         for name, each in known.items():
@@ -55,7 +55,7 @@ class Tables:
                 values[name] = self.value(joined(at, name), each.type, given[name])
             elif each.required and each.default is NODEFAULT and name not in values:
                 raise self.refuse(joined(at, name), "is missing; add it")
-        return shape(**values)
+        return struct_type(**values)
 
     def value(self, at: str, wanted: Any, raw: Any) -> Any:
         """Read one value, as strictly as a start body is read."""
@@ -76,7 +76,7 @@ class Tables:
             ) from None
 
     def length(self, at: str, raw: Any) -> Length:
-        """Read how long replies are: a number, or a table that says how they are spread."""
+        """Read the lengths of replies: a number, or a table for a distribution."""
         try:
             if not isinstance(raw, Mapping):
                 found: int = self.value(at, int, raw)
@@ -88,7 +88,7 @@ class Tables:
 
 
 def joined(at: str, name: str) -> str:
-    """Give a field's path."""
+    """Return the path of a field."""
     return f"{at}.{name}" if at else name
 
 

@@ -22,12 +22,12 @@ WaitReason: TypeAlias = Literal["call_slot", "gateway", "retry", "budget"]
 
 
 class WaitingView(Struct, frozen=True, kw_only=True):
-    """What a meeting waits for: its turn at a busy gateway (`permit`), a gateway that is away, the
-    time of its next attempt, or a higher budget.
+    """What a meeting waits for: a call slot of a busy gateway, an unreachable gateway, the time of
+    its next attempt, or a higher budget.
 
-    Shape: `gateway` is null while it waits for a budget, `until` where nothing bounds the wait, and
-    `calls_ahead` but for a permit. Only the process that runs a meeting knows that it waits for a
-    permit; asked of another one, such a meeting waits for nothing.
+    Shape: `gateway` is null while it waits for a budget, `until` if nothing bounds the wait, and
+    `calls_ahead` except for a call slot. Only the process that runs a meeting knows that it waits
+    for a call slot; any other process answers that the meeting does not wait.
     """
 
     reason: WaitReason = field(name="for")

@@ -11,13 +11,13 @@ import anyio
 import pytest
 
 from meeting_service.settings import ScriptedGateway
-from tests.meeting_service.http.service import BODY, PATIENCE_SECONDS, served, settings_for
+from tests.meeting_service.http.service import BODY, TIMEOUT_SECONDS, served, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("meeting_core", "meeting_service"))
 MAX_FILES = 60
 GATEWAYS = {"scripted": ScriptedGateway(), "stalled": ScriptedGateway(delay_seconds=3_600)}
-SEATS = [
+PARTICIPANTS = [
     {"id": "first", "name": "First", "gateway": "scripted"},
     {"id": "second", "name": "Second", "gateway": "stalled"},
 ]
@@ -46,11 +46,11 @@ def traced() -> Iterator[dict[str, set[str]]]:
 @pytest.mark.anyio
 async def test_one_turn_passes_few_files(database_url: str, tmp_path: Path) -> None:
     settings = settings_for(database_url, tmp_path, gateways=GATEWAYS)
-    body = {**BODY, "participants": SEATS}
+    body = {**BODY, "participants": PARTICIPANTS}
     async with served(settings) as client, client.stream("GET", "/api/events") as stream:
         lines = stream.aiter_lines()
         await anext(lines)  # the stream is open
-        with anyio.fail_after(PATIENCE_SECONDS), traced() as seen:
+        with anyio.fail_after(TIMEOUT_SECONDS), traced() as seen:
             assert (await client.post("/api/meetings/start", json=body)).status_code == 201
             async for line in lines:
                 if line == "event: meeting-turn":

@@ -34,7 +34,7 @@ HARMLESS_CONTROLS = "\n\t"
 REORDERING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def frames_told(events: tuple[MeetingEvent, ...]) -> Iterator[tuple[Frame, int]]:
+def frames_with_numbers(events: tuple[MeetingEvent, ...]) -> Iterator[tuple[Frame, int]]:
     """Give every frame of a history, deltas of its open turns included, and its number."""
     meeting = None
     for event in events:
@@ -63,17 +63,17 @@ def hostile_meeting(injection: Injection) -> HeldMeeting:
 
 @every_injection
 def test_every_frame_is_exactly_one_event(injection: Injection):
-    for told, number in frames_told(hostile_meeting(injection).events):
-        encoded = told.encoded()
+    for frame_, number in frames_with_numbers(hostile_meeting(injection).events):
+        encoded = frame_.encoded()
         assert re.fullmatch(rb"event: [a-z-]+\ndata: [^\r\n]+\n\n", encoded)
         # Some clients go by the lines of Python, which also end at other marks.
         assert len(encoded.decode().splitlines()) == 3
         wire = b"id: %d\n%b" % (number, encoded)
         response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=wire)
         (read,) = EventSource(response).iter_sse()
-        assert (read.event, read.id, read.retry) == (told.event, str(number), None)
+        assert (read.event, read.id, read.retry) == (frame_.event, str(number), None)
         data = json.loads(read.data)
-        assert data == json.loads(msgspec.json.encode(told.data))
+        assert data == json.loads(msgspec.json.encode(frame_.data))
         assert {"meeting_id", "version", "at"} <= data.keys()
 
 
@@ -85,7 +85,7 @@ def test_a_status_shows_the_turns_that_were_held_and_their_texts_as_data(injecti
     status = json.loads(msgspec.json.encode(status_view(held.meeting, spending(held.events))))
     turns = [(turn["agent_id"], turn["response"]) for n in status["rounds"] for turn in n["turns"]]
     assert turns == [("ann", text), ("bob", text)] * 2
-    assert [seat["agent_id"] for seat in status["participants"]] == ["ann", "bob"]
+    assert [each["agent_id"] for each in status["participants"]] == ["ann", "bob"]
     assert (status["state"], status["title"]) == ("complete", config.title)
     assert [each["topic"] for each in status["rounds"]] == list(config.round_topics)
     assert status["output_md"] == held.minutes
@@ -172,7 +172,7 @@ def test_the_live_picture_holds_no_order_and_no_markup(injection: Injection):
     display = LiveDisplay(console)
     for event in events_saying(injection.text):
         display.show(event)
-        console.print(display.picture())
+        console.print(display.render())
     assert_is_safe(shown_by(console))
     if injection.name == "markup of a terminal":
         assert shown_by(console).count(injection.text) >= 10
@@ -215,12 +215,12 @@ def test_no_command_prints_an_order(
     """The whole corpus in one meeting, as a service might send it that cleans nothing."""
     texts = [each.text for each in INJECTIONS if each.text.isascii() or _is_unicode(each.text)]
     events = [event for text in texts for event in events_saying(text)]
-    told = [
+    frames = [
         frame(number, event.event.removeprefix("meeting-"), **event.data)
         for number, event in enumerate(events, 1)
         if event.ending is None and event.event.isascii() and event.event.isprintable()
     ]
-    service.on("/api/meetings/m1/events", feed(*told, frame(99_999, "complete")))
+    service.on("/api/meetings/m1/events", feed(*frames, frame(99_999, "complete")))
     whole = "\n\n".join(texts)
     service.on("/api/meetings/m1/status", Reply(body=status_saying(whole)))
     service.on("/api/meetings/m1/output", Reply(body={"output_md": whole}))

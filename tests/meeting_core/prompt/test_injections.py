@@ -157,7 +157,7 @@ def test_what_a_human_remarks_is_a_remark_and_nothing_else(injection: Injection)
         with pytest.raises(InvalidConfiguration):
             decide(fold(events), remark, START)
         return
-    events += enveloped(fold(events), remark)
+    events += wrapped(fold(events), remark)
     brief = build_brief(fold(events), TurnTask(1, "bob"), "bob")
     user = brief.messages[1].content
     ours, theirs = quotation("turn", "ann"), quotation("remark", "?")
@@ -170,7 +170,7 @@ def test_what_a_human_remarks_is_a_remark_and_nothing_else(injection: Injection)
     assert user.endswith("\n\nRound 1 of 2. Topic: What was done\nIt is your turn, Bob.")
 
 
-def enveloped(meeting: Meeting, command: MakeRemark) -> tuple:
+def wrapped(meeting: Meeting, command: MakeRemark) -> tuple:
     facts = decide(meeting, command, START)
     assert [type(fact) for fact in facts] == [RemarkMade]
     return wrap_facts(
@@ -222,7 +222,7 @@ def test_a_shortened_text_forges_no_more_than_a_whole_one(injection: Injection):
 
 
 @every_injection
-def test_quoting_an_injection_costs_nothing(injection: Injection):
+def test_escaping_an_injection_costs_nothing(injection: Injection):
     text = clean_text(injection.text)[0]
     assert estimate_tokens(quoted(text)) == estimate_tokens(text)
     assert len(quoted(text)) == len(text)
@@ -336,5 +336,14 @@ def test_minutes_stay_readable_where_html_was_taken_out():
     assert "Use `List&lt;int>` if a < b, never &lt;script>, and see !\\[x](http://e)." in text
 
 
-def test_the_corpus_is_large_and_its_names_differ():
-    assert len({injection.name for injection in INJECTIONS}) == len(INJECTIONS) >= 45
+def test_a_check_reports_every_text_that_fails_it():
+    @every_injection
+    def no_brackets_and_no_escapes(injection: Injection) -> None:
+        assert not {"<", "\x1b"} & set(injection.text)
+
+    with pytest.raises(ExceptionGroup) as failed:
+        no_brackets_and_no_escapes()
+    notes = [error.__notes__ for error in failed.value.exceptions]
+    bad = [each.name for each in INJECTIONS if {"<", "\x1b"} & set(each.text)]
+    assert notes == [[f"with the injection {name!r}"] for name in bad]
+    assert 1 < len(bad) < len(INJECTIONS)

@@ -47,7 +47,7 @@ class FakeService:
         """Say what a path answers; a path is without its query."""
         self.replies[path].extend(replies)
 
-    def asked(self, path: str) -> list[Request]:
+    def requests_to(self, path: str) -> list[Request]:
         """Give the requests for a path."""
         return [request for request in self.requests if request.path.partition("?")[0] == path]
 

@@ -1,4 +1,4 @@
-"""The command line against a service that does as it is told: output, exit codes, lost feeds."""
+"""The command line against a service that answers from a script: output, exit codes, lost feeds."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return captured.err
 
 
-# --- following a meeting -----------------------------------------------------------------------
+# --- watching a meeting -----------------------------------------------------------------------
 
 
 def test_watch_prints_one_plain_line_for_each_event(
@@ -145,18 +145,18 @@ def test_a_lost_feed_is_resumed_without_repeats_or_gaps(
     service.on(
         EVENTS,
         feed(*frames[:4], frames[5][:20], breaks=breaks),
-        # Nothing came; then a service that is away; then one that repeats what was seen.
+        # Nothing came; then an unavailable service; then one that repeats what was seen.
         feed(breaks=breaks),
-        problem(503, "the database is away"),
+        problem(503, "the database is unavailable"),
         feed(*frames[2:]),
     )
     assert run(["watch", "m1", "--json"]) == Exit.COMPLETE
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     assert [line["id"] for line in lines if line["id"]] == [1, 2, 3, 4, 5, 6]
-    assert "meetings: the database is away; trying again" in captured.err
+    assert "meetings: the database is unavailable; trying again" in captured.err
     assert all(line.startswith("meetings: ") for line in captured.err.splitlines())
-    assert [request.headers.get("last-event-id") for request in service.asked(EVENTS)] == [
+    assert [request.headers.get("last-event-id") for request in service.requests_to(EVENTS)] == [
         None,
         "3",
         "3",
@@ -168,14 +168,14 @@ def test_a_lost_feed_is_told_in_our_words_only(service: FakeService) -> None:
     service.on(
         EVENTS,
         feed(*whole_feed()[:1], breaks=True),
-        problem(503, "the database is away"),
+        problem(503, "the database is unavailable"),
         feed(*whole_feed()),
     )
     command = [sys.executable, "-m", "meeting_service", "watch", "m1"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert ended.stderr.splitlines() == [
         "meetings: lost the connection; resuming",
-        "meetings: the database is away; trying again",
+        "meetings: the database is unavailable; trying again",
     ]
 
 
@@ -282,10 +282,10 @@ def test_the_text_of_a_failed_attempt_is_not_shown_with_the_next_one() -> None:
     display.show(FeedEvent("meeting-turn-delta", None, {"text": "void"}))
     display.show(FeedEvent("meeting-warning", 2, {"message": "attempt 1 failed"}))
     display.show(FeedEvent("meeting-turn-delta", None, {"text": "valid"}))
-    with console.capture() as picture:
-        console.print(display.picture())
-    assert "valid" in picture.get()
-    assert "void" not in picture.get()
+    with console.capture() as render:
+        console.print(display.render())
+    assert "valid" in render.get()
+    assert "void" not in render.get()
 
 
 def on_terminal(*arguments: str) -> str:
@@ -373,7 +373,7 @@ def test_start_sends_every_field_it_was_given(
     assert "meetings watch m1" in captured.err
 
 
-def test_start_without_participants_seats_every_agent(service: FakeService) -> None:
+def test_start_without_participants_takes_every_agent(service: FakeService) -> None:
     service.on("/api/agents", Reply(body={"agents": [{"id": "dev"}, {"id": "qa"}]}))
     service.on("/api/meetings/start", Reply(201, {"id": "m1"}))
     assert run(["start", "--rounds", "0"]) == Exit.COMPLETE
@@ -440,7 +440,11 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(
             Exit.REFUSED,
             "too many live meetings; try again in 5 s",
         ),
-        (problem(503, "the database is away"), Exit.UNREACHABLE, "the database is away"),
+        (
+            problem(503, "the database is unavailable"),
+            Exit.UNREACHABLE,
+            "the database is unavailable",
+        ),
         (problem(409, "a\x1b[2J\nb"), Exit.REFUSED, "a[2J b"),
     ],
 )
@@ -621,7 +625,7 @@ def test_no_text_in_a_spending_gives_the_terminal_orders(
         ),
     ],
 )
-def test_a_meeting_is_steered(
+def test_a_meeting_is_controlled(
     service: FakeService,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -648,7 +652,7 @@ def test_status_tells_cost_and_what_a_meeting_waits_for(
     assert run(["status", "m1"]) == Exit.COMPLETE
     shown = capsys.readouterr().out
     assert "EUR: spent 0.5000, reserved 0.0000" in shown
-    assert "permit, of gateway main, since now, calls ahead: 0" in shown
+    assert "call_slot, of gateway main, since now, calls ahead: 0" in shown
 
 
 def test_history_is_one_event_a_line(
@@ -686,7 +690,7 @@ def test_upgrade_brings_an_empty_database_to_the_newest_schema(
         assert capsys.readouterr().out == f"the database is at schema {HEAD}\n"
 
 
-def test_upgrade_of_a_database_that_is_away_is_one_line(
+def test_upgrade_of_an_unreachable_database_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with fake_service() as gone:

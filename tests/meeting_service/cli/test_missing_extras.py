@@ -83,20 +83,20 @@ def test_without_any_database_one_line_names_both_remedies(command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "settings", "told"),
+    ("module", "settings", "message"),
     [
         ("anthropic", GATEWAY, "gateways.claude: .* pip install 'ai-meetings\\[anthropic\\]'"),
         ("tiktoken", COUNTER, "token_counter: .* pip install 'ai-meetings\\[tokens\\]'"),
     ],
 )
 def test_a_setting_that_needs_another_extra_is_told_which(
-    module, settings, told, tmp_path, database_url
+    module, settings, message, tmp_path, database_url
 ):
     (tmp_path / "meetings.toml").write_text(settings)
     ended = meetings_without(
         module, tmp_path, "serve", "--port", "0", "--database-url", database_url
     )
-    assert re.fullmatch(f"meetings: {told}\n", ended.stderr)
+    assert re.fullmatch(f"meetings: {message}\n", ended.stderr)
     assert (ended.returncode, ended.stdout) == (Exit.FAILED, "")
 
 

@@ -56,7 +56,7 @@ def test_json_holds_the_whole_report(capsys: pytest.CaptureFixture[str]):
     report = json.loads(first)
     assert (report["runs"], report["seed"], report["currency"]) == (10, 7, "USD")
     assert report["endings"] == [{"name": "complete by agenda", "runs": 10, "share": 1.0}]
-    assert {"name", "runs", "share", "times"} == set(report["trips"][0])
+    assert {"name", "runs", "share", "times"} == set(report["limit_hits"][0])
     tokens = report["percentiles"][0]
     assert tokens["name"] == "tokens"
     assert 0 < tokens["p5"] <= tokens["p50"] <= tokens["p95"] <= tokens["max"] <= 9_000

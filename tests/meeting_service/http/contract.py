@@ -1,7 +1,7 @@
 """The names that clients of the API rely on, written out: ours may only grow."""
 
 STARTED = {"id", "title", "state", "participants", "config", "created_at", "stream_url"}
-SEAT = {"agent_id", "name", "sort_order"}
+PARTICIPANT = {"agent_id", "name", "sort_order"}
 CONFIG = {"num_rounds", "round_topics", "max_tokens_per_turn"}
 
 STATUS = {

@@ -72,16 +72,16 @@ class FeedServer:
         self, path: str | None = None, *, last: int | None = None, count: int | None = None
     ) -> AsyncIterator[list[Told]]:
         """Watch a stream meanwhile, to its end; the list grows as events come."""
-        told: list[Told] = []
+        received: list[Told] = []
         headers = {} if last is None else {"Last-Event-ID": str(last)}
 
         async def read() -> None:
             async for each in self.events(path, count=count, headers=headers):
-                told.append(each)  # noqa: PERF401 - looked at meanwhile
+                received.append(each)  # noqa: PERF401 - looked at meanwhile
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            yield told
+            yield received
 
     async def ask(self, path: str, method: str = "GET") -> SocketStream:
         """Ask for a stream over a bare socket with little room, and read nothing."""
@@ -115,10 +115,10 @@ def events_of(meeting_id: UUID | str) -> str:
 
 @asynccontextmanager
 async def feed_server(
-    policy: FeedPolicy | None = None, *, has_bell: bool = True
+    policy: FeedPolicy | None = None, *, has_notifications: bool = True
 ) -> AsyncIterator[FeedServer]:
     """Serve a feed over an empty recorder."""
-    async with feed_world(has_bell=has_bell) as world, _serving(world, policy) as port:
+    async with feed_world(has_bell=has_notifications) as world, _serving(world, policy) as port:
         address = f"http://127.0.0.1:{port}"
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(

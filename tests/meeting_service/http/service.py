@@ -14,15 +14,15 @@ from httpx_sse import aconnect_sse
 from meeting_service.app import running
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 PROBLEM = "application/problem+json"
 
 FAST = {"scripted": ScriptedGateway(words_per_delta=0)}
 STALLED = {"scripted": ScriptedGateway(delay_seconds=3_600)}
-"""Gateways that answer at once, and one that no test lives to hear from."""
+"""Gateways that answer at once, and one that answers after any test has ended."""
 
 BODY: dict[str, Any] = {"goal": "Decide", "participants": ["planner", "dev"], "num_rounds": 1}
-"""A start that is taken; a test shows only what it changes."""
+"""A valid start; a test shows only what it changes."""
 
 
 class Client(httpx.AsyncClient):
@@ -37,7 +37,7 @@ class Client(httpx.AsyncClient):
     async def ended(self, meeting_id: str) -> dict[str, Any]:
         """Watch a meeting to its end; give its status then."""
         url = f"/api/meetings/{meeting_id}/events"
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             async with self.stream("GET", url) as stream:
                 async for _ in stream.aiter_bytes():
                     pass
@@ -46,7 +46,7 @@ class Client(httpx.AsyncClient):
     async def watched(self, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
         """Watch a meeting to its end by an independent client; give each event's name, id, data."""
         url = f"/api/meetings/{meeting_id}/events"
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             async with aconnect_sse(self, "GET", url) as source:
                 return [
                     (event.event, event.id, json.loads(event.data))
@@ -54,15 +54,15 @@ class Client(httpx.AsyncClient):
                     if event.data
                 ]
 
-    async def told(self, meeting_id: str, event: str) -> None:
-        """Watch a meeting until it tells this event."""
+    async def wait_for(self, meeting_id: str, event: str) -> None:
+        """Watch a meeting until this event."""
         url = f"/api/meetings/{meeting_id}/events"
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             async with self.stream("GET", url) as stream:
                 async for line in stream.aiter_lines():
                     if line == f"event: {event}":
                         return
-        raise AssertionError(f"{event} was never told")
+        raise AssertionError(f"{event} never came")
 
     async def status(self, meeting_id: str) -> dict[str, Any]:
         answer = await self.get(f"/api/meetings/{meeting_id}/status")
@@ -94,7 +94,7 @@ async def served(settings: Settings) -> AsyncIterator[Client]:
     """Run a service, and give a client of it."""
     async with (
         running(settings) as url,
-        Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+        Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
     ):
         yield client
 

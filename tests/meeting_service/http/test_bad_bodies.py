@@ -14,7 +14,7 @@ START = "/api/meetings/start"
 GUEST = {"id": "guest", "name": "Gail"}
 
 
-def seats(*participants: Any) -> dict[str, Any]:
+def participants(*participants: Any) -> dict[str, Any]:
     return {"participants": list(participants)}
 
 
@@ -22,27 +22,30 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("participants", {"participants": None}),
     ("participants", {"participants": "planner"}),
     ("participants", {"participants": {"planner": 1}}),
-    ("participants", seats()),
-    ("participants", seats("planner")),
-    ("participants", seats("planner", "planner")),
-    ("participants", seats("planner", {**GUEST, "id": "planner"})),
-    ("participants", seats(*({**GUEST, "id": f"guest-{n}"} for n in range(9)))),
-    ("participants[1]", seats("planner", 3)),
-    ("participants[1]", seats("planner", None)),
-    ("participants[0]", seats(["planner"], "dev")),
-    ("participants[1].id", seats("planner", {"name": "Gail"})),
-    ("participants[1].name", seats("planner", {"id": "guest"})),
-    ("participants[1].id", seats("planner", {**GUEST, "id": 7})),
-    ("participants[1].id", seats("planner", {**GUEST, "id": ""})),
-    ("participants[1].id", seats("planner", {**GUEST, "id": "no spaces"})),
-    ("participants[1].id", seats("planner", {**GUEST, "id": "x" * 65})),
-    ("participants[1].name", seats("planner", {**GUEST, "name": " "})),
-    ("participants[1].name", seats("planner", {**GUEST, "name": "two\nlines"})),
-    ("participants[1].instructions", seats("planner", {**GUEST, "instructions": "x" * 8_001})),
-    ("participants[1].instructions", seats("planner", {**GUEST, "instructions": None})),
-    ("participants[1].role", seats("planner", {**GUEST, "role": "a\0b"})),
-    ("participants[1].gateway", seats("planner", {**GUEST, "gateway": "elsewhere"})),
-    ("participants[1].colour", seats("planner", {**GUEST, "colour": "red"})),
+    ("participants", participants()),
+    ("participants", participants("planner")),
+    ("participants", participants("planner", "planner")),
+    ("participants", participants("planner", {**GUEST, "id": "planner"})),
+    ("participants", participants(*({**GUEST, "id": f"guest-{n}"} for n in range(9)))),
+    ("participants[1]", participants("planner", 3)),
+    ("participants[1]", participants("planner", None)),
+    ("participants[0]", participants(["planner"], "dev")),
+    ("participants[1].id", participants("planner", {"name": "Gail"})),
+    ("participants[1].name", participants("planner", {"id": "guest"})),
+    ("participants[1].id", participants("planner", {**GUEST, "id": 7})),
+    ("participants[1].id", participants("planner", {**GUEST, "id": ""})),
+    ("participants[1].id", participants("planner", {**GUEST, "id": "no spaces"})),
+    ("participants[1].id", participants("planner", {**GUEST, "id": "x" * 65})),
+    ("participants[1].name", participants("planner", {**GUEST, "name": " "})),
+    ("participants[1].name", participants("planner", {**GUEST, "name": "two\nlines"})),
+    (
+        "participants[1].instructions",
+        participants("planner", {**GUEST, "instructions": "x" * 8_001}),
+    ),
+    ("participants[1].instructions", participants("planner", {**GUEST, "instructions": None})),
+    ("participants[1].role", participants("planner", {**GUEST, "role": "a\0b"})),
+    ("participants[1].gateway", participants("planner", {**GUEST, "gateway": "elsewhere"})),
+    ("participants[1].colour", participants("planner", {**GUEST, "colour": "red"})),
     ("title", {"title": None}),
     ("title", {"title": 3}),
     ("title", {"title": ""}),
@@ -102,11 +105,23 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("synthesizer", {"synthesizer": "qa"}),
     ("synthesizer", {"synthesizer": ""}),
     ("synthesizer", {"synthesizer": ["dev"]}),
-    ("participants[1].fallback_models", seats("planner", {**GUEST, "fallback_models": "m"})),
-    ("participants[1].fallback_models", seats("planner", {**GUEST, "fallback_models": ["m"] * 9})),
-    ("participants[1].fallback_models[0]", seats("planner", {**GUEST, "fallback_models": [1]})),
-    ("participants[1].fallback_models[1]", seats("dev", {**GUEST, "fallback_models": ["m", ""]})),
-    ("participants[1].fallback_models[0]", seats("dev", {**GUEST, "fallback_models": ["a\0"]})),
+    ("participants[1].fallback_models", participants("planner", {**GUEST, "fallback_models": "m"})),
+    (
+        "participants[1].fallback_models",
+        participants("planner", {**GUEST, "fallback_models": ["m"] * 9}),
+    ),
+    (
+        "participants[1].fallback_models[0]",
+        participants("planner", {**GUEST, "fallback_models": [1]}),
+    ),
+    (
+        "participants[1].fallback_models[1]",
+        participants("dev", {**GUEST, "fallback_models": ["m", ""]}),
+    ),
+    (
+        "participants[1].fallback_models[0]",
+        participants("dev", {**GUEST, "fallback_models": ["a\0"]}),
+    ),
     ("document_context", {"document_context": {"text": "x"}}),
     ("document_context", {"document_context": "x" * 400_001}),
     ("document_context", {"document_context": "\0"}),
@@ -203,7 +218,7 @@ async def test_a_word_that_is_none_of_those_taken_is_refused_with_them(client):
 async def test_a_refusal_survives_the_strangest_names(client, subtests):
     for name in ("\ud800", "\0", "x" * 10_000, "", "`", "a`b", "\u202e", '"', "__proto__"):
         with subtests.test(name=ascii(name[:10])):
-            for body in ({**BODY, name: 1}, {**BODY, **seats("dev", {**GUEST, name: 1})}):
+            for body in ({**BODY, name: 1}, {**BODY, **participants("dev", {**GUEST, name: 1})}):
                 answer = await post(client, json.dumps(body).encode())
                 assert_problem(answer, 400)
                 assert len(answer.content) < 2_000

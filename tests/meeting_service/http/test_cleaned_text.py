@@ -11,7 +11,7 @@ from llmock.pytest_plugin import LLMock
 
 from meeting_core.model import clean_text
 from meeting_service.settings import AgentSettings, OpenAICompatibleGateway
-from tests.meeting_service.http.service import PATIENCE_SECONDS, Client, served, settings_for
+from tests.meeting_service.http.service import TIMEOUT_SECONDS, Client, served, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ async def client(database_url: str, tmp_path: Path, model: LLMock) -> AsyncItera
 async def raw_feed(client: Client, meeting_id: str) -> bytes:
     """Read a meeting's feed to its end, byte by byte as it comes."""
     url = f"/api/meetings/{meeting_id}/events"
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         async with client.stream("GET", url) as stream:
             return b"".join([chunk async for chunk in stream.aiter_bytes()])
 
@@ -55,12 +55,14 @@ async def test_no_control_character_reaches_the_feed_the_history_or_the_minutes(
         dict(line.partition(b": ")[::2] for line in block.splitlines() if not line.startswith(b":"))
         for block in raw.split(b"\n\n")
     ]
-    told = [(frame[b"event"], json.loads(frame[b"data"])) for frame in frames if b"data" in frame]
-    deltas = [data["text"] for name, data in told if name == b"meeting-turn-delta"]
+    received = [
+        (frame[b"event"], json.loads(frame[b"data"])) for frame in frames if b"data" in frame
+    ]
+    deltas = [data["text"] for name, data in received if name == b"meeting-turn-delta"]
     assert len(deltas) > 4
     assert all(clean_text(text) == (text, 0) for text in deltas)
     assert "".join(deltas) == CLEAN * 2
-    turns = [data["response"] for name, data in told if name == b"meeting-turn"]
+    turns = [data["response"] for name, data in received if name == b"meeting-turn"]
     assert turns == [CLEAN, CLEAN]
     facts = await client.facts(meeting_id)
     spoken = [fact["data"] for fact in facts if fact["name"].startswith("meeting.turn_completed.")]

@@ -68,7 +68,7 @@ async def test_a_key_that_comes_back_is_shown_nowhere(
         )
         async with served(settings) as client:
             meeting_id = await client.start(participants=list(agents), num_rounds=2)
-            told = await client.watched(meeting_id)
+            received = await client.watched(meeting_id)
             facts = await client.facts(meeting_id)
             status = await client.status(meeting_id)
             listed = (await client.get("/api/meetings")).json()
@@ -77,7 +77,7 @@ async def test_a_key_that_comes_back_is_shown_nowhere(
     assert status["state"] == "complete"
     minutes = await anyio.Path(status["output_path"]).read_text("utf-8")
     seen = "\n".join(
-        [*map(json.dumps, (told, facts, status, listed)), repr(settings), minutes, caplog.text]
+        [*map(json.dumps, (received, facts, status, listed)), repr(settings), minutes, caplog.text]
     )
     assert "[secret]" in seen
     assert caplog.records

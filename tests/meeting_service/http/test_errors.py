@@ -13,8 +13,8 @@ import pytest
 from tests.meeting_service.http import contract
 from tests.meeting_service.http.service import (
     BODY,
-    PATIENCE_SECONDS,
     STALLED,
+    TIMEOUT_SECONDS,
     assert_problem,
     served,
     settings_for,
@@ -106,7 +106,7 @@ async def test_without_its_database_the_service_still_stops_in_time(
     async with AsyncExitStack() as stack:
         async with served(settings) as client:
             await client.start()
-            await stack.enter_async_context(database_away(database_url, admin_dsn))
+            await stack.enter_async_context(unreachable_database(database_url, admin_dsn))
             before = anyio.current_time()
         assert anyio.current_time() - before < settings.drain_seconds + 0.5
     async with served(settings_for(database_url, tmp_path)) as client:
@@ -115,7 +115,7 @@ async def test_without_its_database_the_service_still_stops_in_time(
 
 
 @asynccontextmanager
-async def database_away(url: str, admin_dsn: str) -> AsyncIterator[None]:
+async def unreachable_database(url: str, admin_dsn: str) -> AsyncIterator[None]:
     """Let nobody connect to a database, and throw everybody out."""
     name = url.partition("@/")[2].partition("?")[0]
     admin = await asyncpg.connect(admin_dsn)
@@ -135,7 +135,7 @@ async def test_without_its_database_the_service_says_503_and_comes_back(
 ):
     caplog.set_level(logging.CRITICAL)
     meeting_id = await stalled.start()
-    async with database_away(database_url, admin_dsn):
+    async with unreachable_database(database_url, admin_dsn):
         path = f"/api/meetings/{meeting_id}"
         for method, url, body in (
             ("GET", f"{path}/status", None),
@@ -152,7 +152,7 @@ async def test_without_its_database_the_service_says_503_and_comes_back(
             assert "connect" not in answer.text
         assert (await stalled.get("/health/live")).status_code == 200
         assert (await stalled.get("/api/agents")).status_code == 200
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while (await stalled.get("/health/ready")).status_code != 200:
             await anyio.lowlevel.checkpoint()
     assert (await stalled.status(meeting_id))["state"] == "round_1"

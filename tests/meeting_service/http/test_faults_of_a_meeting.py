@@ -1,4 +1,4 @@
-"""Each way a call can fail, in a whole meeting: what the turn comes to, and who is told."""
+"""Each way a call can fail, in a whole meeting: the end of the turn, and the warnings."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,8 +62,8 @@ async def client(database_url: str, tmp_path: Path, model: LLMock) -> AsyncItera
 FAILED = ("attempt_failed", "gateway_away")
 
 
-def warnings_in(told: list[tuple[str, str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [data for name, _, data in told if name == "meeting-warning"]
+def warnings_in(received: list[tuple[str, str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [data for name, _, data in received if name == "meeting-warning"]
 
 
 async def faults_of(client: Client, meeting_id: str) -> set[str]:
@@ -79,8 +79,8 @@ async def test_a_fault_that_passes_is_told_and_the_turn_is_spoken(
 ) -> None:
     model.add(*behaviours)
     meeting_id = await client.start()
-    told = await client.watched(meeting_id)
-    warnings = [each for each in warnings_in(told) if each["code"] in FAILED]
+    received = await client.watched(meeting_id)
+    warnings = [each for each in warnings_in(received) if each["code"] in FAILED]
     assert {(each["agent_id"], each["severity"]) for each in warnings} == {("dev", "warning")}
     status = await client.status(meeting_id)
     assert status["state"] == "complete"
@@ -93,9 +93,7 @@ async def test_a_fault_that_passes_is_told_and_the_turn_is_spoken(
     model.assert_resilient()
 
 
-async def test_a_provider_that_is_away_for_a_while_is_waited_for(
-    client: Client, model: LLMock
-) -> None:
+async def test_an_unreachable_provider_is_waited_for(client: Client, model: LLMock) -> None:
     model.add(Fail(503, retry_after=0.1, match=UNLUCKY))
     meeting_id = await client.start()
     warnings = warnings_in(await client.watched(meeting_id))
@@ -113,11 +111,11 @@ async def test_a_fault_that_lasts_costs_one_agent_its_turn_and_the_meeting_goes_
 ) -> None:
     model.add(*behaviours)
     meeting_id = await client.start()
-    told = await client.watched(meeting_id)
-    warnings = [each for each in warnings_in(told) if each["code"] == "attempt_failed"]
+    received = await client.watched(meeting_id)
+    warnings = [each for each in warnings_in(received) if each["code"] == "attempt_failed"]
     assert warnings
     assert all(f"({kind}: " in each["message"] for each in warnings)
-    turns = {data["agent_id"]: data for name, _, data in told if name == "meeting-turn"}
+    turns = {data["agent_id"]: data for name, _, data in received if name == "meeting-turn"}
     assert (turns["dev"]["response"], turns["dev"]["skipped_reason"]) == (None, kind)
     assert turns["planner"]["response"]
     status = await client.status(meeting_id)

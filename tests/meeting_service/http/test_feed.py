@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 WHOLE = history(*whole_meeting())
 OPENED = history(convened(), RoundOpened(1))
 
-TOLD = [
+EXPECTED = [
     (1, "meeting-started", "gathering"),
     (2, "meeting-state", "round_1"),
     (3, "meeting-turn-start", "ann"),
@@ -63,20 +63,22 @@ FIELDS = {
 }
 
 
-def outline(told: list[Told]) -> list[tuple[int | None, str, str]]:
-    return [(each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in told]
+def outline(received: list[Told]) -> list[tuple[int | None, str, str]]:
+    return [
+        (each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in received
+    ]
 
 
 async def test_a_client_sees_a_whole_meeting_with_every_field_in_order():
     async with feed_server() as server:
         await server.world.store(*WHOLE[:3])
-        async with server.watching() as told:
-            await until(lambda: len(told) == 3)
+        async with server.watching() as received:
+            await until(lambda: len(received) == 3)
             for event in WHOLE[3:]:
                 await server.world.tailed()
                 await server.world.store(event)
-    assert outline(told) == TOLD
-    for each in told:
+    assert outline(received) == EXPECTED
+    for each in received:
         wanted = {"meeting_id", "version", "at", *FIELDS[each.event].split()}
         assert wanted <= each.data.keys(), each.event
         assert each.data["meeting_id"] == str(MEETING_ID)
@@ -102,9 +104,9 @@ async def test_a_stream_says_what_it_is_and_that_nobody_may_keep_it():
             assert first.split("\n")[:2] == ["id: 1", "event: meeting-started"]
 
 
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_two_clients_see_the_same_whenever_they_come(has_bell):
-    async with feed_server(has_bell=has_bell) as server:
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_two_clients_see_the_same_whenever_they_come(has_notifications):
+    async with feed_server(has_notifications=has_notifications) as server:
         await server.world.store(*WHOLE[:1])
         async with server.watching() as early:
             await until(lambda: len(early) == 1)
@@ -114,7 +116,7 @@ async def test_two_clients_see_the_same_whenever_they_come(has_bell):
             async with server.watching() as late:
                 for event in WHOLE[8:]:
                     await server.world.store(event)
-    assert outline(early) == TOLD
+    assert outline(early) == EXPECTED
     assert late == early
 
 
@@ -122,16 +124,16 @@ async def test_a_client_resumes_after_every_id_and_misses_and_repeats_nothing():
     async with feed_server() as server:
         await server.world.store(*WHOLE)
         for last in range(len(WHOLE)):
-            told = await server.watch(last=last)
-            assert outline(told) == [each for each in TOLD if each[0] > last]
+            received = await server.watch(last=last)
+            assert outline(received) == [each for each in EXPECTED if each[0] > last]
 
 
 async def test_the_header_wins_over_the_query_and_either_resumes():
     async with feed_server() as server:
         await server.world.store(*WHOLE)
-        assert outline(await server.watch(last_event_id="13")) == TOLD[-2:]
-        assert outline(await server.watch(last=16, last_event_id="3")) == TOLD[-1:]
-        assert outline(await server.watch(last_event_id="")) == TOLD
+        assert outline(await server.watch(last_event_id="13")) == EXPECTED[-2:]
+        assert outline(await server.watch(last=16, last_event_id="3")) == EXPECTED[-1:]
+        assert outline(await server.watch(last_event_id="")) == EXPECTED
 
 
 async def test_a_client_that_has_seen_the_end_gets_no_content():
@@ -146,8 +148,8 @@ async def test_a_stream_ends_with_its_meeting_however_that_ends(end: Fact):
     events = history(convened(), RoundOpened(1), end)
     async with feed_server() as server:
         await server.world.store(*events)
-        told = await server.watch()
-        assert told[-1].event in ("meeting-cancelled", "meeting-error")
+        received = await server.watch()
+        assert received[-1].event in ("meeting-cancelled", "meeting-error")
         response = await server.client.get(events_of(MEETING_ID), headers={"Last-Event-ID": "3"})
         assert response.status_code == 204
 
@@ -201,8 +203,8 @@ async def test_the_stream_of_all_meetings_narrows_to_one():
     async with feed_server() as server:
         await server.world.store(*OPENED)
         await server.world.store(*of_another(OPENED))
-        told = await server.watch("/api/events", last=0, count=2, meeting_id=str(OTHER_ID))
-        assert [(each.id, each.data["version"]) for each in told] == [(3, 1), (4, 2)]
+        received = await server.watch("/api/events", last=0, count=2, meeting_id=str(OTHER_ID))
+        assert [(each.id, each.data["version"]) for each in received] == [(3, 1), (4, 2)]
 
 
 async def test_a_comment_comes_whenever_a_ping_is_due():
@@ -240,9 +242,9 @@ async def test_what_an_agent_says_cannot_forge_an_event(text):
     events = history(convened(), RoundOpened(1), attempt_started(), turn_completed(text=text))
     async with feed_server() as server:
         await server.world.store(*events)
-        told = await server.watch(count=4)
-        assert outline(told) == TOLD[:4]
-        assert told[-1].data["response"] == text
+        received = await server.watch(count=4)
+        assert outline(received) == EXPECTED[:4]
+        assert received[-1].data["response"] == text
 
 
 async def test_a_client_that_reads_slowly_gets_everything_in_order():
@@ -259,10 +261,10 @@ async def test_a_client_that_reads_slowly_gets_everything_in_order():
             reads = server.world.recorder.history_reads
             end = history(*(event.fact for event in events), Cancelled())[-1]
             await server.world.store(end)
-            told = read_events(await read_to_the_end(slow))
+            received = read_events(await read_to_the_end(slow))
             assert server.world.recorder.history_reads > reads
-        assert [each.id for each in told][-2:] == [len(events), len(events) + 1]
-        assert told == await server.watch()
+        assert [each.id for each in received][-2:] == [len(events), len(events) + 1]
+        assert received == await server.watch()
 
 
 async def test_a_client_that_reads_nothing_is_dropped(caplog):
@@ -341,7 +343,7 @@ async def test_a_stream_asked_for_while_the_service_stops_ends_and_is_asked_for_
         assert response.text.endswith(": the service is stopping\n\n")
 
 
-async def test_streams_stay_open_while_the_database_is_away():
+async def test_streams_stay_open_while_the_database_is_unreachable():
     async with feed_server(FeedPolicy(ping_seconds=0.05)) as server:
         await server.world.store(*WHOLE[:4])
         lines: list[str] = []
@@ -361,25 +363,25 @@ async def test_streams_stay_open_while_the_database_is_away():
             assert "id: 5" not in lines
             server.world.recorder.is_unreachable = False
         ids = [int(line.removeprefix("id: ")) for line in lines if line.startswith("id: ")]
-        assert ids == [number for number, *_ in TOLD]
+        assert ids == [number for number, *_ in EXPECTED]
 
 
 async def test_text_is_told_as_it_grows_without_an_id():
     speaking = history(convened(), RoundOpened(1), attempt_started())
     async with feed_server() as server:
         await server.world.store(*speaking)
-        async with server.watching(count=5) as told:
-            await until(lambda: len(told) == 3)
+        async with server.watching(count=5) as received:
+            await until(lambda: len(received) == 3)
             await server.world.tailed()
             await settle()
             server.world.feed.emit_delta(fold(speaking), "ann", "I did ")
-            await until(lambda: len(told) == 4)
+            await until(lambda: len(received) == 4)
             await server.world.store(history(convened(), RoundOpened(1), *spoken())[3])
-        assert [each.event for each in told[2:]] == [
+        assert [each.event for each in received[2:]] == [
             "meeting-turn-start",
             "meeting-turn-delta",
             "meeting-turn",
         ]
         # The client repeats the last id it saw for an event that has none.
-        assert told[3].id == 3
-        assert told[3].data["text"] == "I did "
+        assert received[3].id == 3
+        assert received[3].data["text"] == "I did "

@@ -44,7 +44,7 @@ async def watch(
     client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
 ) -> list[Told]:
     """Read a stream to its end, or to the first event of a name."""
-    told: list[Told] = []
+    received: list[Told] = []
     seen = ""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     with anyio.fail_after(PATIENCE_SECONDS):
@@ -55,17 +55,17 @@ async def watch(
                 own, seen = event.id != seen, event.id
                 if event.data:
                     number = int(event.id) if own else None
-                    told.append(Told(number, event.event, json.loads(event.data)))
-                if told and told[-1].event == end:
+                    received.append(Told(number, event.event, json.loads(event.data)))
+                if received and received[-1].event == end:
                     break
-    return told
+    return received
 
 
 async def test_a_meeting_is_told_from_its_start_to_its_end(client):
     meeting_id = await start(client)
     path = f"/api/meetings/{meeting_id}/events"
-    told = await watch(client, path)
-    numbered = [each for each in told if each.id is not None]
+    received = await watch(client, path)
+    numbered = [each for each in received if each.id is not None]
     assert [each.event for each in numbered] == [
         "meeting-started",
         *["meeting-state", *["meeting-turn-start", "meeting-turn"] * len(AGENTS)] * 2,
@@ -82,9 +82,9 @@ async def test_a_meeting_is_told_from_its_start_to_its_end(client):
 
 
 async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
-    told = await watch(client, f"/api/meetings/{await start(client)}/events")
+    received = await watch(client, f"/api/meetings/{await start(client)}/events")
     speaking, text, pieces = None, "", 0
-    for each in told:
+    for each in received:
         if each.event == "meeting-turn-start":
             speaking, text = (each.data["round"], each.data["agent_id"]), ""
         elif each.event == "meeting-turn-delta":
@@ -107,7 +107,7 @@ async def test_all_meetings_are_told_in_one_order_to_everybody(client):
         tasks.start_soon(watch_all)
         tasks.start_soon(watch_all)
         first = await start(client)
-    one, other = ([each for each in told if each.id is not None] for told in seen)
+    one, other = ([each for each in received if each.id is not None] for received in seen)
     assert one == other
     assert {each.data["meeting_id"] for each in one} == {first}
     narrowed = f"/api/events?meeting_id={first}"

@@ -1,4 +1,4 @@
-"""A provider that is away in mid-meeting: waited for, given up in time, never asked by a crowd."""
+"""A provider that fails during a meeting: waited for, given up in time, probed once at a time."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 Way: TypeAlias = Literal["answers 503", "is not there"]
 WAYS: tuple[Way, ...] = ("answers 503", "is not there")
 OUTAGE_SECONDS = 3.0
-SHORT_PATIENCE_SECONDS = 1.5
+SHORT_TIMEOUT_SECONDS = 1.5
 MEETINGS = 100
 TEST_SECONDS = 60.0
 TEAM = ["planner", "dev", "qa"]
@@ -33,20 +33,20 @@ def settings_of(url: str, database_url: str, folder: Path, **changes: Any) -> Se
 
 
 class Provider:
-    """A model server that goes away while it is asked for `call`, and can be brought back."""
+    """A model server that becomes unreachable while it serves `call`, and can be brought back."""
 
     def __init__(self, way: Way, call: str) -> None:
         self.peer = ModelPeer()
         self.peer.before_reply = self._hold
         self.url = ""
         self._way, self._call = way, call
-        self._is_asked, self._is_away = anyio.Event(), anyio.Event()
+        self._is_asked, self._is_unreachable = anyio.Event(), anyio.Event()
         self._may_stop, self._has_stopped = anyio.Event(), anyio.Event()
 
     async def _hold(self, call_key: str) -> None:
         if call_key.endswith(self._call):
             self._is_asked.set()
-            await self._is_away.wait()
+            await self._is_unreachable.wait()
 
     async def listen(self, *, task_status: TaskStatus[None]) -> None:
         port = httpx.URL(self.url).port or 0
@@ -56,14 +56,14 @@ class Provider:
             await self._may_stop.wait()
         self._has_stopped.set()
 
-    async def go_away(self) -> None:
-        """Once it is asked for that call, be away to all that follow."""
+    async def fail(self) -> None:
+        """Wait for that call, then be unreachable for all that follow."""
         await self._is_asked.wait()
         if self._way == "answers 503":
             self.peer.is_unreachable = True
         else:
             await self.stop()
-        self._is_away.set()
+        self._is_unreachable.set()
 
     async def stop(self) -> None:
         self._may_stop.set()
@@ -71,8 +71,10 @@ class Provider:
 
 
 @asynccontextmanager
-async def going_away(way: Way, call: str) -> AsyncIterator[tuple[Provider, Callable[[], Any]]]:
-    """Run a provider; give it, and what brings it back."""
+async def failing_provider(
+    way: Way, call: str
+) -> AsyncIterator[tuple[Provider, Callable[[], Any]]]:
+    """Run a provider; yield it, and a function that brings it back."""
     provider = Provider(way, call)
     async with anyio.create_task_group() as tasks:
         await tasks.start(provider.listen)
@@ -86,17 +88,17 @@ async def going_away(way: Way, call: str) -> AsyncIterator[tuple[Provider, Calla
         await provider.stop()
 
 
-async def told_warning(client: Client, meeting_id: str, code: str) -> None:
-    """Watch a meeting until it tells this."""
+async def saw_warning(client: Client, meeting_id: str, code: str) -> None:
+    """Watch a meeting until this warning comes."""
     async with aconnect_sse(client, "GET", f"/api/meetings/{meeting_id}/events") as source:
         async for event in source.aiter_sse():
             if event.event == "meeting-warning" and json.loads(event.data)["code"] == code:
                 return
-    raise AssertionError(f"{code} was never told")
+    raise AssertionError(f"{code} never came")
 
 
-def codes_in(told: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
-    return [data["code"] for name, _, data in told if name == "meeting-warning"]
+def codes_in(received: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
+    return [data["code"] for name, _, data in received if name == "meeting-warning"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -104,15 +106,15 @@ async def test_a_meeting_goes_on_by_itself_after_an_outage_and_loses_no_turn(
     database_url: str, tmp_path: Path, way: Way
 ) -> None:
     async with (
-        going_away(way, "/round-1-dev/1") as (provider, come_back),
+        failing_provider(way, "/round-1-dev/1") as (provider, come_back),
         served(settings_of(provider.url, database_url, tmp_path)) as client,
     ):
         meeting_id = await client.start(participants=TEAM, num_rounds=2)
-        await provider.go_away()
-        await told_warning(client, meeting_id, "gateway_away")
+        await provider.fail()
+        await saw_warning(client, meeting_id, "gateway_away")
         with anyio.move_on_after(OUTAGE_SECONDS) as outage:
-            await told_warning(client, meeting_id, "gateway_back")
-        assert outage.cancelled_caught, "it was told to be back before it was"
+            await saw_warning(client, meeting_id, "gateway_back")
+        assert outage.cancelled_caught, "the warning came before the provider was back"
         assert (await client.status(meeting_id))["waiting"]["for"] == "gateway"
         await come_back()
         codes = codes_in(await client.watched(meeting_id))
@@ -127,29 +129,29 @@ async def test_a_meeting_goes_on_by_itself_after_an_outage_and_loses_no_turn(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_an_outage_longer_than_a_meeting_s_patience_is_its_end_and_says_why(
+async def test_an_outage_longer_than_the_reconnect_timeout_ends_the_meeting_and_says_why(
     database_url: str, tmp_path: Path, way: Way
 ) -> None:
-    async with going_away(way, "/round-1-dev/1") as (provider, _):
+    async with failing_provider(way, "/round-1-dev/1") as (provider, _):
         settings = settings_of(
             provider.url,
             database_url,
             tmp_path,
-            gateway_reconnect_timeout_seconds=SHORT_PATIENCE_SECONDS,
+            gateway_reconnect_timeout_seconds=SHORT_TIMEOUT_SECONDS,
         )
         async with served(settings) as client:
             meeting_id = await client.start(participants=TEAM)
-            await provider.go_away()
+            await provider.fail()
             began = anyio.current_time()
-            told = await client.watched(meeting_id)
+            received = await client.watched(meeting_id)
             seconds = anyio.current_time() - began
             status = await client.status(meeting_id)
-    assert SHORT_PATIENCE_SECONDS <= seconds <= SHORT_PATIENCE_SECONDS + 1
-    assert codes_in(told) == ["gateway_away"]
+    assert SHORT_TIMEOUT_SECONDS <= seconds <= SHORT_TIMEOUT_SECONDS + 1
+    assert codes_in(received) == ["gateway_away"]
     assert (status["state"], status["error_reason"]) == ("error", "gateway_unreachable")
     cause = "answered 503" if way == "answers 503" else f"cannot reach {provider.url}"
     assert cause in status["error_message"]
-    name, _, data = told[-1]
+    name, _, data = received[-1]
     assert (name, data["reason"]) == ("meeting-error", "gateway_unreachable")
     assert data["error"] == status["error_message"]
 
@@ -160,9 +162,9 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
     peer = ModelPeer()
     peer.is_unreachable = True
     is_crowded, probed = anyio.Event(), anyio.Event()
-    away: set[str] = set()
+    unreachable: set[str] = set()
     complete: set[str] = set()
-    all_away, all_complete, is_watching = anyio.Event(), anyio.Event(), anyio.Event()
+    all_unreachable, all_complete, is_watching = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def take_time() -> None:
         """Give a second probe the time to come, if there is to be one."""
@@ -178,12 +180,12 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
             async for event in source.aiter_sse():
                 data = json.loads(event.data) if event.data else {}
                 if data.get("code") == "gateway_away":
-                    away.add(data["meeting_id"])
+                    unreachable.add(data["meeting_id"])
                 elif event.event == "meeting-complete":
                     assert data["state"] == "complete"
                     complete.add(data["meeting_id"])
-                if len(away) == MEETINGS:
-                    all_away.set()
+                if len(unreachable) == MEETINGS:
+                    all_unreachable.set()
                 if len(complete) == MEETINGS:
                     all_complete.set()
                     return
@@ -199,14 +201,14 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
             await is_watching.wait()
             for _ in range(MEETINGS):
                 await client.start()
-            await all_away.wait()
+            await all_unreachable.wait()
             probed = anyio.Event()
             await probed.wait()
-            asked_while_away = len(peer.seen)
+            calls_during_outage = len(peer.seen)
             peer.is_unreachable = False
             await all_complete.wait()
     assert peer.most_probes == 1
     assert peer.probes <= 10
-    assert asked_while_away <= 10
-    assert len(peer.seen) == asked_while_away + 3 * MEETINGS
+    assert calls_during_outage <= 10
+    assert len(peer.seen) == calls_during_outage + 3 * MEETINGS
     assert len(peer.seen) == len(set(peer.seen))

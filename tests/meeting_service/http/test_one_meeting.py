@@ -12,8 +12,8 @@ from meeting_service.settings import ScriptedGateway
 from tests.meeting_service.http import contract
 from tests.meeting_service.http.service import (
     BODY,
-    PATIENCE_SECONDS,
     PROBLEM,
+    TIMEOUT_SECONDS,
     assert_problem,
     served,
     settings_for,
@@ -29,7 +29,7 @@ async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(
     asked = {"title": "Sync", "room_id": "blue", "project_id": "atlas", "num_rounds": 2}
     status = await client.ended(await client.start(**asked, meeting_tokens=60_000))
     assert status.keys() >= contract.STATUS
-    assert all(seat.keys() >= contract.SEAT for seat in status["participants"])
+    assert all(participant.keys() >= contract.PARTICIPANT for participant in status["participants"])
     assert all(held.keys() >= contract.ROUND for held in status["rounds"])
     turns = [turn for held in status["rounds"] for turn in held["turns"]]
     assert all(turn.keys() >= contract.TURN for turn in turns)
@@ -137,7 +137,7 @@ async def test_a_cancel_aborts_the_call_under_way_and_keeps_what_is_finished(sta
     assert status["rounds"][0]["status"] == "skipped"
     assert status["tokens"]["reserved"] == 0
     assert status["tokens"]["spent"] > 0
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while (await stalled.get("/health/live")).json()["running_meetings"]:
             await anyio.lowlevel.checkpoint()
 
@@ -201,5 +201,5 @@ async def test_a_meeting_that_is_not_there_is_404(client, subtests):
 
 async def test_every_turn_of_a_running_meeting_shows_at_once(client):
     meeting_id = await client.start(**{**BODY, "participants": ["qa", "dev", "planner"]})
-    await client.told(meeting_id, "meeting-turn")
+    await client.wait_for(meeting_id, "meeting-turn")
     assert (await client.status(meeting_id))["rounds"][0]["turns"]

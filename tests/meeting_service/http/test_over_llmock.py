@@ -80,10 +80,10 @@ async def test_a_meeting_is_started_watched_read_and_listed(
     client: Client, model: LLMock, tmp_path: Path
 ) -> None:
     meeting_id = await client.start(participants=["planner", "dev", "design", "qa"], num_rounds=2)
-    told = await client.watched(meeting_id)
-    for name, _, data in told:
+    received = await client.watched(meeting_id)
+    for name, _, data in received:
         assert EVENTS[name] | EVERY <= data.keys(), name
-    names = [name for name, _, _ in told if name != "meeting-turn-delta"]
+    names = [name for name, _, _ in received if name != "meeting-turn-delta"]
     round_ = ["meeting-state", *["meeting-turn-start", "meeting-turn"] * 4]
     end = ["meeting-synthesis", "meeting-complete"]
     assert [name for name in names if name != "meeting-warning"] == [
@@ -111,8 +111,8 @@ async def test_a_meeting_is_started_watched_read_and_listed(
 async def test_a_meeting_gets_over_faults_and_says_so(client: Client, model: LLMock) -> None:
     model.add(Fail(429, retry_after=1), StreamFault("truncate", after_chunks=2))
     meeting_id = await client.start()
-    told = await client.watched(meeting_id)
-    warnings = [data["message"] for name, _, data in told if name == "meeting-warning"]
+    received = await client.watched(meeting_id)
+    warnings = [data["message"] for name, _, data in received if name == "meeting-warning"]
     assert [("rate_limited" in text, "truncated" in text) for text in warnings[:2]] == [
         (True, False),
         (False, True),

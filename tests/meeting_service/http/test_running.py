@@ -25,8 +25,8 @@ from meeting_service.settings import (
 from meeting_service.store.postgres.schema import MigrationError
 from tests.meeting_service.http.service import (
     BODY,
-    PATIENCE_SECONDS,
     STALLED,
+    TIMEOUT_SECONDS,
     Client,
     assert_problem,
     served,
@@ -54,7 +54,7 @@ async def test_while_it_stops_it_starts_nothing_ends_streams_and_still_answers(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)
         await ready.wait()
-        async with Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client:
+        async with Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             meeting_id = await client.start()
             async with client.stream("GET", f"/api/meetings/{meeting_id}/events") as stream:
                 lines = stream.aiter_lines()
@@ -78,7 +78,7 @@ async def test_it_stops_in_time_though_a_client_never_reads_its_stream(
     database_url: str, tmp_path: Path
 ) -> None:
     settings = settings_for(database_url, tmp_path, gateways=STALLED, drain_seconds=1.0)
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         async with app.running(settings) as url:
             streams = []
             for _ in range(5):
@@ -119,10 +119,10 @@ async def test_a_port_in_use_is_one_clear_line(database_url: str, tmp_path: Path
         with pytest.raises(CannotListen, match=wrong):
             async with app.running(settings_for(database_url, tmp_path, port=port)):
                 pass
-        code, told = await failed_serve("--port", str(port), "--database-url", database_url)
+        code, output = await failed_serve("--port", str(port), "--database-url", database_url)
     assert code == 1
-    assert wrong in told
-    assert told.count("\n") == 1
+    assert wrong in output
+    assert output.count("\n") == 1
 
 
 async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
@@ -131,11 +131,11 @@ async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) ->
     with pytest.raises(MigrationError, match="could not be upgraded"):
         async with app.running(settings_for(url, tmp_path)):
             pass
-    code, told = await failed_serve("--port", "0", "--database-url", url)
+    code, output = await failed_serve("--port", "0", "--database-url", url)
     assert code == 1
-    assert "could not be upgraded" in told
-    assert told.count("\n") == 1
-    assert "sesame" not in told
+    assert "could not be upgraded" in output
+    assert output.count("\n") == 1
+    assert "sesame" not in output
 
 
 async def failed_serve(*arguments: str) -> tuple[int, str]:
@@ -196,7 +196,7 @@ async def test_a_signal_stops_the_process_by_itself(
     database_url: str, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     process = ServiceProcess(tmp_path, "drain_seconds = 5", "--database-url", database_url)
-    async with process, Client(timeout=PATIENCE_SECONDS, trust_env=False) as client:
+    async with process, Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         async with client.stream("GET", f"{process.url}/api/events") as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == ": feed"
@@ -212,7 +212,7 @@ async def test_a_signal_during_the_start_calls_it_off(short_folder: Path) -> Non
     data = short_folder / "data"
     command = [sys.executable, "-m", "meeting_service", "serve", "--port", "0"]
     async with await anyio.open_process([*command, "--data-dir", str(data)]) as process:
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             while not data.exists():  # noqa: ASYNC110 - another process makes it
                 await anyio.sleep(0.01)
             process.terminate()

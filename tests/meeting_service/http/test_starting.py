@@ -48,8 +48,13 @@ async def test_a_start_is_answered_at_once_with_every_field_of_the_contract(stal
     assert UUID(started["id"]).version == 4
     assert started["title"] == "Team Meeting"
     assert started["state"] == "gathering"
-    assert [seat.keys() >= contract.SEAT for seat in started["participants"]] == [True, True]
-    assert [(seat["agent_id"], seat["sort_order"]) for seat in started["participants"]] == [
+    assert [
+        participant.keys() >= contract.PARTICIPANT for participant in started["participants"]
+    ] == [True, True]
+    assert [
+        (participant["agent_id"], participant["sort_order"])
+        for participant in started["participants"]
+    ] == [
         ("planner", 0),
         ("dev", 1),
     ]
@@ -119,7 +124,7 @@ async def test_everything_asked_for_is_what_the_meeting_is_held_by(client):
     config = facts[0]["data"]["configuration"]
     for name in asked.keys() - {"participants"}:
         assert config[name] == asked[name], name
-    assert [seat["agent_id"] for seat in config["participants"]] == ["dev", "guest"]
+    assert [participant["agent_id"] for participant in config["participants"]] == ["dev", "guest"]
     guest = config["participants"][1]
     assert (guest["name"], guest["role"]) == ("Gail Guest", "Guest")
     assert (guest["instructions"], guest["gateway"]) == ("Ask why.", "scripted")
@@ -129,7 +134,10 @@ async def test_an_object_may_sit_in_for_an_agent_of_the_directory(client):
     started = (
         await client.post(START, json={**BODY, "participants": ["dev", {**GUEST, "id": "planner"}]})
     ).json()
-    assert [seat["name"] for seat in started["participants"]] == ["Devi Developer", "Gail Guest"]
+    assert [participant["name"] for participant in started["participants"]] == [
+        "Devi Developer",
+        "Gail Guest",
+    ]
 
 
 async def test_the_operator_sets_attempts_and_timeouts(database_url: str, tmp_path: Path) -> None:
@@ -189,7 +197,9 @@ async def test_a_meeting_keeps_the_prices_of_the_models_that_may_speak(
         assert [each["field"] for each in problem["errors"]] == ["meeting_cost"]
 
 
-async def test_the_fallback_models_of_a_seat_are_kept(database_url: str, tmp_path: Path) -> None:
+async def test_the_fallback_models_of_a_participant_are_kept(
+    database_url: str, tmp_path: Path
+) -> None:
     agents = {"ada": AgentSettings(model="big", fallback_models=("small",))}
     async with served(settings_for(database_url, tmp_path, agents=agents)) as client:
         guest = {**GUEST, "fallback_models": ["m2", "m3"]}

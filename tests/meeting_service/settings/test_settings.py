@@ -9,7 +9,7 @@ import pytest
 from meeting_core import ModelPrice, PriceTable
 from meeting_core.model import Participant
 from meeting_service.settings import (
-    FOUR_AGENTS,
+    DEFAULT_AGENTS,
     OpenAICompatibleGateway,
     ScriptedGateway,
     Settings,
@@ -54,12 +54,17 @@ def test_without_any_setting_four_scripted_agents_are_there() -> None:
     settings = load_settings(None, {}, {})
     assert settings == Settings()
     assert settings.gateways == {"scripted": ScriptedGateway()}
-    assert [seat.agent_id for seat in settings.directory] == ["planner", "dev", "design", "qa"]
-    for seat in settings.directory:
-        assert seat.name
-        assert seat.role
-        assert seat.instructions
-        assert seat.gateway == "scripted"
+    assert [participant.agent_id for participant in settings.participants] == [
+        "planner",
+        "dev",
+        "design",
+        "qa",
+    ]
+    for participant in settings.participants:
+        assert participant.name
+        assert participant.role
+        assert participant.instructions
+        assert participant.gateway == "scripted"
 
 
 def test_flags_win_over_environment_over_file_over_defaults(folder: Path) -> None:
@@ -139,14 +144,16 @@ def test_a_data_folder_named_later_takes_the_place_of_a_database_named_before() 
 def test_the_only_gateway_is_the_default_one(folder: Path) -> None:
     settings = load_settings(written(folder, OPENAI), {}, {})
     assert settings.default_gateway == "main"
-    assert {(seat.gateway, seat.model) for seat in settings.directory} == {("main", "small")}
+    assert {(participant.gateway, participant.model) for participant in settings.participants} == {
+        ("main", "small")
+    }
 
 
-def test_a_seat_keeps_what_it_names_and_gets_the_rest(folder: Path) -> None:
+def test_a_participant_keeps_its_own_gateway_and_model_and_gets_the_defaults(folder: Path) -> None:
     settings = load_settings(written(folder, OPENAI), {}, {})
     own = Participant("x", "X", gateway="unknown", model="big")
-    assert settings.seated(own) == own
-    assert settings.seated(Participant("x", "X")) == Participant(
+    assert settings.with_defaults(own) == own
+    assert settings.with_defaults(Participant("x", "X")) == Participant(
         "x", "X", gateway="main", model="small"
     )
 
@@ -155,8 +162,8 @@ def test_fallback_models_and_prices_come_from_the_file(folder: Path) -> None:
     agent = "\n[agents.a]\nmodel = 'big'\nfallback_models = ['small', 'tiny']"
     config = written(folder, PRICED + "prompt = 2\ncompletion = 10.5" + agent)
     settings = load_settings(config, {}, {})
-    (seat,) = settings.directory
-    assert (seat.model, seat.fallback_models) == ("big", ("small", "tiny"))
+    (participant,) = settings.participants
+    assert (participant.model, participant.fallback_models) == ("big", ("small", "tiny"))
     prices = PriceTable("2026-11", "USD", (ModelPrice("small", 2.0, 10.5),))
     assert settings.price_table == prices
 
@@ -167,7 +174,7 @@ def test_without_prices_there_is_no_table() -> None:
 
 def test_agents_in_the_file_replace_the_four(folder: Path) -> None:
     config = written(folder, '[agents.solo]\nrole = "Soloist"')
-    (only,) = load_settings(config, {}, {}).directory
+    (only,) = load_settings(config, {}, {}).participants
     assert (only.agent_id, only.name, only.role) == ("solo", "solo", "Soloist")
 
 
@@ -353,7 +360,7 @@ def test_what_only_a_running_service_needs_is_missed_by_it_alone(
 
 def test_the_example_holds_the_defaults() -> None:
     settings = load_settings(EXAMPLE, {}, {})
-    assert settings.agents == {name: FOUR_AGENTS[name] for name in ("planner", "dev")}
+    assert settings.agents == {name: DEFAULT_AGENTS[name] for name in ("planner", "dev")}
     for name in Settings.__struct_fields__:
         if name not in ("agents", "output_dir"):
             assert getattr(settings, name) == getattr(Settings(), name)

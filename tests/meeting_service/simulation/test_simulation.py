@@ -1,4 +1,4 @@
-"""Simulations: the same plan gives the same figures, and each limit trips where it must."""
+"""Simulations: the same plan gives the same figures, and each limit is hit where it must be."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from meeting_core.prompt import estimate_tokens, parse_synthesis
 from meeting_service.settings import Settings
-from meeting_service.simulation import Held, Plan, Simulator, read_plan, report_on
-from meeting_service.simulation.advice import at_least
-from meeting_service.simulation.lengths import Span, Spread, drawn_tokens
+from meeting_service.simulation import Plan, RunResult, Simulator, read_plan, report_on
+from meeting_service.simulation.advice import round_up
+from meeting_service.simulation.lengths import BetaLength, LogNormalLength, sample_tokens
 from meeting_service.simulation.limit_hits import (
     BRIEF_DROPPED,
     BRIEF_SHORTENED,
@@ -29,7 +29,7 @@ from meeting_service.simulation.limit_hits import (
 )
 from meeting_service.simulation.percentiles import percentiles_of
 from meeting_service.simulation.sample_texts import minutes_of, text_of
-from meeting_service.simulation.simulator import _Meeting, hold
+from meeting_service.simulation.simulator import _Run, simulate_run
 
 FOUR = '[meeting]\nparticipants = ["planner", "dev", "design", "qa"]\n'
 ROUGH = """
@@ -75,7 +75,7 @@ def planned(tmp_path: Path) -> Planned:
     return read
 
 
-def held(plan: Plan, runs: int = 20) -> list[Held]:
+def results(plan: Plan, runs: int = 20) -> list[RunResult]:
     return list(Simulator(replace(plan, runs=runs)).runs())
 
 
@@ -88,24 +88,24 @@ def with_meeting(plan: Plan, **changes: object) -> Plan:
 
 def test_equal_plans_give_equal_figures_and_another_seed_gives_others(planned: Planned):
     plan, again = planned(FOUR + ROUGH), planned(FOUR + ROUGH)
-    assert report_on(plan, held(plan)) == report_on(again, held(again))
+    assert report_on(plan, results(plan)) == report_on(again, results(again))
     other = replace(plan, seed=2)
-    assert [each.tokens for each in held(other)] != [each.tokens for each in held(plan)]
+    assert [each.tokens for each in results(other)] != [each.tokens for each in results(plan)]
 
 
 def test_a_run_does_not_depend_on_how_many_there_are(planned: Planned):
     plan = planned(FOUR + ROUGH)
-    assert held(plan, runs=12)[:5] == held(plan, runs=5)
+    assert results(plan, runs=12)[:5] == results(plan, runs=5)
 
 
 @pytest.mark.parametrize("extra", ["", "meeting_tokens = 9000\n", "digest_rounds = true\n"])
 def test_totals_are_those_of_the_ledger(planned: Planned, extra: str):
     plan = planned(FOUR + extra + ROUGH)
     for run in range(1, 60):
-        meeting = _Meeting(plan, run)
-        one = meeting.hold()
-        assert meeting._meeting is not None
-        ledger = meeting._meeting.ledger
+        one_run = _Run(plan, run)
+        one = one_run.result()
+        assert one_run._meeting is not None
+        ledger = one_run._meeting.ledger
         assert (one.tokens, one.micros) == (ledger.spent, ledger.spent_micros)
         assert ledger.reserved == ledger.reserved_micros == 0
         assert one.wasted_tokens <= one.tokens
@@ -115,36 +115,36 @@ def test_totals_are_those_of_the_ledger(planned: Planned, extra: str):
 def test_needs_are_exact_ceilings(planned: Planned, extra: str):
     plan = planned(FOUR + extra + ROUGH)
     for run in range(1, 40):
-        needs = hold(plan, run).needs
+        needs = simulate_run(plan, run).needs
         for name, enough, step in (
             ("meeting_tokens", needs.tokens, 1),
             ("meeting_cost", needs.micros / 1_000_000, 0.000_002),
         ):
-            fits = hold(
+            fits = simulate_run(
                 with_meeting(plan, **{name: enough + step / 2 if step < 1 else enough}), run
             )
-            short = hold(with_meeting(plan, **{name: enough - step}), run)
-            assert not SHORT_OF_BUDGET & fits.trips.keys()
-            assert SHORT_OF_BUDGET & short.trips.keys()
+            short = simulate_run(with_meeting(plan, **{name: enough - step}), run)
+            assert not SHORT_OF_BUDGET & fits.limit_hits.keys()
+            assert SHORT_OF_BUDGET & short.limit_hits.keys()
 
 
 def test_the_context_that_is_needed_shows_everything(planned: Planned):
     plan = planned(FOUR + "context_tokens = 900\n[usage]\nfactor = 1.3\n")
     for run in range(1, 20):
-        assert SHORT_OF_CONTEXT & hold(plan, run).trips.keys()
-        needs = Simulator(plan).held(run).needs
+        assert SHORT_OF_CONTEXT & simulate_run(plan, run).limit_hits.keys()
+        needs = Simulator(plan).result(run).needs
         enough = with_meeting(plan, context_tokens=needs.context_tokens)
-        assert not SHORT_OF_CONTEXT & hold(enough, run).trips.keys()
+        assert not SHORT_OF_CONTEXT & simulate_run(enough, run).limit_hits.keys()
 
 
 def test_what_is_needed_is_known_though_a_limit_cut_the_meeting_short(planned: Planned):
     plan = planned(FOUR + "meeting_tokens = 7000\n")
     free = planned(FOUR)
     for run in range(1, 10):
-        assert Simulator(plan).held(run).needs.tokens == hold(free, run).needs.tokens
+        assert Simulator(plan).result(run).needs.tokens == simulate_run(free, run).needs.tokens
 
 
-# --- each limit trips where it must --------------------------------------------------------------
+# --- each limit is hit where it must be --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -155,19 +155,19 @@ def test_a_tiny_ceiling_ends_every_meeting_as_it_was_told_to(
     planned: Planned, on_budget: str, ending: str
 ):
     plan = planned(FOUR + f'meeting_tokens = 5500\non_budget = "{on_budget}"\n')
-    found = held(plan)
+    found = results(plan)
     assert {each.ending for each in found} == {ending}
     [line, *_] = report_on(plan, found).advice
-    assert line.startswith("meeting_tokens = 5,500 trips in 100 % of runs; 95 % would fit into ")
+    assert line.startswith("meeting_tokens = 5,500 is hit in 100 % of runs; 95 % would fit into ")
     if on_budget == "wrap_up":
-        assert all(ended_early("budget") in each.trips for each in found)
+        assert all(ended_early("budget") in each.limit_hits for each in found)
 
 
 def test_a_speaker_who_is_always_too_long_reaches_the_cap(planned: Planned):
     plan = planned(FOUR + "[replies.dev]\ntokens = 500\n[replies]\ntokens = 50\n")
-    found = held(plan)
-    assert {each.trips[CAP_REACHED] for each in found} == {3}
-    assert not any(CUT in each.trips for each in found)
+    found = results(plan)
+    assert {each.limit_hits[CAP_REACHED] for each in found} == {3}
+    assert not any(CUT in each.limit_hits for each in found)
     assert (
         "max_tokens_per_turn = 200 is too little for 25 % of replies, in 100 % of runs; "
         "95 % of replies would fit into 500"
@@ -176,7 +176,7 @@ def test_a_speaker_who_is_always_too_long_reaches_the_cap(planned: Planned):
 
 def test_a_speaker_who_ignores_the_cap_is_cut(planned: Planned):
     plan = planned(FOUR + "[replies.dev]\ntokens = 500\nignores_cap_probability = 1\n")
-    assert {each.trips[CUT] for each in held(plan)} == {3}
+    assert {each.limit_hits[CUT] for each in results(plan)} == {3}
 
 
 def test_a_model_that_says_more_than_was_reserved_overruns_a_ceiling(planned: Planned):
@@ -185,26 +185,28 @@ def test_a_model_that_says_more_than_was_reserved_overruns_a_ceiling(planned: Pl
         "[replies]\ntokens = 6000\nignores_cap_probability = 1\n"
         "[latency]\ntokens_per_second = 1000\n"
     )
-    found = held(plan)
-    assert all(TOKENS_OVERRUN in each.trips for each in found)
+    found = results(plan)
+    assert all(TOKENS_OVERRUN in each.limit_hits for each in found)
     assert any("meeting_tokens overrun" in line for line in report_on(plan, found).advice)
 
 
 def test_a_short_context_shortens_and_drops(planned: Planned):
     plan = planned(FOUR + "context_tokens = 800\n")
-    found = held(plan)
-    assert all(BRIEF_SHORTENED in each.trips and BRIEF_DROPPED in each.trips for each in found)
+    found = results(plan)
+    assert all(
+        BRIEF_SHORTENED in each.limit_hits and BRIEF_DROPPED in each.limit_hits for each in found
+    )
     assert any(line.startswith("context_tokens = 800") for line in report_on(plan, found).advice)
 
 
 @pytest.mark.parametrize(
     ("seconds", "ending"), [(90, "error: gateway_unreachable"), (30, "complete by agenda")]
 )
-def test_an_outage_ends_a_meeting_only_when_it_outlasts_the_patience(
+def test_an_outage_ends_a_meeting_only_when_it_outlasts_the_reconnect_timeout(
     planned: Planned, seconds: int, ending: str
 ):
     plan = planned(FOUR + f"[outage]\nprobability = 1\nseconds = {seconds}\n")
-    found = held(plan)
+    found = results(plan)
     assert {each.ending for each in found} == {ending}
     lines = report_on(plan, found).advice
     if seconds > 60:
@@ -212,11 +214,11 @@ def test_an_outage_ends_a_meeting_only_when_it_outlasts_the_patience(
             "gateway_reconnect_timeout_seconds = 60 fails 100 % of meetings; an outage lasts 90 s"
         ) in lines
     else:
-        calm = held(replace(plan, outage=replace(plan.outage, probability=0.0)))
+        calm = results(replace(plan, outage=replace(plan.outage, probability=0.0)))
         for one, other in zip(found, calm, strict=True):
             # A retried call is a call of its own, and may take another time.
             assert one.seconds - other.seconds == pytest.approx(seconds, abs=6)
-            assert one.trips[RETRIED] == 1
+            assert one.limit_hits[RETRIED] == 1
 
 
 def test_an_outage_near_the_end_of_the_time_ends_the_rounds(planned: Planned):
@@ -225,7 +227,7 @@ def test_an_outage_near_the_end_of_the_time_ends_the_rounds(planned: Planned):
         "synthesis_timeout_seconds = 60\nmeeting_timeout_seconds = 100\n"
         "[latency]\nfirst_token_seconds = 1\n[outage]\nprobability = 1\nseconds = 55\n"
     )
-    found = held(plan, runs=50)
+    found = results(plan, runs=50)
     assert any(each.ending == "complete by deadline" for each in found)
     assert any(
         line.startswith("meeting_timeout_seconds = 100") for line in report_on(plan, found).advice
@@ -243,8 +245,8 @@ def test_a_slow_model_loses_replies_to_the_time_limit(planned: Planned, limits: 
     plan = planned(
         FOUR + limits + "[replies]\ntokens = 100\n[latency]\ntokens_per_second = 10\njitter = 0.5\n"
     )
-    found = held(plan)
-    assert sum(timed_out_by(limit) in each.trips for each in found) > len(found) / 2
+    found = results(plan)
+    assert sum(timed_out_by(limit) in each.limit_hits for each in found) > len(found) / 2
     assert any(line.startswith(f"{limit} = 5 ends") for line in report_on(plan, found).advice)
 
 
@@ -253,9 +255,9 @@ def test_a_slow_author_loses_the_minutes(planned: Planned):
         FOUR + "synthesis_timeout_seconds = 10\n"
         "[replies]\ntokens = 50\n[synthesis]\ntokens = 400\n[latency]\ntokens_per_second = 20\n"
     )
-    found = held(plan)
-    assert all(timed_out_by("synthesis_timeout_seconds") in each.trips for each in found)
-    assert all(SYNTHESIS_DEGRADED in each.trips for each in found)
+    found = results(plan)
+    assert all(timed_out_by("synthesis_timeout_seconds") in each.limit_hits for each in found)
+    assert all(SYNTHESIS_DEGRADED in each.limit_hits for each in found)
 
 
 @pytest.mark.parametrize(
@@ -264,41 +266,43 @@ def test_a_slow_author_loses_the_minutes(planned: Planned):
 )
 def test_calls_that_always_fail_leave_nobody_speaking(planned: Planned, fault: str, reason: str):
     plan = planned(FOUR + f"[faults]\n{fault} = 1\n")
-    for each in held(plan, runs=3):
+    for each in results(plan, runs=3):
         assert each.ending == "error: nobody_spoke"
-        assert each.trips[skipped_for(reason)] == 12
+        assert each.limit_hits[skipped_for(reason)] == 12
         assert each.wasted_tokens == each.tokens
 
 
 def test_faults_come_as_often_as_the_plan_says(planned: Planned):
     plan = planned(FOUR + "[faults]\nrate_limited = 0.1\nretry_after_seconds = 7\n")
-    found = held(plan, runs=300)
-    retried = sum(each.trips.get(RETRIED, 0) for each in found)
+    found = results(plan, runs=300)
+    retried = sum(each.limit_hits.get(RETRIED, 0) for each in found)
     assert 0.08 < retried / sum(each.calls for each in found) < 0.12
-    assert all(each.seconds > 7 for each in found if RETRIED in each.trips)
+    assert all(each.seconds > 7 for each in found if RETRIED in each.limit_hits)
     assert all(each.wasted_tokens == 0 for each in found)
 
 
 def test_a_long_retry_after_gives_turns_up(planned: Planned):
     plan = planned(FOUR + "[faults]\nrate_limited = 0.1\nretry_after_seconds = 600\n")
-    found = held(plan)
+    found = results(plan)
     assert any(line.startswith("max_attempts = 3 gives") for line in report_on(plan, found).advice)
 
 
 def test_incomplete_minutes_are_repaired_or_degraded(planned: Planned):
     never = planned(FOUR + "[synthesis]\ncomplete_sections_probability = 0\n")
-    assert all(SYNTHESIS_DEGRADED in each.trips and each.calls == 14 for each in held(never))
+    assert all(
+        SYNTHESIS_DEGRADED in each.limit_hits and each.calls == 14 for each in results(never)
+    )
     sometimes = planned(FOUR + "[synthesis]\ncomplete_sections_probability = 0.5\n")
-    found = held(sometimes, runs=60)
-    assert any(REPAIRED in each.trips for each in found)
-    assert any(SYNTHESIS_DEGRADED in each.trips for each in found)
+    found = results(sometimes, runs=60)
+    assert any(REPAIRED in each.limit_hits for each in found)
+    assert any(SYNTHESIS_DEGRADED in each.limit_hits for each in found)
 
 
 def test_the_price_of_the_only_model_is_everybodys(planned: Planned):
     plan = planned(
         FOUR + '[prices]\nversion = "v"\nmodels."m" = {prompt = 2.0, completion = 10.0}\n'
     )
-    for each in held(plan):
+    for each in results(plan):
         price = 2 * each.prompt_tokens + 10 * each.completion_tokens
         assert price <= each.micros <= price + each.calls
 
@@ -306,18 +310,18 @@ def test_the_price_of_the_only_model_is_everybodys(planned: Planned):
 def test_a_limit_changes_no_draw(planned: Planned):
     plan = planned(FOUR + ROUGH)
     shorter = with_meeting(plan, max_tokens_per_turn=100, meeting_tokens=9_000, num_rounds=2)
-    for one, other in zip(held(plan), held(shorter), strict=True):
+    for one, other in zip(results(plan), results(shorter), strict=True):
         assert one.wanted_tokens[:2] == other.wanted_tokens[:2]
 
 
 def test_a_rejected_call_goes_to_the_next_model(planned: Planned):
-    seats = ", ".join(
+    participants = ", ".join(
         f'{{id = "{name}", name = "{name}", model = "m", fallback_models = ["n", "o", "p"]}}'
         for name in "abc"
     )
-    plan = planned(f"[meeting]\nparticipants = [{seats}]\n[faults]\nrejected = 0.1\n")
-    found = held(plan)
-    assert any(RETRIED in each.trips for each in found)
+    plan = planned(f"[meeting]\nparticipants = [{participants}]\n[faults]\nrejected = 0.1\n")
+    found = results(plan)
+    assert any(RETRIED in each.limit_hits for each in found)
     assert all(each.ending == "complete by agenda" for each in found)
 
 
@@ -340,14 +344,14 @@ def test_minutes_are_whole_within_their_length_and_lose_sections_beyond():
 
 def test_lengths_are_spread_as_they_are_described():
     random = Random(1)
-    spread = [drawn_tokens(Spread(min=40, mean=90, max=300), random) for _ in range(4_000)]
+    spread = [sample_tokens(BetaLength(min=40, mean=90, max=300), random) for _ in range(4_000)]
     assert 40 <= min(spread) <= max(spread) <= 300
     assert sum(spread) / len(spread) == pytest.approx(90, rel=0.03)
-    span = sorted(drawn_tokens(Span(p50=100, p95=300), random) for _ in range(4_000))
+    span = sorted(sample_tokens(LogNormalLength(p50=100, p95=300), random) for _ in range(4_000))
     assert span[2_000] == pytest.approx(100, rel=0.05)
     assert span[3_800] == pytest.approx(300, rel=0.08)
-    assert {drawn_tokens(Spread(min=5, mean=5, max=9), random) for _ in range(9)} == {5}
-    assert {drawn_tokens(7, random), drawn_tokens(Span(p50=7, p95=7), random)} == {7}
+    assert {sample_tokens(BetaLength(min=5, mean=5, max=9), random) for _ in range(9)} == {5}
+    assert {sample_tokens(7, random), sample_tokens(LogNormalLength(p50=7, p95=7), random)} == {7}
 
 
 def test_percentiles_are_values_by_the_nearest_rank():
@@ -368,4 +372,4 @@ def test_percentiles_are_values_by_the_nearest_rank():
     ],
 )
 def test_advice_is_rounded_up(value: float, rounded: float):
-    assert at_least(value) == rounded
+    assert round_up(value) == rounded

@@ -7,7 +7,7 @@ import pytest
 from meeting_core.model import Configuration
 from meeting_service.settings import Settings
 from meeting_service.simulation import PlanError, read_plan
-from meeting_service.simulation.lengths import Span, Spread
+from meeting_service.simulation.lengths import BetaLength, LogNormalLength
 
 MEETING = '[meeting]\nparticipants = ["planner", "dev"]\n'
 PRICES = '[prices]\nversion = "v"\n'
@@ -21,19 +21,23 @@ def read(folder: Path, text: str, **flags: int):
 
 def test_what_a_plan_leaves_out_is_as_in_a_start_body(tmp_path: Path):
     plan = read(tmp_path, MEETING)
-    seats = plan.meeting.participants
-    assert plan.meeting == Configuration(participants=seats)
-    assert [seat.agent_id for seat in seats] == ["planner", "dev"]
-    assert seats[1].name == "Devi Developer"
+    participants = plan.meeting.participants
+    assert plan.meeting == Configuration(participants=participants)
+    assert [participant.agent_id for participant in participants] == ["planner", "dev"]
+    assert participants[1].name == "Devi Developer"
     assert (plan.runs, plan.seed) == (1_000, 1)
 
 
-def test_seats_may_be_tables_or_a_number(tmp_path: Path):
+def test_participants_may_be_tables_or_a_number(tmp_path: Path):
     text = '[meeting]\nparticipants = [{id = "a", name = "Ann", model = "m"}, "dev"]\n'
     ann, dev = read(tmp_path, text).meeting.participants
     assert (ann.agent_id, ann.name, ann.model, dev.agent_id) == ("a", "Ann", "m", "dev")
-    seats = read(tmp_path, "[meeting]\nparticipants = 3\n").meeting.participants
-    assert [seat.agent_id for seat in seats] == ["seat-1", "seat-2", "seat-3"]
+    participants = read(tmp_path, "[meeting]\nparticipants = 3\n").meeting.participants
+    assert [participant.agent_id for participant in participants] == [
+        "participant-1",
+        "participant-2",
+        "participant-3",
+    ]
 
 
 def test_an_agent_replies_as_all_do_but_for_what_is_said_of_it(tmp_path: Path):
@@ -42,8 +46,8 @@ def test_an_agent_replies_as_all_do_but_for_what_is_said_of_it(tmp_path: Path):
         "ignores_cap_probability = 0.25\n[replies.dev]\ntokens = {p50 = 3, p95 = 4}\n"
     )
     replies = read(tmp_path, text).replies
-    assert replies["planner"].tokens == Spread(min=1, mean=2, max=9)
-    assert replies["dev"].tokens == Span(p50=3, p95=4)
+    assert replies["planner"].tokens == BetaLength(min=1, mean=2, max=9)
+    assert replies["dev"].tokens == LogNormalLength(p50=3, p95=4)
     assert replies["dev"].ignores_cap_probability == 0.25
 
 

@@ -1,4 +1,4 @@
-"""Watching a meeting to its end, in whatever way fits where the output goes."""
+"""Watching a meeting to its end, with the display that fits the output."""
 
 from contextlib import aclosing
 
@@ -7,25 +7,25 @@ from rich.console import Console
 from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.displays import Display, JsonLines, PlainLines
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.feed import follow
+from meeting_service.cli.feed import feed_events
 from meeting_service.cli.live import LiveDisplay
 
 STATES = {"complete": Exit.COMPLETE, "error": Exit.FAILED, "cancelled": Exit.CANCELLED}
 
 
 async def watch_meeting(client: ServiceClient, meeting_id: str, *, as_json: bool) -> Exit:
-    """Show a meeting from its first event until it ends; say how it ended.
+    """Show a meeting from its first event to its last; return how it ended.
 
     Raises: `CommandError`.
     """
     display = await _display(client, meeting_id, as_json=as_json)
     with display:
-        async with aclosing(follow(client, meeting_id, display.tell)) as events:
+        async with aclosing(feed_events(client, meeting_id, display.notify)) as events:
             async for event in events:
                 display.show(event)
                 if event.ending is not None:
                     return event.ending
-    # Nothing was left to send: the meeting had ended before, and its status says how.
+    # Nothing was left to send: the meeting had ended before, so its status says how.
     status = await client.get(meeting_path(meeting_id, "status"))
     return STATES.get(str(status.get("state")), Exit.FAILED)
 
@@ -41,7 +41,7 @@ async def _display(client: ServiceClient, meeting_id: str, *, as_json: bool) -> 
 
 
 def shows_live(console: Console) -> bool:
-    """Say whether a picture can be redrawn where the output goes."""
+    """Return whether the output is a terminal that can be redrawn."""
     return console.is_terminal and not console.is_dumb_terminal
 
 

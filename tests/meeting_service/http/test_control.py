@@ -1,4 +1,4 @@
-"""Pause, resume, wrap up and raise the budget of a meeting under way, and what it waits for."""
+"""Control of a live meeting over HTTP: pause, resume, wrap up, budget; and what it waits for."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from meeting_service.settings import (
     ScriptedGateway,
 )
 from tests.meeting_service.http.service import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     Client,
     assert_problem,
     served,
@@ -31,7 +31,7 @@ TIGHT = {"meeting_tokens": 5_000, "num_rounds": 3}
 
 async def until(read: Callable[[], Awaitable[Any]]) -> Any:
     """Ask again and again, until there is an answer."""
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while not (found := await read()):
             await anyio.lowlevel.checkpoint()
     return found
@@ -46,7 +46,7 @@ async def waiting(client: Client, meeting_id: str) -> dict[str, Any]:
     return dict(await until(read))
 
 
-async def steer(client: Client, meeting_id: str, what: str, **body: Any) -> dict[str, Any]:
+async def control(client: Client, meeting_id: str, what: str, **body: Any) -> dict[str, Any]:
     answer = await client.post(f"/api/meetings/{meeting_id}/{what}", json=body or None)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
@@ -58,13 +58,13 @@ async def steer(client: Client, meeting_id: str, what: str, **body: Any) -> dict
 async def test_a_meeting_is_paused_and_resumed_and_repeating_it_answers_the_same(stalled):
     meeting_id = await stalled.start()
     paused = {"id": meeting_id, "state": "paused"}
-    assert await steer(stalled, meeting_id, "pause", reason="lunch") == paused
-    assert await steer(stalled, meeting_id, "pause") == paused
+    assert await control(stalled, meeting_id, "pause", reason="lunch") == paused
+    assert await control(stalled, meeting_id, "pause") == paused
     status = await stalled.status(meeting_id)
     assert (status["state"], status["waiting"]) == ("paused", None)
     resumed = {"id": meeting_id, "state": "round_1"}
-    assert await steer(stalled, meeting_id, "resume", reason="back") == resumed
-    assert await steer(stalled, meeting_id, "resume") == resumed
+    assert await control(stalled, meeting_id, "resume", reason="back") == resumed
+    assert await control(stalled, meeting_id, "resume") == resumed
     data = [fact["data"] for fact in await stalled.facts(meeting_id)]
     assert {"reason": "lunch"} in data
 
@@ -75,12 +75,12 @@ async def test_a_paused_meeting_starts_nothing_new_and_goes_on_when_resumed(
     gateways = {"scripted": ScriptedGateway(delay_seconds=0.05, words_per_delta=0)}
     async with served(settings_for(database_url, tmp_path, gateways=gateways)) as client:
         meeting_id = await client.start()
-        await steer(client, meeting_id, "pause")
-        await client.told(meeting_id, "meeting-turn")
+        await control(client, meeting_id, "pause")
+        await client.wait_for(meeting_id, "meeting-turn")
         status = await client.status(meeting_id)
         assert status["state"] == "paused"
         assert len(status["rounds"][0]["turns"]) == 1
-        await steer(client, meeting_id, "resume")
+        await control(client, meeting_id, "resume")
         assert (await client.ended(meeting_id))["state"] == "complete"
 
 
@@ -100,8 +100,8 @@ async def test_wrapping_up_aborts_the_call_under_way_and_writes_the_minutes(
     )
     async with served(settings) as client:
         meeting_id = await client.start(num_rounds=3)
-        await client.told(meeting_id, "meeting-turn")
-        await steer(client, meeting_id, "wrap-up")
+        await client.wait_for(meeting_id, "meeting-turn")
+        await control(client, meeting_id, "wrap-up")
         status = await client.ended(meeting_id)
         assert status["state"] == "complete"
         outcome = status["outcome"]
@@ -117,8 +117,8 @@ async def test_wrapping_up_aborts_the_call_under_way_and_writes_the_minutes(
 
 async def test_a_wrap_up_needs_an_open_round(stalled):
     meeting_id = await stalled.start()
-    await steer(stalled, meeting_id, "pause")
-    assert (await steer(stalled, meeting_id, "wrap-up"))["state"] == "round_1"
+    await control(stalled, meeting_id, "pause")
+    assert (await control(stalled, meeting_id, "wrap-up"))["state"] == "round_1"
     again = await stalled.post(f"/api/meetings/{meeting_id}/wrap-up")
     assert_problem(again, 409)
 
@@ -133,7 +133,7 @@ async def test_a_meeting_that_waits_for_a_budget_goes_on_when_it_is_raised(clien
     before = await client.status(meeting_id)
     assert before["state"] == "paused"
     assert wait["since"] >= before["created_at"]
-    answer = await steer(client, meeting_id, "budget", meeting_tokens=90_000)
+    answer = await control(client, meeting_id, "budget", meeting_tokens=90_000)
     assert (answer["id"], answer["state"]) == (meeting_id, f"round_{before['current_round']}")
     assert answer["tokens"] == {
         **before["tokens"],
@@ -148,7 +148,7 @@ async def test_a_meeting_that_waits_for_a_budget_goes_on_when_it_is_raised(clien
 async def test_a_meeting_that_waits_for_a_budget_may_be_wrapped_up(client):
     meeting_id = await client.start(**TIGHT, on_budget="pause")
     await waiting(client, meeting_id)
-    await steer(client, meeting_id, "wrap-up")
+    await control(client, meeting_id, "wrap-up")
     status = await client.ended(meeting_id)
     assert (status["state"], status["outcome"]["ended_by"]) == ("complete", "operator")
 
@@ -221,7 +221,7 @@ async def test_a_budget_in_money_ends_the_rounds_and_can_be_raised(
         assert cost["currency"] == "EUR"
         assert 0 < cost["spent"] < 7
         assert cost["left"] == pytest.approx(7 - cost["spent"])
-        answer = await steer(client, meeting_id, "budget", meeting_cost=1_000)
+        answer = await control(client, meeting_id, "budget", meeting_cost=1_000)
         assert answer["tokens"]["cost"]["left"] == pytest.approx(1_000 - cost["spent"])
         status = await client.ended(meeting_id)
         spent = (await client.get(f"/api/meetings/{meeting_id}/spending")).json()
@@ -233,7 +233,7 @@ async def test_a_budget_in_money_ends_the_rounds_and_can_be_raised(
         assert prices_paid == pytest.approx(total["useful_cost"])
 
 
-async def test_after_the_end_nothing_is_steered(client, subtests):
+async def test_after_the_end_every_control_is_refused(client, subtests):
     meeting_id = await client.start(meeting_tokens=50_000)
     await client.ended(meeting_id)
     for what, body in (
@@ -247,7 +247,7 @@ async def test_after_the_end_nothing_is_steered(client, subtests):
             assert_problem(answer, 409, "ended")
 
 
-async def test_wrong_bodies_steer_nothing(stalled, subtests):
+async def test_wrong_bodies_control_nothing(stalled, subtests):
     meeting_id = await stalled.start()
     for what in ("pause", "resume", "wrap-up"):
         with subtests.test(what=what):
@@ -261,7 +261,7 @@ async def test_wrong_bodies_steer_nothing(stalled, subtests):
 # --- waiting -----------------------------------------------------------------------------------
 
 
-async def test_who_waits_for_a_permit_is_told_how_many_come_before(
+async def test_a_meeting_that_waits_for_a_call_slot_shows_how_many_are_ahead(
     database_url: str, tmp_path: Path
 ) -> None:
     gateways = {"scripted": ScriptedGateway(delay_seconds=3_600, max_calls_at_once=1)}
@@ -279,12 +279,12 @@ async def test_who_waits_for_a_permit_is_told_how_many_come_before(
         await until(moved_up)
 
 
-async def test_who_waits_for_a_gateway_that_is_away_is_told_until_when(
+async def test_a_meeting_that_waits_for_an_unreachable_gateway_shows_until_when(
     database_url: str, tmp_path: Path
 ) -> None:
-    away = tmp_path / "away"
-    away.touch()
-    gateways = {"scripted": ScriptedGateway(unreachable_file=away)}
+    unreachable = tmp_path / "outage"
+    unreachable.touch()
+    gateways = {"scripted": ScriptedGateway(unreachable_file=unreachable)}
     settings = settings_for(
         database_url, tmp_path, gateways=gateways, gateway_reconnect_timeout_seconds=600
     )
@@ -293,11 +293,11 @@ async def test_who_waits_for_a_gateway_that_is_away_is_told_until_when(
         wait = await waiting(client, meeting_id)
         assert (wait["for"], wait["gateway"], wait["calls_ahead"]) == ("gateway", "scripted", None)
         assert wait["since"] < wait["until"]
-        away.unlink()
+        unreachable.unlink()
         assert (await client.ended(meeting_id))["state"] == "complete"
 
 
-async def test_who_waits_for_the_next_attempt_is_told_when_it_comes(
+async def test_a_meeting_that_waits_for_its_next_attempt_shows_when_it_comes(
     database_url: str, tmp_path: Path
 ) -> None:
     gateways = {"scripted": ScriptedGateway(faults={"round-1-planner": FaultClass.RATE_LIMITED})}
@@ -360,7 +360,7 @@ def _tokens(part: dict[str, Any]) -> int:
 async def test_who_speaks_after_a_remark_is_shown_it(stalled):
     meeting_id = await stalled.start()
     said = {"author": "Eve", "text": "Mind the cost."}
-    assert (await steer(stalled, meeting_id, "remarks", **said))["state"] == "round_1"
+    assert (await control(stalled, meeting_id, "remarks", **said))["state"] == "round_1"
     facts = [fact["data"] for fact in await stalled.facts(meeting_id)]
     assert {"author": "Eve", "text": "Mind the cost."}.items() <= facts[-1].items()
 
