@@ -67,12 +67,15 @@ class PostgresStore(Store):
     async def expire(self, owner: str) -> None:
         await self.run("UPDATE meetings_owners SET expires_at = now() WHERE owner = $1", owner)
         await self.run(
-            "UPDATE meetings_leases SET leased_at = leased_at - $1", timedelta(seconds=2 * LONG)
+            "UPDATE meetings_leases SET leased_at = leased_at - $1::interval",
+            timedelta(seconds=2 * LONG),
         )
 
     async def pass_time(self, seconds: float) -> None:
         passed = timedelta(seconds=seconds)
-        await self.run("UPDATE meetings_gateway_waits SET noted_at = noted_at - $1", passed)
+        await self.run(
+            "UPDATE meetings_gateway_waits SET noted_at = noted_at - $1::interval", passed
+        )
 
     async def run(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Run a statement on a connection of its own."""

@@ -12,8 +12,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError, Programm
 from psycopg.conninfo import conninfo_to_dict
 
 from meeting_service.ports import Fenced, Lease, Recorder
-from meeting_service.store.postgres.append_statement import SETTINGS
 from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.writer import APPLICATION_NAME
 from tests.contracts.stock_library import stock_recorder
 from tests.contracts.store_world import (
     LONG,
@@ -50,6 +50,7 @@ async def test_no_append_lands_after_the_claim_that_fences_it(
 
 
 async def _race_a_claim(store: PostgresStore, claimant: Recorder, at_once: int) -> None:
+    await claimant.register_owner("b", lease_seconds=LONG)
     meetings = [await convene(store.recorder, owner="a") for _ in range(at_once)]
     seen_by_claimant: dict[UUID, list[int]] = {}
 
@@ -149,7 +150,8 @@ async def test_a_stock_writer_in_a_transaction_keeps_ours_out_until_it_commits(
 
 
 async def test_leases_run_out_by_the_clock_of_the_database(store: PostgresStore):
-    await store.recorder.renew_leases("a", lease_seconds=0.2)
+    await store.recorder.register_owner("a", lease_seconds=0.2)
+    await store.recorder.register_owner("b", lease_seconds=LONG)
     meeting_id = await convene(store.recorder, owner="a")
     assert not await store.recorder.claim_leases("b", lease_seconds=LONG, limit=9)
 
@@ -164,6 +166,7 @@ async def test_a_meeting_somebody_holds_in_a_transaction_does_not_hold_claims_up
     store: PostgresStore,
 ):
     held, free = [await convene(store.recorder) for _ in range(2)]
+    await store.recorder.register_owner("a", lease_seconds=LONG)
     async with store.transaction() as connection:
         await connection.execute(
             "SELECT FROM meetings_summaries WHERE meeting_id = $1 FOR UPDATE", held
@@ -296,6 +299,6 @@ async def _hang_up(admin_dsn: str, store: PostgresStore) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = $1 AND application_name = $2",
         conninfo_to_dict(store.dsn)["dbname"],
-        SETTINGS["application_name"],
+        APPLICATION_NAME,
     )
     assert len(ended) == 1

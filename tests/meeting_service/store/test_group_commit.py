@@ -15,9 +15,9 @@ from eventsourcing.persistence import (
 )
 
 from meeting_service.ports import NO_READ_MODELS, ReadModels
-from meeting_service.store.postgres import group_commit
+from meeting_service.store.postgres import writer
 from meeting_service.store.postgres.append import Append
-from meeting_service.store.postgres.group_commit import GroupCommit
+from meeting_service.store.postgres.writer import GroupCommit
 from tests.contracts.store_world import events, outcome, summary
 
 pytestmark = pytest.mark.anyio
@@ -134,8 +134,8 @@ async def test_a_batch_holds_one_append_of_a_room_and_nothing_overtakes():
 
 
 async def test_batches_are_bounded_by_appends_and_by_bytes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(group_commit, "MAX_APPENDS", 10)
-    monkeypatch.setattr(group_commit, "MAX_BYTES", 100)
+    monkeypatch.setattr(writer, "MAX_APPENDS", 10)
+    monkeypatch.setattr(writer, "MAX_BYTES", 100)
     heavy = [append(stored=[StoredEvent(uuid4(), 1, "t", b"x" * 100)]) for _ in range(3)]
     async with Database().serving() as database:
         await database.send(append())
