@@ -15,8 +15,9 @@ from eventsourcing.persistence import PersistenceError
 from msgspec import structs
 
 from meeting_core.prompt import TokenCounter
-from meeting_service.app.database import open_recorder
+from meeting_service.app.database import describe_database, open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
+from meeting_service.background import BackgroundLoops
 from meeting_service.embedded_postgres import EmbeddedServerError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.app_state import ServiceContext
@@ -54,11 +55,11 @@ DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
 
 
-def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> int:
+def serve(settings: Settings, *, on_ready: Callable[[str, str], None]) -> int:
     """Run the service until SIGTERM or SIGINT; give the exit code.
 
-    `on_ready` is told the address once requests are answered. What keeps the service from
-    starting is one line on stderr.
+    `on_ready` is called with the address, and the name of the database, once requests are
+    answered. What keeps the service from starting is one line on stderr.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     has_uvloop = importlib.util.find_spec("uvloop") is not None
@@ -78,7 +79,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     with _single_error(), _logging_at(settings.log_level):
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
-            recorder = await stack.enter_async_context(open_recorder(settings))
+            loops = BackgroundLoops()
+            recorder = await stack.enter_async_context(open_recorder(settings, loops))
             directory = await stack.enter_async_context(open_gateways(settings.gateways))
             count = _token_counter(settings)
             meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
@@ -87,8 +89,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             gateways = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, gateways, save, feed.emit_delta)
-            supervisor = Supervisor(deps, _running_policy(settings))
-            context = ServiceContext(meetings, supervisor, settings)
+            supervisor = Supervisor(deps, _running_policy(settings), loops)
+            context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
             app = application(context, feed, policy)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
@@ -105,7 +107,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
                 feed.drain()
 
 
-async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
+async def _serve(settings: Settings, on_ready: Callable[[str, str], None]) -> int:
     stopping = _Stopping(settings.drain_seconds)
     with _single_error():
         async with anyio.create_task_group() as tasks:
@@ -113,7 +115,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
             with stopping.start:
                 async with running(settings) as url:
                     stopping.is_started = True
-                    on_ready(url)
+                    on_ready(url, describe_database(settings))
                     await stopping.asked.wait()
             tasks.cancel_scope.cancel()
     return stopping.code
@@ -156,6 +158,8 @@ def _running_policy(settings: Settings) -> RunningPolicy:
         lease_seconds=settings.lease_seconds,
         poll_seconds=min(settings.poll_seconds, RunningPolicy().poll_seconds),
         drain_seconds=DRAIN_SHARE * settings.drain_seconds,
+        missing_gateway_timeout_seconds=settings.missing_gateway_timeout_seconds,
+        max_live_meetings=settings.max_live_meetings,
     )
 
 

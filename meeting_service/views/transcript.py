@@ -118,6 +118,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     tokens: TokensView
     spending: SpendingSummaryView
     waiting: WaitingView | None
+    quarantined: str | None
     version: int
     created_at: Time
     started_at: Time | None
@@ -141,7 +142,10 @@ def started_view(meeting: Meeting) -> StartedView:
 
 
 def status_view(
-    meeting: Meeting, spent: Spending, waiting: WaitingView | None = None
+    meeting: Meeting,
+    spent: Spending,
+    waiting: WaitingView | None = None,
+    quarantined: str | None = None,
 ) -> StatusView:
     """Show a meeting as it stands, with what it spent and what it waits for."""
     config = meeting.config
@@ -170,6 +174,7 @@ def status_view(
         tokens=tokens_view(meeting),
         spending=spending_summary(spent),
         waiting=waiting,
+        quarantined=quarantined,
         version=meeting.version,
         created_at=milliseconds_utc(meeting.convened_at),
         started_at=_time(meeting.rounds[0].opened_at if meeting.rounds else None),

@@ -22,8 +22,8 @@ WaitReason: TypeAlias = Literal["call_slot", "gateway", "retry", "budget"]
 
 
 class WaitingView(Struct, frozen=True, kw_only=True):
-    """What a meeting waits for: a call slot of a busy gateway, an unreachable gateway, the time of
-    its next attempt, or a higher budget.
+    """What a meeting waits for: a call slot of a busy gateway, a gateway that is unreachable, or
+    that no process has, the time of its next attempt, or a higher budget.
 
     Shape: `gateway` is null while it waits for a budget, `until` if nothing bounds the wait, and
     `calls_ahead` except for a call slot. Only the process that runs a meeting knows that it waits
