@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 from eventsourcing.persistence import StoredEvent
+from psycopg.conninfo import conninfo_to_dict
 
 from meeting_core.model import MeetingId
 from meeting_service.ports import ReadModels, Recorder, SummaryRow, TurnRow
@@ -76,6 +77,11 @@ class PostgresStore(Store):
         await self.run(
             "UPDATE meetings_gateway_waits SET noted_at = noted_at - $1::interval", passed
         )
+
+    async def isolate_by_default(self, level: str) -> None:
+        """Give the database a default isolation level, for the connections to come."""
+        name = conninfo_to_dict(self.dsn)["dbname"]
+        await self.run(f"ALTER DATABASE {name} SET default_transaction_isolation TO '{level}'")
 
     async def run(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Run a statement on a connection of its own."""

@@ -31,9 +31,14 @@ class TestInMemory(StoreContract):
 
 
 class TestPostgres(StoreContract):
-    @pytest.fixture
-    async def store(self, database_url: str) -> AsyncIterator[Store]:
+    """With databases whose own default is another isolation level than the store relies on."""
+
+    @pytest.fixture(params=["repeatable read", "serializable"])
+    async def store(
+        self, request: pytest.FixtureRequest, database_url: str
+    ) -> AsyncIterator[Store]:
         async with AsyncExitStack() as stack:
             store = PostgresStore(database_url, stack)
+            await store.isolate_by_default(request.param)
             store.recorder = await store.another_process()
             yield store
