@@ -17,7 +17,7 @@ from meeting_service.http.problems import KEY_REUSED, TOO_MANY, HttpProblem, inv
 from meeting_service.http.requests import StartRequest
 from meeting_service.http.start_request import configuration, in_client_terms
 from meeting_service.ports import VersionConflict
-from meeting_service.views.transcript import StartedView, started_view
+from meeting_service.views.config_views import StartedView, started_view
 
 ACTOR = "http"
 KEY_HEADER = "Idempotency-Key"
