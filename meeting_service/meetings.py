@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
+from typing import TypeAlias
 from uuid import UUID
 
-from msgspec import msgpack
+from eventsourcing.persistence import StoredEvent
+from msgspec import Struct, msgpack
 
 from meeting_core.codec import MeetingMapper
 from meeting_core.decider import decide
@@ -52,6 +54,17 @@ class MeetingNotFound(LookupError):
         self.meeting_id = meeting_id
 
 
+class FoldedEvent(Struct, frozen=True):
+    """An event that was decided, and the meeting after it."""
+
+    event: MeetingEvent
+    after: Meeting
+
+
+OnAppend: TypeAlias = Callable[[Meeting | None, Sequence[FoldedEvent], Sequence[StoredEvent]], None]
+"""Takes what is about to be stored: the meeting before, the events, and their stored form."""
+
+
 class Meetings:
     """Every way in to the meetings: what is read is folded from events, what is written is
     decided by the core.
@@ -69,6 +82,14 @@ class Meetings:
         self.clock = clock
         self.new_id = new_id
         self.count = count
+        self._on_append: list[OnAppend] = []
+
+    def subscribe(self, on_append: OnAppend) -> None:
+        """Have `on_append` called right before each append of this process.
+
+        Whether the append succeeds is not known then; it must raise nothing.
+        """
+        self._on_append.append(on_append)
 
     async def load(self, meeting_id: MeetingId) -> Meeting:
         """Fold a meeting from its whole history.
@@ -130,7 +151,7 @@ class Meetings:
 
     def decide_events(
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
         facts: Sequence[Fact] = decide(meeting, command, metadata.at, self.count)
         events = wrap_facts(
@@ -141,21 +162,23 @@ class Meetings:
             new_id=self.new_id,
         )
         after = meeting
+        folded = []
         for event in events:
             after = evolve(after, event)
+            folded.append(FoldedEvent(event, after))
         assert after is not None
-        return events, after
+        return tuple(folded), after
 
     def run_internal_steps(
         self,
         meeting: Meeting,
         metadata: EventMetadata,
         try_acquire: Callable[[str, MeetingId], bool],
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
         and the first step that does. An attempt may begin if it `may_enter` its gateway.
         """
-        events: tuple[MeetingEvent, ...] = ()
+        events: tuple[FoldedEvent, ...] = ()
         while True:
             step = next_step(meeting)
             match step:
@@ -171,7 +194,7 @@ class Meetings:
     async def append(
         self,
         before: Meeting | None,
-        events: Sequence[MeetingEvent],
+        events: Sequence[FoldedEvent],
         after: Meeting,
         *,
         epoch: int | None = None,
@@ -183,8 +206,11 @@ class Meetings:
         """
         if not events:
             return after
+        stored_events = [self.mapper.to_stored_event(each.event) for each in events]
+        for on_append in self._on_append:
+            on_append(before, events, stored_events)
         await self.recorder.insert_events(
-            [self.mapper.to_stored_event(event) for event in events],
+            stored_events,
             epoch=epoch,
             lease_owner=lease_owner,
             read_models=read_models(before, after),

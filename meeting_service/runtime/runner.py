@@ -20,7 +20,6 @@ from meeting_core.model import (
     Complete,
     FaultClass,
     Meeting,
-    MeetingEvent,
     MeetingId,
     Phase,
     ReportFault,
@@ -40,7 +39,7 @@ from meeting_core.steps import (
     next_step,
 )
 from meeting_service.deadlines import Deadlines
-from meeting_service.meetings import Meetings
+from meeting_service.meetings import FoldedEvent, Meetings
 from meeting_service.ports import (
     EmitDelta,
     Fenced,
@@ -189,7 +188,7 @@ class Runner:
 
     def _decide(
         self, command: Command, command_id: UUID
-    ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
+    ) -> tuple[Sequence[FoldedEvent], Meeting, Step]:
         meetings = self._deps.meetings
         metadata = meetings.metadata(ACTOR, command_id)
         events, meeting = meetings.decide_events(self._meeting, command, metadata)

@@ -21,7 +21,7 @@ from tests.builders import (
 )
 from tests.feed_world import (
     OTHER_ID,
-    Told,
+    Shown,
     long_history,
     of_another,
     read_events,
@@ -63,7 +63,7 @@ FIELDS = {
 }
 
 
-def outline(told: list[Told]) -> list[tuple[int | None, str, str]]:
+def outline(told: list[Shown]) -> list[tuple[int | None, str, str]]:
     return [(each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in told]
 
 
@@ -102,9 +102,9 @@ async def test_a_stream_says_what_it_is_and_that_nobody_may_keep_it():
             assert first.split("\n")[:2] == ["id: 1", "event: meeting-started"]
 
 
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_two_clients_see_the_same_whenever_they_come(has_bell):
-    async with feed_server(has_bell=has_bell) as server:
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_two_clients_see_the_same_whenever_they_come(has_notifications):
+    async with feed_server(has_notifications=has_notifications) as server:
         await server.world.store(*WHOLE[:1])
         async with server.watching() as early:
             await until(lambda: len(early) == 1)
