@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import stamina
-from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+from msgspec import Struct
 
 from meeting_core.codec import MeetingMapper
 from meeting_core.decider import decide
@@ -48,6 +49,17 @@ class MeetingNotFound(MeetingError):
         self.meeting_id = meeting_id
 
 
+class FoldedEvent(Struct, frozen=True):
+    """An event that was decided, and the meeting after it."""
+
+    event: MeetingEvent
+    after: Meeting
+
+
+OnAppend: TypeAlias = Callable[[Meeting | None, Sequence[FoldedEvent], Sequence[StoredEvent]], None]
+"""Takes what is about to be stored: the meeting before, the events, and their stored form."""
+
+
 class Meetings:
     """Every way in to the meetings: what is read is folded from events, what is written is
     decided by the core.
@@ -65,6 +77,14 @@ class Meetings:
         self.clock = clock
         self.new_id = new_id
         self.count = count
+        self._on_append: list[OnAppend] = []
+
+    def subscribe(self, on_append: OnAppend) -> None:
+        """Have `on_append` called right before each append of this process.
+
+        Whether the append succeeds is not known then; it must raise nothing.
+        """
+        self._on_append.append(on_append)
 
     async def load(self, meeting_id: MeetingId) -> Meeting:
         """Fold a meeting from its whole history.
@@ -126,7 +146,7 @@ class Meetings:
 
     def decide_events(
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
         facts: Sequence[Fact] = decide(meeting, command, metadata.at, self.count)
         events = wrap_facts(
@@ -137,21 +157,23 @@ class Meetings:
             new_id=self.new_id,
         )
         after = meeting
+        folded = []
         for event in events:
             after = evolve(after, event)
+            folded.append(FoldedEvent(event, after))
         assert after is not None
-        return events, after
+        return tuple(folded), after
 
     def run_internal_steps(
         self,
         meeting: Meeting,
         metadata: EventMetadata,
         try_acquire: Callable[[str, MeetingId], bool],
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
         and the first step that does. An attempt begins if `try_acquire` gives it a call slot.
         """
-        events: tuple[MeetingEvent, ...] = ()
+        events: tuple[FoldedEvent, ...] = ()
         while True:
             step = next_step(meeting)
             match step:
@@ -167,7 +189,7 @@ class Meetings:
     async def append(
         self,
         before: Meeting | None,
-        events: Sequence[MeetingEvent],
+        events: Sequence[FoldedEvent],
         after: Meeting,
         *,
         epoch: int | None = None,
@@ -181,8 +203,11 @@ class Meetings:
         """
         if not events:
             return after
+        stored_events = [self.mapper.to_stored_event(each.event) for each in events]
+        for on_append in self._on_append:
+            on_append(before, events, stored_events)
         await self.recorder.insert_events(
-            [self.mapper.to_stored_event(event) for event in events],
+            stored_events,
             epoch=epoch,
             lease_owner=lease_owner,
             max_live=max_live,

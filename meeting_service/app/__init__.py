@@ -84,7 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             directory = await stack.enter_async_context(open_gateways(settings.gateways))
             count = _token_counter(settings)
             meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
-            feed = Feed(meetings, poll_seconds=settings.poll_seconds)
+            feed = Feed(meetings, poll_seconds=settings.poll_seconds, loops=loops)
             save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             gateways = GatewayClient(directory, limiter)

@@ -5,7 +5,7 @@
     Litestar(
         [*feed_routes, ...],
         dependencies={
-            "feed": Provide(lambda: feed, sync_to_thread=False),            # a `read.tail.Feed`
+            "feed": Provide(lambda: feed, sync_to_thread=False),            # a `feed.feed.Feed`
             "feed_policy": Provide(lambda: policy, sync_to_thread=False),   # a `FeedPolicy`
         },
     )
@@ -29,11 +29,13 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Send
 from msgspec import Struct
 
-from meeting_core.errors import Problem
+from meeting_core.errors import CorruptHistory, Problem
+from meeting_core.model import Meeting, MeetingId
 from meeting_service.feed.feed import Feed
 from meeting_service.feed.streams import Stream
 from meeting_service.http.app_state import meeting_id_of, readable
 from meeting_service.http.problems import invalid
+from meeting_service.meetings import Meetings
 
 log = logging.getLogger(__name__)
 
@@ -181,11 +183,12 @@ async def watch_meeting(
 
     Answers 204 when the meeting has ended and nothing is left to send.
     """
-    meeting = await feed.meetings.load(meeting_id_of(meeting_id))
-    after = _resume_point(last_event_id_header, last_event_id, meeting.version) or 0
-    if meeting.has_ended and after == meeting.version:
+    watched = meeting_id_of(meeting_id)
+    newest, meeting = await _find(feed.meetings, watched)
+    after = _resume_point(last_event_id_header, last_event_id, newest) or 0
+    if meeting is not None and meeting.has_ended and after == newest:
         return Response("", status_code=204, headers={"cache-control": HEADERS["cache-control"]})
-    return EventStream(feed.meeting_stream(meeting, after), feed.draining, feed_policy)
+    return EventStream(feed.meeting_stream(watched, after, meeting), feed.draining, feed_policy)
 
 
 async def watch_meetings(
@@ -198,11 +201,25 @@ async def watch_meetings(
     """Watch all meetings, or one, from now on, or from what follows the last event seen."""
     only = None
     if meeting_id is not None:
-        only = (await feed.meetings.load(meeting_id_of(meeting_id))).id
+        only = meeting_id_of(meeting_id)
+        await _find(feed.meetings, only)
     newest = await feed.newest_position()
     after = _resume_point(last_event_id_header, last_event_id, newest)
     stream = feed.global_stream(newest if after is None else after, only)
     return EventStream(stream, feed.draining, feed_policy)
+
+
+async def _find(meetings: Meetings, meeting_id: MeetingId) -> tuple[int, Meeting | None]:
+    """Return a meeting's newest version, and the meeting; None if it cannot be read.
+
+    Raises: `MeetingNotFound`, or the store's error.
+    """
+    try:
+        meeting = await meetings.load(meeting_id)
+    except CorruptHistory:
+        newest = await meetings.recorder.select_events(meeting_id, desc=True, limit=1)
+        return newest[0].originator_version, None
+    return meeting.version, meeting
 
 
 def _resume_point(header: str | None, query: str | None, newest: int) -> int | None:

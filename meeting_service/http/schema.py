@@ -33,9 +33,10 @@ from meeting_service.http.operations import AgentsView, HealthView
 from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
 from meeting_service.http.quarantine import QuarantineView, ReleasedView
 from meeting_service.http.queries import HistoryQuery, ListQuery
+from meeting_service.views.config_views import StartedView
 from meeting_service.views.spending import SpendingView
 from meeting_service.views.summaries import ListView
-from meeting_service.views.transcript import StartedView, StatusView
+from meeting_service.views.transcript import StatusView
 
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = (

@@ -34,7 +34,8 @@ from meeting_service.http.problems import (
 from meeting_service.meetings import MeetingNotFound
 from meeting_service.ports import VersionConflict
 from meeting_service.settings import RemoteGateway, ScriptedGateway
-from meeting_service.views.transcript import StartedView, output_md, started_view
+from meeting_service.views.config_views import StartedView, started_view
+from meeting_service.views.transcript import output_md
 
 ACTOR = "http"
 KEY_HEADER = "Idempotency-Key"

@@ -19,7 +19,6 @@ from meeting_core.model import (
     Command,
     Complete,
     Meeting,
-    MeetingEvent,
     MeetingId,
     Phase,
     ReportFault,
@@ -39,7 +38,7 @@ from meeting_core.steps import (
     WaitUntil,
     next_step,
 )
-from meeting_service.meetings import Meetings, retry_while_unavailable
+from meeting_service.meetings import FoldedEvent, Meetings, retry_while_unavailable
 from meeting_service.ports import (
     EmitDelta,
     Fenced,
@@ -178,7 +177,7 @@ class Runner:
 
     def _decide(
         self, command: Command, command_id: UUID
-    ) -> tuple[Sequence[MeetingEvent], Meeting, Step]:
+    ) -> tuple[Sequence[FoldedEvent], Meeting, Step]:
         meetings = self._deps.meetings
         metadata = meetings.metadata(ACTOR, command_id)
         events, meeting = meetings.decide_events(self._meeting, command, metadata)

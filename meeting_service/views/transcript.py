@@ -20,37 +20,18 @@ from meeting_core.prompt import render_minutes
 from meeting_service.views.config_views import (
     ConfigView,
     OutcomeView,
+    SeatView,
     Time,
     TokensView,
     config_view,
     outcome_view,
+    seat_views,
     tokens_view,
 )
 from meeting_service.views.spending import SpendingSummaryView, spending_summary
 from meeting_service.views.waiting import WaitingView
 
 RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
-
-
-class SeatView(Struct, frozen=True):
-    """A participant; `sort_order` counts from 0 in speaking order."""
-
-    agent_id: str
-    name: str
-    role: str
-    sort_order: int
-
-
-class StartedView(Struct, frozen=True):
-    """The answer to a start, made of the meeting's first event alone."""
-
-    id: str
-    title: str
-    state: str
-    participants: tuple[SeatView, ...]
-    config: ConfigView
-    created_at: Time
-    stream_url: str
 
 
 class TurnView(Struct, frozen=True, kw_only=True):
@@ -128,19 +109,6 @@ class StatusView(Struct, frozen=True, kw_only=True):
     ended_at: Time | None
 
 
-def started_view(meeting: Meeting) -> StartedView:
-    """Show a meeting as it was convened."""
-    return StartedView(
-        str(meeting.id),
-        meeting.config.title,
-        meeting.state,
-        _seats(meeting),
-        config_view(meeting),
-        milliseconds_utc(meeting.convened_at),
-        f"/api/meetings/{meeting.id}/events",
-    )
-
-
 def status_view(
     meeting: Meeting,
     spent: Spending,
@@ -163,7 +131,7 @@ def status_view(
         total_rounds=config.num_rounds,
         total_participants=len(config.participants),
         progress_pct=meeting.progress_pct,
-        participants=_seats(meeting),
+        participants=seat_views(meeting),
         config=config_view(meeting),
         rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
         output_md=output_md(meeting),
@@ -199,13 +167,6 @@ def error_message(meeting: Meeting) -> str | None:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else milliseconds_utc(at)
-
-
-def _seats(meeting: Meeting) -> tuple[SeatView, ...]:
-    return tuple(
-        SeatView(seat.agent_id, seat.name, seat.role, n)
-        for n, seat in enumerate(meeting.config.participants)
-    )
 
 
 def _current_turn(meeting: Meeting) -> int:

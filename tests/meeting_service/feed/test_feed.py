@@ -1,4 +1,4 @@
-"""The tail of the store: nothing missed, nothing twice, whatever happens to bell and database."""
+"""The feed of what is stored: nothing missed, nothing twice, whatever the database does."""
 
 import anyio
 import pytest
@@ -6,14 +6,13 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from meeting_core import fold
-from meeting_core.model import Cancelled, EntryRange, RoundOpened, SynthesisTask, Version
-from meeting_service.feed import feed as tail
-from meeting_service.feed import subscriptions
-from meeting_service.feed.encoded_events import Delta, MeetingCache
-from meeting_service.meetings import Meetings
+from meeting_core.errors import CorruptHistory
+from meeting_core.model import EntryRange, RoundOpened, SynthesisTask, Version
+from meeting_service.feed import feed as feed_module
+from meeting_service.feed import streams
+from meeting_service.feed.encoded_events import Delta, EventEncoder, LiveEvent
 from tests.builders import (
     MEETING_ID,
-    START,
     attempt_abandoned,
     attempt_started,
     convened,
@@ -26,11 +25,11 @@ from tests.builders import (
 )
 from tests.feed_world import (
     OTHER_ID,
-    ShakyRecorder,
-    Told,
+    Shown,
     feed_world,
     go_live,
     long_history,
+    named,
     of_another,
     read_events,
     settle,
@@ -62,15 +61,11 @@ EVENTS = [
 ]
 
 
-def named(told: list[Told]) -> list[tuple[int | None, str]]:
-    return [(each.id, each.event) for each in told]
-
-
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_bell):
-    async with feed_world(has_bell=has_bell) as world:
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_notifications):
+    async with feed_world(has_notifications=has_notifications) as world:
         await world.store(*WHOLE[:5])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             told = await take(stream, 5)
             for event in WHOLE[5:]:
                 await world.store(event)
@@ -82,7 +77,7 @@ async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_bell):
 async def test_a_bell_is_not_waited_for_by_the_clock():
     async with feed_world(poll_seconds=3_600) as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 1)
             await world.tailed()
             for event in WHOLE[1:]:
@@ -94,7 +89,7 @@ async def test_a_stream_resumes_after_any_version():
     async with feed_world() as world:
         await world.store(*WHOLE)
         for seen in range(len(WHOLE)):
-            with world.feed.meeting_stream(await world.load(), seen) as stream:
+            with world.feed.meeting_stream(MEETING_ID, seen, await world.load()) as stream:
                 told = await take_all(stream)
             assert named(told) == [each for each in EVENTS if each[0] > seen]
 
@@ -102,25 +97,25 @@ async def test_a_stream_resumes_after_any_version():
 async def test_live_and_stored_events_are_told_alike():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as live:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as live:
             told = await take(live, 1)
             await world.tailed()
             await world.store(*WHOLE[1:])
             told += await take_all(live)
-        with world.feed.meeting_stream(await world.load(), 0) as stored:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stored:
             assert await take_all(stored) == told
 
 
 async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
-    events = long_history(attempts=subscriptions.MAX_WAITING)
+    events = long_history(attempts=streams.MAX_WAITING)
     # Started, round 1, the turn's start, a warning for every attempt, the turn.
-    told_in_all = subscriptions.MAX_WAITING + 4
+    told_in_all = streams.MAX_WAITING + 4
     async with feed_world() as world:
         await world.store(*events[:2])
         meeting = await world.load()
         with (
-            world.feed.meeting_stream(meeting, 0) as slow,
-            world.feed.meeting_stream(meeting, 0) as quick,
+            world.feed.meeting_stream(MEETING_ID, 0, meeting) as slow,
+            world.feed.meeting_stream(MEETING_ID, 0, meeting) as quick,
         ):
             await world.tailed()
             slow_told, quick_told = await take(slow, 2), await take(quick, 2)
@@ -147,22 +142,23 @@ async def test_nothing_is_read_while_nobody_watches():
 async def test_the_tail_rests_again_when_the_last_one_leaves():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 3)
+            await world.tailed()
         assert world.feed.watching == 0
-        await until(lambda: world.feed._cache.known(MEETING_ID) is None)
+        await until(lambda: world.feed._position is None)
         reads = world.recorder.reads
         await world.store(*SPOKEN[3:])
         await settle()
         assert world.recorder.reads == reads
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 
 async def test_a_stream_outlives_the_database():
     async with feed_world() as world:
         await world.store(*WHOLE[:4])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             told = await take(stream, 4)
             world.recorder.is_unreachable = True
             await world.store(*WHOLE[4:])
@@ -173,12 +169,41 @@ async def test_a_stream_outlives_the_database():
         assert named(told) == EVENTS
 
 
+@pytest.mark.parametrize("error", [ValueError, CorruptHistory])
+async def test_a_fault_in_a_pass_ends_neither_the_feed_nor_the_process(error, caplog):
+    async with feed_world() as world:
+        await world.store(*WHOLE[:4])
+        with world.feed.global_stream(0) as stream:
+            told = await take(stream, 4)
+            world.recorder.fault = error("not as it should be")
+            await world.store(*WHOLE[4:])
+            await until(lambda: world.loops.states["feed"].failures > 1)
+            assert "background loop feed failed" in caplog.text
+            world.recorder.fault = None
+            told += await take(stream, 9)
+        assert named(told) == EVENTS
+
+
+async def test_a_fault_in_the_deltas_ends_neither_them_nor_the_process(monkeypatch):
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
+            await go_live(world, stream)
+            with monkeypatch.context() as broken:
+                broken.setattr(feed_module, "clean_text", None)
+                world.feed.emit_delta(fold(SPEAKING), "ann", "lost")
+                await until(lambda: world.loops.states["feed deltas"].failures > 0)
+            world.feed.emit_delta(fold(SPEAKING), "ann", "shown")
+            (delta,) = await take(stream, 1)
+            assert delta.data["text"] == "shown"
+
+
 async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
     async with feed_world() as world:
         await world.store(*WHOLE)
         meeting = await world.load()
         world.recorder.is_unreachable = True
-        with world.feed.meeting_stream(meeting, 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, meeting) as stream:
             with anyio.move_on_after(0.1) as waiting:
                 await stream.take()
             assert waiting.cancelled_caught
@@ -189,8 +214,8 @@ async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
 async def test_taking_may_be_interrupted_at_any_time_without_a_loss():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
-            told: list[Told] = []
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
+            told: list[Shown] = []
             for event in WHOLE[1:]:
                 await world.store(event)
                 with anyio.CancelScope() as interrupted:
@@ -212,10 +237,10 @@ async def test_the_stream_of_all_meetings_begins_now():
         assert {each.data["meeting_id"] for each in told[4:]} == {str(MEETING_ID)}
 
 
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_the_stream_of_all_meetings_resumes_after_any_position(has_bell):
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_the_stream_of_all_meetings_resumes_after_any_position(has_notifications):
     mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
-    async with feed_world(has_bell=has_bell) as world:
+    async with feed_world(has_notifications=has_notifications) as world:
         with world.feed.global_stream(0) as stream:
             await world.tailed()
             for event in mixed:
@@ -241,67 +266,10 @@ async def test_the_stream_of_all_meetings_can_be_narrowed_to_one():
         assert {each.data["meeting_id"] for each in told} == {str(OTHER_ID)}
 
 
-async def test_a_history_that_cannot_be_read_keeps_nobody_else_waiting(caplog):
-    async with feed_world() as world:
-        await world.store(*SPEAKING[:1], SPEAKING[2])
-        with (
-            world.feed.global_stream(0) as stored,
-            world.feed.global_stream(await world.feed.newest_position()) as live,
-        ):
-            await world.tailed()
-            await world.store(replace(SPEAKING[2], originator_version=5))
-            await world.store(*of_another(SPOKEN))
-            await world.tailed()
-            told = await take(stored, 1 + 4)
-            assert named(told)[0] == (1, "meeting-started")
-            assert [each.event for each in told[1:]] == [event for _, event in EVENTS[:4]]
-            assert await take(live, 4) == told[1:]
-    assert "leaves out the event at position" in caplog.text
-
-
-async def test_a_stream_of_a_history_that_cannot_be_read_ends(caplog):
-    async with feed_world() as world:
-        await world.store(*SPEAKING[:2])
-        meeting = await world.load()
-        await world.store(replace(SPEAKING[1], originator_version=3))
-        with world.feed.meeting_stream(meeting, 0) as stream:
-            assert named(await take_all(stream)) == EVENTS[:2]
-    assert "ends early" in caplog.text
-
-
-async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
-    monkeypatch.setattr(tail, "MAX_CACHED_MEETINGS", 1)
-    mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
-    async with feed_world() as world:
-        with world.feed.global_stream(0) as stream:
-            await world.tailed()
-            for event in mixed:
-                await world.store(event)
-            told = await take(stream, 2 * len(EVENTS))
-        assert [each.event for each in told[::2]] == [event for _, event in EVENTS]
-
-
-async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
-    recorder = ShakyRecorder()
-    meetings = Meetings(recorder, lambda: START)
-    cache = MeetingCache(meetings, limit=1)
-    mapper = meetings.mapper
-    for event in (*SPEAKING, *of_another(SPEAKING)):
-        await cache.dispatch(mapper.to_stored_event(event))
-    assert cache.known(MEETING_ID) is None
-    assert cache.known(OTHER_ID) is not None
-    given_up = attempt_abandoned(cause="cancel")
-    cancelled = history(convened(), RoundOpened(1), attempt_started(), given_up, Cancelled())
-    for event in of_another(cancelled)[3:]:
-        told = await cache.dispatch(mapper.to_stored_event(event))
-    assert told.is_last
-    assert cache.known(OTHER_ID) is None
-
-
 async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_turn():
     async with feed_world() as world:
         await world.store(*SPEAKING[:2])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 2)
             await go_live(world, stream)
             await world.store(SPEAKING[2])
@@ -309,7 +277,7 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
             world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             start, delta = await take(stream, 2)
             assert start.event == "meeting-turn-start"
-            assert delta == Told(
+            assert delta == Shown(
                 None,
                 "meeting-turn-delta",
                 {
@@ -328,7 +296,7 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
 async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             (delta,) = await take(stream, 1)
@@ -336,7 +304,7 @@ async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
 
 
 async def test_a_text_is_told_to_whoever_watches_all_meetings():
-    async with feed_world(has_bell=False) as world:
+    async with feed_world(has_notifications=False) as world:
         with world.feed.global_stream(0) as stream:
             await go_live(world, stream)
             await world.store(*SPEAKING)
@@ -348,10 +316,11 @@ async def test_a_text_is_told_to_whoever_watches_all_meetings():
 async def test_no_text_is_told_after_its_turn_has_ended():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 3)
             await go_live(world, stream)
             await world.store(SPOKEN[3])
+            await world.tailed()
             world.feed.emit_delta(fold(SPEAKING), "ann", "too late")
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
             world.feed.emit_delta(fold(SPEAKING), "ann", "much too late")
@@ -370,7 +339,7 @@ async def test_no_text_of_a_former_attempt_is_told():
     )
     async with feed_world() as world:
         await world.store(*again)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 4)
             await go_live(world, stream)
             world.feed.emit_delta(fold(again), "ann", "new ")
@@ -384,7 +353,7 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, meeting) as stream:
             await take(stream, 3)
             await go_live(world, stream)
             world.feed.emit_delta(meeting, "ann", "waits")
@@ -399,10 +368,10 @@ async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream:
             await go_live(world, stream)
             began = anyio.current_time()
-            told: list[Told] = []
+            told: list[Shown] = []
             pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]
             for piece in pieces:
                 world.feed.emit_delta(meeting, "ann", piece)
@@ -416,9 +385,9 @@ async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
 
 
 async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_comes(monkeypatch):
-    assert 1 / tail.DELTA_SECONDS <= 20
+    assert 1 / feed_module.DELTA_SECONDS <= 20
     # No second look comes by itself.
-    monkeypatch.setattr(tail, "DELTA_SECONDS", 3_600)
+    monkeypatch.setattr(feed_module, "DELTA_SECONDS", 3_600)
     meetings = fold(SPEAKING), fold(of_another(SPEAKING))
 
     def speak(world, numbers):
@@ -438,7 +407,7 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
             await settle()
             with pytest.raises(TimeoutError), anyio.fail_after(0.01):
                 await stream.take()
-            later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take()]
+            later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take(0)]
     for looked, numbers in ((told, range(1_000)), (later, range(1_000, 2_000))):
         assert [each.data["meeting_id"] for each in looked] == [str(MEETING_ID), str(OTHER_ID)]
         assert {each.data["text"] for each in looked} == {"".join(f"{n} " for n in numbers)}
@@ -447,7 +416,7 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
 async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0):
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()):
             world.feed.emit_delta(fold(of_another(SPEAKING)), "ann", "unheard")
             assert world.feed._deltas._gathered == {}
 
@@ -465,30 +434,32 @@ async def test_text_of_the_synthesis_is_not_told_as_a_turn():
     async with feed_world() as world:
         await world.store(*history(*facts))
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, meeting.version):
+        with world.feed.meeting_stream(MEETING_ID, meeting.version, meeting):
             world.feed.emit_delta(meeting, "ann", "## Discussion Summary")
             assert world.feed._deltas._gathered == {}
 
 
-async def test_a_stream_that_missed_a_dispatch_reads_the_store():
+async def test_a_stream_that_missed_a_live_event_reads_the_store():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        cache = MeetingCache(world.meetings, limit=1)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        encoder = EventEncoder(world.meetings)
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             stored = world.meetings.mapper.to_stored_event(WHOLE[4])
             await world.recorder.insert_events([world.meetings.mapper.to_stored_event(WHOLE[3])])
-            world.feed._subscriptions.emit(await cache.dispatch(stored))
+            live = LiveEvent(MEETING_ID, 5, await encoder.encode(stored))
+            world.feed._subscriptions.emit(live)
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 
 async def test_a_stream_takes_no_text_of_an_attempt_it_does_not_know_as_open():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             for attempt in (2, 3, 4):
-                delta = Delta(MEETING_ID, Version(attempt), b"event: %d\ndata: {}\n\n" % attempt)
+                encoded = b"event: %d\ndata: {}\n\n" % attempt
+                delta = Delta(MEETING_ID, Version(attempt), 0, encoded)
                 world.feed._subscriptions.emit(delta)
             assert [each.event for each in await take(stream, 1)] == ["3"]
 
@@ -497,7 +468,7 @@ async def test_meetings_nobody_watches_are_not_read():
     async with feed_world() as world:
         await world.store(*of_another(WHOLE[:4]))
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             reads = world.recorder.history_reads
             await world.store(*of_another(WHOLE[4:]))
@@ -509,13 +480,13 @@ async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
     async with feed_world() as world:
         await world.store(*of_another(SPEAKING))
         await world.store(*WHOLE[:3])
-        with world.feed.meeting_stream(await world.load(OTHER_ID), 0):
-            with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(OTHER_ID, 0, await world.load(OTHER_ID)):
+            with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
                 await take(stream, 3)
                 await world.tailed()
             await world.store(*WHOLE[3:6])
             await world.tailed()
-            with world.feed.meeting_stream(await world.load(), 6) as stream:
+            with world.feed.meeting_stream(MEETING_ID, 6, await world.load()) as stream:
                 await go_live(world, stream)
                 await world.store(*WHOLE[6:])
                 assert named(await take_all(stream)) == EVENTS[6:]
@@ -529,7 +500,7 @@ async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_to
     events = history(*facts, cut)
     async with feed_world() as world:
         await world.store(*events[:-1])
-        with world.feed.meeting_stream(await world.load(), len(facts)) as stream:
+        with world.feed.meeting_stream(MEETING_ID, len(facts), await world.load()) as stream:
             await go_live(world, stream)
             await world.store(events[-1])
             chunk = await stream.take()

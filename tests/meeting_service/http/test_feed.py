@@ -21,7 +21,7 @@ from tests.builders import (
 )
 from tests.feed_world import (
     OTHER_ID,
-    Told,
+    Shown,
     long_history,
     of_another,
     read_events,
@@ -63,7 +63,7 @@ FIELDS = {
 }
 
 
-def outline(received: list[Told]) -> list[tuple[int | None, str, str]]:
+def outline(received: list[Shown]) -> list[tuple[int | None, str, str]]:
     return [
         (each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in received
     ]

@@ -11,7 +11,7 @@ from httpx_sse import aconnect_sse
 
 from meeting_service.app import running
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
-from tests.feed_world import PATIENCE_SECONDS, Told
+from tests.feed_world import MAX_WAIT_SECONDS, Shown
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
     )
     async with (
         running(settings) as url,
-        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, timeout=MAX_WAIT_SECONDS, trust_env=False) as client,
     ):
         yield client
 
@@ -42,12 +42,12 @@ async def start(client: httpx.AsyncClient) -> str:
 
 async def watch(
     client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
-) -> list[Told]:
+) -> list[Shown]:
     """Read a stream to its end, or to the first event of a name."""
-    received: list[Told] = []
+    received: list[Shown] = []
     seen = ""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(MAX_WAIT_SECONDS):
         async with aconnect_sse(client, "GET", path, headers=headers) as source:
             source.response.raise_for_status()
             async for event in source.aiter_sse():
@@ -55,7 +55,7 @@ async def watch(
                 own, seen = event.id != seen, event.id
                 if event.data:
                     number = int(event.id) if own else None
-                    received.append(Told(number, event.event, json.loads(event.data)))
+                    received.append(Shown(number, event.event, json.loads(event.data)))
                 if received and received[-1].event == end:
                     break
     return received
@@ -98,7 +98,7 @@ async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
 
 
 async def test_all_meetings_are_told_in_one_order_to_everybody(client):
-    seen: list[list[Told]] = []
+    seen: list[list[Shown]] = []
 
     async def watch_all() -> None:
         seen.append(await watch(client, "/api/events", last=0, end="meeting-complete"))
