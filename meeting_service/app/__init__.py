@@ -89,7 +89,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             gateways = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, gateways, save, feed.emit_delta)
-            supervisor = Supervisor(deps, _running_policy(settings), loops)
+            supervisor = Supervisor(
+                deps, _running_policy(settings), loops, feed.warnings.on_gateway_wait
+            )
             context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
             app = application(context, feed, policy)

@@ -45,6 +45,7 @@ from meeting_service.feed.encoded_events import (
 )
 from meeting_service.feed.frames import delta_frame
 from meeting_service.feed.streams import GlobalStream, MeetingStream, Source, Subscriptions
+from meeting_service.feed.warnings import Warnings
 from meeting_service.meetings import FoldedEvent, Meetings
 from meeting_service.ports import Clock
 
@@ -175,8 +176,9 @@ class Feed:
         self._poll_seconds = poll_seconds
         self._loops = loops or BackgroundLoops()
         self._encoder = EventEncoder(meetings)
-        self._source = Source(meetings.recorder, self._encoder, poll_seconds)
         self._subscriptions = Subscriptions()
+        self.warnings = Warnings(meetings.clock, self._subscriptions.send_to_store)
+        self._source = Source(meetings.recorder, self._encoder, poll_seconds, self.warnings)
         max_passes = math.ceil((poll_seconds + MAX_DELTA_WAIT_SECONDS) / DELTA_SECONDS)
         self._deltas = Deltas(meetings.clock, max_passes)
         self._position: int | None = None

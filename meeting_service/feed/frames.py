@@ -33,6 +33,7 @@ from meeting_core.model import (
 )
 from meeting_service.feed.notices import (
     Notice,
+    missing_gateway,
     notice_of,
     notices_of_attempt,
     unreadable_history,
@@ -127,6 +128,16 @@ def unreadable_frame(meeting_id: MeetingId, version: Version, at: datetime) -> F
     notice = unreadable_history(meeting_id, version)
     place = {"meeting_id": str(meeting_id), "version": version - 1, "at": milliseconds_utc(at)}
     return Frame("meeting-warning", {**place, **_notice_fields(notice)}, is_numbered=False)
+
+
+def missing_gateway_frame(meeting_id: MeetingId, gateway: str, at: datetime) -> Frame:
+    """Return the warning that a meeting waits for a gateway that no process has.
+
+    Without a number or a version, because no event says so. Units: `at` is UTC.
+    """
+    place = {"meeting_id": str(meeting_id), "version": None, "at": milliseconds_utc(at)}
+    fields = {**place, **_notice_fields(missing_gateway(gateway))}
+    return Frame("meeting-warning", fields, is_numbered=False)
 
 
 def _frame(

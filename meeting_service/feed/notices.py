@@ -134,6 +134,12 @@ def notices_of_attempt(before: Meeting, fact: AttemptStarted) -> Iterator[Notice
         yield _about(fact, "brief_shortened", message, "info")
 
 
+def missing_gateway(gateway: str) -> Notice:
+    """Return the notice that the meeting waits for a gateway that no process has."""
+    message = f"the meeting waits for gateway {gateway!r}, which no process has"
+    return Notice("gateway_missing", message, "warning")
+
+
 def unreadable_history(meeting_id: MeetingId, version: Version) -> Notice:
     """Return that nothing from a version on can be read, and what to do about it."""
     message = (

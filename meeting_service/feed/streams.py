@@ -1,10 +1,9 @@
 """Streams: one client's way through the feed, from the store first and then live."""
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -20,19 +19,15 @@ from meeting_service.feed.encoded_events import (
     LiveEvent,
     Unreadable,
 )
+from meeting_service.feed.warnings import Warnings
 from meeting_service.ports import Recorder
-
-log = logging.getLogger(__name__)
 
 PAGE = 100
 MAX_CHUNK_BYTES = 65_536
-
 MAX_WAITING = 256
 """Items kept for a stream that does not take them; past that it reads the store again."""
-
 MAX_WAITING_FOR_DELTAS = 64
 """Items after which a stream gets no more deltas, which may be lost."""
-
 
 Item: TypeAlias = LiveEvent | Delta
 
@@ -131,11 +126,12 @@ class Subscriptions:
 
 
 class Source(Struct, frozen=True):
-    """What a stream reads the store with. Units: seconds between two tries when it is away."""
+    """What a stream reads. Units: seconds between two tries when the store is unreachable."""
 
     recorder: Recorder
     encoder: EventEncoder
     retry_seconds: float
+    warnings: Warnings
 
 
 class Stream(ABC):
@@ -144,6 +140,8 @@ class Stream(ABC):
     Invariant: numbers only grow, and none in between is left out. Live items are a short cut:
     whenever they do not fit, the stream reads the store from its last number.
     """
+
+    _new_warnings: Callable[[], list[bytes]]
 
     def __init__(self, source: Source, subscription: Subscription, last: int) -> None:
         self._source = source
@@ -189,8 +187,8 @@ class Stream(ABC):
         is_unfinished = True
         try:
             is_unfinished = await self._read()
-        except PersistenceError as error:
-            log.debug("a stream of the feed waits for the database: %s", error)
+            self._ready += self._new_warnings()
+        except PersistenceError:
             await anyio.sleep(self._source.retry_seconds)
         finally:
             if is_unfinished:
@@ -228,6 +226,7 @@ class MeetingStream(Stream):
     ) -> None:
         super().__init__(source, subscription, last)
         self._meeting_id = meeting_id
+        self._new_warnings = source.warnings.follow(meeting_id)
 
     async def _read(self) -> bool:
         recorder, encoder = self._source.recorder, self._source.encoder
@@ -271,6 +270,7 @@ class GlobalStream(Stream):
     ) -> None:
         super().__init__(source, subscription, last)
         self._meeting_id = meeting_id
+        self._new_warnings = source.warnings.follow(meeting_id)
 
     async def _read(self) -> bool:
         recorder, encoder = self._source.recorder, self._source.encoder

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from meeting_core.model import AgentId, FaultClass, Meeting, Message, Usage
+from meeting_core.model import AgentId, FaultClass, Meeting, MeetingId, Message, Usage
 
 SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 """Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
@@ -24,6 +24,10 @@ SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
 """Shows watchers of the meeting that an agent's text grew by this much; it may be lost."""
 
+OnGatewayWait: TypeAlias = Callable[[MeetingId, str | None], None]
+"""Called with the gateway's name when a meeting begins to wait for a gateway that no process has,
+and with None when it waits no longer.
+"""
 
 DEFAULT_MAX_REPLY_BYTES = 65_536
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from meeting_core.model import MeetingId
 from meeting_service.meetings import Meetings
+from meeting_service.ports import OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.policy import RunningPolicy
 
@@ -35,11 +36,13 @@ class MissingGateways:
         policy: RunningPolicy,
         gateways: Collection[str],
         adoption: Adoption,
+        on_wait: OnGatewayWait,
     ) -> None:
         self._meetings = meetings
         self._policy = policy
         self._gateways = gateways
         self._adoption = adoption
+        self._on_wait = on_wait
         self._waits: dict[MeetingId, GatewayWait] = {}
 
     def wait_of(self, meeting_id: MeetingId) -> GatewayWait | None:
@@ -66,7 +69,12 @@ class MissingGateways:
                 until = now - waited + timeout
                 waits[each.meeting_id] = GatewayWait(each.gateway, since, until)
         self._log_changes(waits)
-        self._waits = waits
+        before, self._waits = self._waits, waits
+        for meeting_id in before.keys() - waits.keys():
+            self._on_wait(meeting_id, None)
+        for meeting_id, wait in waits.items():
+            if meeting_id not in before or before[meeting_id].gateway != wait.gateway:
+                self._on_wait(meeting_id, wait.gateway)
         for meeting_id, gateway in late:
             await self._fail(meeting_id, gateway)
 

@@ -16,7 +16,7 @@ from meeting_core.errors import CorruptHistory
 from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
 from meeting_service.background import BackgroundLoops
 from meeting_service.meetings import MeetingNotFound, Meetings, retry_while_unavailable
-from meeting_service.ports import Fenced
+from meeting_service.ports import Fenced, OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
 from meeting_service.runtime.outside_changes import OutsideChanges
@@ -42,6 +42,7 @@ class Supervisor:
         deps: RunnerDependencies,
         policy: RunningPolicy,
         loops: BackgroundLoops | None = None,
+        on_gateway_wait: OnGatewayWait = lambda *_: None,
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._deps = deps
@@ -56,7 +57,9 @@ class Supervisor:
         self._renewal_ended = anyio.Event()
         names = deps.gateways.names
         self._adoption = Adoption(deps.meetings, policy, self.owner, names, self._start_adopted)
-        self._missing = MissingGateways(deps.meetings, policy, names, self._adoption)
+        self._missing = MissingGateways(
+            deps.meetings, policy, names, self._adoption, on_gateway_wait
+        )
         self._outside = OutsideChanges(deps.meetings, self._runners, self._reload)
 
     @property

@@ -22,7 +22,7 @@ from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import SYNTHESIS, configuration
 
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 utc_now = partial(datetime.now, UTC)
 POLICY = RunningPolicy(lease_seconds=0.2, poll_seconds=0.02, drain_seconds=1.0)
 
@@ -130,7 +130,7 @@ class Office:
         return meeting_id
 
     async def ended(self, meeting_id: MeetingId) -> Meeting:
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             while not (meeting := await self.meetings.load(meeting_id)).has_ended:
                 await self.supervisor.stopped(meeting_id)
                 await anyio.lowlevel.checkpoint()
@@ -140,7 +140,7 @@ class Office:
         """End the rounds of a meeting whose second speaker never answers, past the supervisor."""
         self.speaker.waits_for = "/round-1-bob/"
         meeting_id = await self.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await self.speaker.held.wait()
         return meeting_id, await self.meetings.handle(meeting_id, EndRounds(), "another process")
 

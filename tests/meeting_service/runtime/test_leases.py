@@ -15,8 +15,8 @@ from meeting_core.model import AttemptAbandoned, Convene
 from meeting_service.ports import TooManyLive
 from tests.builders import configuration
 from tests.meeting_service.runtime.office import (
-    PATIENCE_SECONDS,
     POLICY,
+    TIMEOUT_SECONDS,
     FlakyRecorder,
     Office,
     office,
@@ -47,7 +47,7 @@ async def test_the_leases_are_given_up_though_a_runner_hangs_in_a_thread() -> No
 
     def hang() -> str:
         hanging.set()
-        may_end.wait(PATIENCE_SECONDS)
+        may_end.wait(TIMEOUT_SECONDS)
         return "saved.md"
 
     async def save(meeting: Meeting, markdown: str) -> str:
@@ -56,7 +56,7 @@ async def test_the_leases_are_given_up_though_a_runner_hangs_in_a_thread() -> No
     policy = replace(POLICY, drain_seconds=0.2)
     async with office(save, policy=policy) as made:
         meeting_id = await made.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await to_thread.run_sync(hanging.wait)
             began = anyio.current_time()
             await made.supervisor.drain()
@@ -72,7 +72,7 @@ async def test_the_leases_are_given_up_though_a_runner_hangs_in_a_thread() -> No
 async def test_a_renewal_under_way_at_the_end_does_not_bring_the_owner_back() -> None:
     recorder = SlowRenewals()
     async with office(recorder=recorder) as made:
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await recorder.beginning.wait()
             await made.supervisor.drain()
         begun = recorder.begun
@@ -88,7 +88,7 @@ async def test_an_owner_that_the_store_has_forgotten_registers_again() -> None:
         made.speaker.may_answer = anyio.Event()
         meeting_id = await made.convene()
         made.recorder._owners.clear()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             while made.supervisor.owner not in made.recorder._owners:
                 await anyio.lowlevel.checkpoint()
         made.speaker.may_answer.set()
@@ -100,7 +100,7 @@ async def test_a_runner_aborted_while_its_append_waits_makes_no_call_afterwards(
     async with office(policy=policy) as made:
         made.speaker.may_answer = anyio.Event()
         meeting_id = await made.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await made.speaker.asked.wait()
             made.recorder.is_unreachable = True
             made.speaker.may_answer.set()

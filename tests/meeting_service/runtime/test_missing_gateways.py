@@ -8,8 +8,8 @@ from meeting_core.model import MeetingId
 from meeting_service.runtime.missing_gateways import GatewayWait
 from tests.builders import ANN, BOB
 from tests.meeting_service.runtime.office import (
-    PATIENCE_SECONDS,
     POLICY,
+    TIMEOUT_SECONDS,
     FlakyRecorder,
     Office,
     office,
@@ -29,7 +29,7 @@ async def left_behind(recorder: FlakyRecorder, count: int = 1) -> list[MeetingId
 
 
 async def wait_of(made: Office, meeting_id: MeetingId) -> GatewayWait:
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while (wait := made.supervisor.gateway_wait(meeting_id)) is None:
             await anyio.lowlevel.checkpoint()
     return wait

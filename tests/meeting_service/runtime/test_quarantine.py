@@ -13,7 +13,7 @@ from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
 from meeting_service.runtime.adoption import MAX_CLAIMS_WITHOUT_PROGRESS
 from tests.builders import configuration
-from tests.meeting_service.runtime.office import PATIENCE_SECONDS, FlakyRecorder, Office, office
+from tests.meeting_service.runtime.office import TIMEOUT_SECONDS, FlakyRecorder, Office, office
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ async def append_unreadable(
 
 async def quarantined(made: Office, meeting_id: MeetingId) -> str:
     """Wait until the meeting is put aside and its runner is gone; return the reason."""
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while (reason := await made.recorder.quarantine_reason(meeting_id)) is None:
             await anyio.lowlevel.checkpoint()
         await made.supervisor.stopped(meeting_id)
@@ -54,7 +54,7 @@ async def test_an_event_that_does_not_decode_ends_one_runner_and_nothing_else(
     async with office() as made:
         made.speaker.waits_for = "/round-1-ann/"
         meeting_id = await made.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await made.speaker.held.wait()
         await append_unreadable(made, meeting_id, topic)
         assert "version 4" in await quarantined(made, meeting_id)
@@ -70,7 +70,7 @@ async def test_a_runner_that_meets_an_unreadable_event_by_itself_stops() -> None
     async with office() as made:
         made.speaker.may_answer = anyio.Event()
         meeting_id = await made.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await made.speaker.asked.wait()
         # Not among the facts that others append, so no poll finds it.
         await append_unreadable(made, meeting_id)

@@ -14,7 +14,7 @@ from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.rate_limiter import CallLimiter, CallRules
 from meeting_service.runtime.supervisor import Supervisor
 from tests.builders import ANN, BOB, configuration
-from tests.meeting_service.runtime.office import PATIENCE_SECONDS, POLICY, Office, office
+from tests.meeting_service.runtime.office import POLICY, TIMEOUT_SECONDS, Office, office
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def test_the_rounds_ended_by_another_process_are_over_within_a_poll() -> N
 async def test_a_budget_raised_by_another_process_is_noticed() -> None:
     async with office() as made:
         meeting_id = await made.convene(meeting_tokens=4_700, on_budget="pause")
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             while (await made.meetings.load(meeting_id)).pause_cause != "budget":
                 await anyio.lowlevel.checkpoint()
         await made.meetings.handle(meeting_id, RaiseBudget(50_000), "another process")
@@ -145,7 +145,7 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         more, after, _ = made.meetings.run_internal_steps(after, metadata, lambda *_: True)
         await made.meetings.append(before, events + more, after)
         made.supervisor.on_change(after)
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await made.supervisor.stopped(meeting_id)
         assert made.speaker.seen == [f"{meeting_id}/round-1-ann/1"]
         assert await made.meetings.load(meeting_id) == after
@@ -175,7 +175,7 @@ async def test_however_a_meeting_ends_its_slot_is_given_back(ending: str) -> Non
             with pytest.raises(RoomTaken):
                 await made.convene(participants=seats[::-1], room_id="lab")
         elif ending == "cancelled":
-            with anyio.fail_after(PATIENCE_SECONDS):
+            with anyio.fail_after(TIMEOUT_SECONDS):
                 await made.speaker.held.wait()
             made.supervisor.on_change(await made.meetings.handle(meeting_id, Cancel(), "test"))
         await made.ended(meeting_id)
