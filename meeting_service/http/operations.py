@@ -59,13 +59,13 @@ async def is_ready(context: NamedDependency[ServiceContext]) -> HealthView:
     """
     if not context.is_open:
         raise stopping()
-    if (problem := context.loops.problem) is not None:
-        raise HttpProblem(NOT_READY, problem, retry_seconds=NOT_READY_RETRY_SECONDS)
     try:
         with anyio.fail_after(PROBE_SECONDS):
             await context.meetings.recorder.ping()
     except TimeoutError:
         raise OperationalError(f"no answer within {PROBE_SECONDS:g} s") from None
+    if (problem := context.loops.problem) is not None:
+        raise HttpProblem(NOT_READY, problem, retry_seconds=NOT_READY_RETRY_SECONDS)
     return HealthView("ok", context.supervisor.running)
 
 

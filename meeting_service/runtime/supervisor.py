@@ -31,6 +31,9 @@ CALLS_SHARE = 0.65
 RELEASE_SHARE = 0.15
 """The share in which the leases are given up, whatever the runners do; the rest is for aborts."""
 
+MIN_BACKOFF_SECONDS = 1.0
+"""To which the pause between failing passes may grow at least."""
+
 UNREADABLE = (CorruptHistory, MeetingNotFound)
 
 
@@ -81,12 +84,14 @@ class Supervisor:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._keep_leases)
-            claims = partial(run, "claims", self._claim, pause_seconds=lease_seconds / 2)
-            tasks.start_soon(claims)
-            outside = partial(run, "changes from outside", self._outside.look)
-            tasks.start_soon(partial(outside, pause_seconds=self._policy.poll_seconds))
-            missing = partial(run, "missing gateways", self._missing.look)
-            tasks.start_soon(partial(missing, pause_seconds=self._missing.pause_seconds))
+            for name, look, pause in (
+                ("claims", self._claim, lease_seconds / 2),
+                ("changes from outside", self._outside.look, self._policy.poll_seconds),
+                ("missing gateways", self._missing.look, self._missing.pause_seconds),
+            ):
+                backoff = max(pause, MIN_BACKOFF_SECONDS)
+                loop = partial(run, pause_seconds=pause, max_backoff_seconds=backoff)
+                tasks.start_soon(loop, name, look)
             try:
                 yield self
             finally:
