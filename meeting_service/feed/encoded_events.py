@@ -10,16 +10,21 @@ from msgspec import Struct
 from meeting_core.model import Meeting, MeetingEvent, MeetingId, Version
 from meeting_core.projector import evolve
 from meeting_service.feed.frames import frames_of, unreadable_frame
-from meeting_service.feed.outlines import BoundedCache, outline, outline_bytes
+from meeting_service.feed.outlines import (
+    ENTRY_BYTES,
+    BoundedCache,
+    encoder_bytes,
+    packed_outline,
+    unpacked_outline,
+)
 from meeting_service.meetings import FoldedEvent, Meetings
 
 log = logging.getLogger(__name__)
 
 MAX_OUTLINES_BYTES = 24 * 1024 * 1024
 MAX_RECENT_BYTES = 8 * 1024 * 1024
-UNREADABLE = "the feed cannot read meeting %s from version %d on"
-_ENTRY_BYTES = 600
-_UNREADABLE_BYTES = 1_500
+UNREADABLE = 0
+"""The version, which no event has, at which it is kept that a meeting cannot be read."""
 
 
 class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
@@ -79,8 +84,8 @@ class _Recent(Struct, frozen=True, eq=False, gc=False):
 
     @property
     def size(self) -> int:
-        encoded = self.encoded
-        return _ENTRY_BYTES + len(self.state) + len(encoded.numbered) + len(encoded.unnumbered)
+        frames = len(self.encoded.numbered) + len(self.encoded.unnumbered)
+        return ENTRY_BYTES + encoder_bytes(self.state) + frames
 
 
 class EventEncoder:
@@ -97,7 +102,7 @@ class EventEncoder:
         max_recent_bytes: int = MAX_RECENT_BYTES,
     ) -> None:
         self._meetings = meetings
-        self._outlines = BoundedCache[Meeting | Unreadable](max_outlines_bytes)
+        self._outlines = BoundedCache[bytes | Unreadable](max_outlines_bytes)
         self._recent: OrderedDict[tuple[MeetingId, int], _Recent] = OrderedDict()
         self._max_recent_bytes = max_recent_bytes
         self._recent_bytes = 0
@@ -145,46 +150,61 @@ class EventEncoder:
         return self._outlines.bytes_used + self._recent_bytes
 
     async def _fold(self, stored: StoredEvent, meeting_id: MeetingId) -> EncodedEvent | Unreadable:
-        before = await self._before(meeting_id, stored.originator_version)
-        if not isinstance(before, Unreadable):
-            try:
-                event = self._meetings.mapper.to_domain_event(stored)
-                after = evolve(before, event)
-                encoded = _encoded(before, event, after)
-            except Exception:  # one meeting's fault must not keep the others' events back
-                log.exception(UNREADABLE, meeting_id, stored.originator_version)
-                before = self._unreadable(stored, meeting_id)
-            else:
-                self._keep(after)
-                self._remember(stored, encoded)
-                return encoded
-        self._outlines.put((meeting_id, stored.originator_version), before, _UNREADABLE_BYTES)
-        return before
+        version = stored.originator_version
+        unreadable = self._known_unreadable(meeting_id)
+        if unreadable is not None and version > unreadable.version:
+            return unreadable
+        before = await self._before(meeting_id, version)
+        if isinstance(before, Unreadable):
+            return before
+        try:
+            event = self._meetings.mapper.to_domain_event(stored)
+            after = evolve(before, event)
+            encoded = _encoded(before, event, after)
+        except Exception as error:  # one meeting's fault must not keep the others' events back
+            if before is not None:
+                self._keep(before)
+            return self._unreadable(meeting_id, version, error)
+        self._outlines.pop((meeting_id, UNREADABLE))
+        self._keep(after)
+        self._remember(stored, encoded)
+        return encoded
 
     async def _before(self, meeting_id: MeetingId, version: int) -> Meeting | Unreadable | None:
         """Return the meeting before its event of that version; None before its first."""
+        if version == 1:
+            return None
         known = self._outlines.pop((meeting_id, version - 1))
-        if known is not None or version == 1:
-            return known
+        if isinstance(known, bytes):
+            return unpacked_outline(known)
         meeting: Meeting | None = None
         recorder = self._meetings.recorder
         for stored in await recorder.select_events(meeting_id, lte=version - 1):
             try:
                 meeting = evolve(meeting, self._meetings.mapper.to_domain_event(stored))
-            except Exception:  # the same boundary as for the event itself
-                log.exception(UNREADABLE, meeting_id, stored.originator_version)
-                return self._unreadable(stored, meeting_id)
+            except Exception as error:  # the same boundary as for the event itself
+                return self._unreadable(meeting_id, stored.originator_version, error)
         return meeting
 
-    def _unreadable(self, stored: StoredEvent, meeting_id: MeetingId) -> Unreadable:
-        version = Version(stored.originator_version)
-        frame = unreadable_frame(meeting_id, version, self._meetings.clock())
-        return Unreadable(meeting_id, version, frame.encoded())
+    def _known_unreadable(self, meeting_id: MeetingId) -> Unreadable | None:
+        known = self._outlines.get((meeting_id, UNREADABLE))
+        return known if isinstance(known, Unreadable) else None
+
+    def _unreadable(self, meeting_id: MeetingId, version: int, error: Exception) -> Unreadable:
+        known = self._known_unreadable(meeting_id)
+        if known is not None and known.version == version:
+            return known
+        what = "the feed cannot read meeting %s from version %d on"
+        log.error(what, meeting_id, version, exc_info=error)
+        frame = unreadable_frame(meeting_id, Version(version), self._meetings.clock())
+        unreadable = Unreadable(meeting_id, Version(version), frame.encoded())
+        self._outlines.put((meeting_id, UNREADABLE), unreadable, len(unreadable.warning))
+        return unreadable
 
     def _keep(self, meeting: Meeting) -> None:
         if not meeting.has_ended:
-            outlined = outline(meeting)
-            self._outlines.put((meeting.id, meeting.version), outlined, outline_bytes(outlined))
+            outline = packed_outline(meeting)
+            self._outlines.put((meeting.id, meeting.version), outline, encoder_bytes(outline))
 
     def _remember(self, stored: StoredEvent, encoded: EncodedEvent) -> None:
         key = encoded.meeting_id, stored.originator_version

@@ -4,20 +4,20 @@ An outline is folded on like the meeting itself: no rule of the fold looks into 
 """
 
 from random import Random
-from sys import getsizeof
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from meeting_core.model import Configuration, Meeting, MeetingId
 
 _Cached = TypeVar("_Cached")
 
-_BASE_BYTES = 6_000
-_PARTICIPANT_BYTES = 700
-_ENTRY_BYTES = 600
-_PRICE_BYTES = 300
-"""What the parts of an outline take at most. A test holds them against what Python allocates."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Meeting).decode
+
+ENTRY_BYTES = 600
+"""What a cache itself takes for one entry, at most."""
 
 
 class BoundedCache(Generic[_Cached]):
@@ -43,6 +43,7 @@ class BoundedCache(Generic[_Cached]):
     def put(self, key: tuple[MeetingId, int], cached: _Cached, size: int) -> None:
         """Keep what is known at a version, of the size in bytes."""
         self.pop(key)
+        size += ENTRY_BYTES
         if size > self._max_bytes:
             return
         while self.bytes_used + size > self._max_bytes:
@@ -50,6 +51,11 @@ class BoundedCache(Generic[_Cached]):
         self._places[key] = len(self._entries)
         self._entries.append((key, cached, size))
         self.bytes_used += size
+
+    def get(self, key: tuple[MeetingId, int]) -> _Cached | None:
+        """Return what is known at a version; None if nothing is."""
+        place = self._places.get(key)
+        return None if place is None else self._entries[place][1]
 
     def pop(self, key: tuple[MeetingId, int]) -> _Cached | None:
         """Return what is known at a version and forget it; None if nothing is."""
@@ -69,6 +75,24 @@ class BoundedCache(Generic[_Cached]):
         self._places.clear()
         self._entries.clear()
         self.bytes_used = 0
+
+
+def encoder_bytes(encoded: bytes) -> int:
+    """Return the memory that msgspec's encoders take at most for what they return.
+
+    They grow a buffer by half and give it away as it is. Units: bytes.
+    """
+    return len(encoded) * 3 // 2
+
+
+def packed_outline(meeting: Meeting) -> bytes:
+    """Return the outline of a meeting in few bytes, whose number says how much memory it takes."""
+    return _encode(outline(meeting))
+
+
+def unpacked_outline(packed: bytes) -> Meeting:
+    """Return an outline that was packed."""
+    return _decode(packed)
 
 
 def outline(meeting: Meeting) -> Meeting:
@@ -93,23 +117,6 @@ def outline(meeting: Meeting) -> Meeting:
         ),
         draft=draft and replace(draft, text=_mark(draft.text)),
         synthesis=synthesis and replace(synthesis, text=_mark(synthesis.text)),
-    )
-
-
-def outline_bytes(outlined: Meeting) -> int:
-    """Estimate how much memory an outline takes, from above.
-
-    Units: bytes.
-    """
-    config = outlined.config
-    entries = len(outlined.turns) + len(outlined.remarks) + len(outlined.rounds)
-    prices = 0 if config.prices is None else len(config.prices.models)
-    return (
-        _BASE_BYTES
-        + len(config.participants) * _PARTICIPANT_BYTES
-        + entries * _ENTRY_BYTES
-        + prices * _PRICE_BYTES
-        + sum(map(getsizeof, config.round_topics))
     )
 
 
