@@ -68,7 +68,7 @@ class Ours:
     def __init__(self, recorder: PostgresRecorder, save: SaveOutput) -> None:
         meetings = Meetings(recorder, lambda: datetime.now(UTC))
         deps = RunnerDependencies(
-            meetings, GatewayClient({"": InstantGateway()}), save, _tell_nobody
+            meetings, GatewayClient({"": InstantGateway()}), save, _ignore_change
         )
         self.supervisor = Supervisor(deps, RunningPolicy())
 
@@ -93,7 +93,7 @@ async def _save_nowhere(meeting: Meeting, markdown: str) -> str:
     return "nowhere"
 
 
-def _tell_nobody(meeting: Meeting, agent_id: str, text: str) -> None:
+def _ignore_change(meeting: Meeting, agent_id: str, text: str) -> None:
     """Nobody watches here."""
 
 

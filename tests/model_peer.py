@@ -47,7 +47,7 @@ class ModelPeer:
     """Answers chat completions, remembers every call key, and asks hooks on the way.
 
     Shape: `answer` says what a call is answered with; `probes` counts the questions for models,
-    `most_probes` how many of those were under way at once. While `is_away`, all are answered 503.
+    `max_probes` how many of those were under way at once. While `is_away`, all are answered 503.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ModelPeer:
         self.before_probe: Callable[[], Awaitable[None]] = say_nothing
         self.is_unreachable = False
         self.probes = 0
-        self.most_probes = 0
+        self.max_probes = 0
         self._probes_under_way = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -69,7 +69,7 @@ class ModelPeer:
             message = await receive()
             body += message["body"]
         if scope["path"].endswith("/models"):
-            await self._tell_models(send)
+            await self._answer_models(send)
             return
         call_key = dict(scope["headers"]).get(b"idempotency-key", b"").decode()
         self.seen.append(call_key)
@@ -83,10 +83,10 @@ class ModelPeer:
             await _refuse(speech, send)
         await self.after_reply(call_key)
 
-    async def _tell_models(self, send: Any) -> None:
+    async def _answer_models(self, send: Any) -> None:
         self.probes += 1
         self._probes_under_way += 1
-        self.most_probes = max(self.most_probes, self._probes_under_way)
+        self.max_probes = max(self.max_probes, self._probes_under_way)
         try:
             await self.before_probe()
         finally:

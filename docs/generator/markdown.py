@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Z]\w+")
 
 
 def page(title: str, *parts: str) -> str:
-    """Put a page together."""
+    """Return a page of parts."""
     return "\n\n".join((NOTICE, f"# {title}", *(part.strip("\n") for part in parts if part))) + "\n"
 
 
@@ -26,7 +26,7 @@ def prose(docstring: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay rows out; empty without any."""
+    """Return rows as a table, or an empty text if there are none."""
     lines = [" | ".join(_cell(cell) for cell in row) for row in rows]
     if not lines:
         return ""
@@ -35,12 +35,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code(text: str) -> str:
-    """Mark a text as code; nothing for nothing."""
+    """Return a text as code, or an empty text as it is."""
     return f"`{text}`" if text else ""
 
 
 def fenced(language: str, text: str) -> str:
-    """Put a text in a block."""
+    """Return a text in a fenced block."""
     return f"```{language}\n{text.strip(chr(10))}\n```"
 
 
@@ -50,7 +50,7 @@ def typed(annotation: str, places: Mapping[str, str]) -> str:
 
 
 def names_in(annotation: str) -> list[str]:
-    """Name everything in a type that may be one of ours."""
+    """Return the names in a type that may be ours."""
     return _NAME.findall(annotation)
 
 

@@ -12,17 +12,17 @@ from generator.source import text_of
 from rich.console import Console
 
 from meeting_core import errors
-from meeting_service import ports
 from meeting_service.cli.application import command_line
 from meeting_service.cli.exit_codes import MEANINGS
 from meeting_service.http import problems
+from meeting_service.ports import gateway, store
 from meeting_service.settings import SettingDescription, describe_settings
 
 HELP_COLUMNS = 88
 
 
 def service_pages() -> dict[str, str]:
-    """Make the pages."""
+    """Return the pages by file name."""
     return {
         "settings.md": _settings(),
         "cli.md": _cli(),
@@ -100,22 +100,24 @@ def _errors() -> str:
         "## In the core",
         *_family(errors),
         "## In the service",
-        *_family(ports),
+        *_family(gateway),
+        *_family(store),
         "## Over HTTP",
         text_of(problems),
         problems_table(),
     )
 
 
-def _family(module: ModuleType) -> tuple[str, str, str]:
-    """Give a module's drawing of its errors, and each of them."""
+def _family(module: ModuleType) -> tuple[str, ...]:
+    """Return a module's tree of its errors, if it draws one, and a table of them."""
     words, _, tree = text_of(module).partition("\n\n")
     rows = [
         (code(name), prose(text_of(each)))
         for name, each in vars(module).items()
         if _is_error(each, module.__name__)
     ]
-    return words, fenced("text", tree), table(("error", "means"), rows)
+    shown_tree = fenced("text", tree) if tree else ""
+    return words, shown_tree, table(("error", "means"), rows)
 
 
 def _is_error(found: object, module: str) -> bool:

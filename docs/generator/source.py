@@ -1,4 +1,4 @@
-"""Reading what the source says of itself: docstrings, fields, signatures.
+"""Reading the source: docstrings, fields, signatures.
 
 Types and defaults are taken as they are written: an alias such as `Task` tells a reader more than
 what it stands for, and the text is the same under every version of Python.
@@ -17,7 +17,7 @@ MAX_LINE = 96
 
 
 class Field(Struct, frozen=True):
-    """One field of a struct, as written; `default` is empty where there is none."""
+    """One field of a struct, as written; `default` is empty if there is none."""
 
     name: str
     type: str
@@ -25,9 +25,9 @@ class Field(Struct, frozen=True):
 
 
 def text_of(documented: Any) -> str:
-    """Give a docstring as markdown.
+    """Return a docstring as markdown.
 
-    Raises: `ValueError` where there is none.
+    Raises: `ValueError` if there is none.
     """
     if not documented.__doc__:
         raise ValueError(f"{documented!r} has no docstring")
@@ -83,7 +83,7 @@ def signature_of(function: Callable[..., Any]) -> str:
 
 
 def aliases_of(module: ModuleType) -> dict[str, tuple[str, str]]:
-    """Give each type alias and new type of a module, as written, with the docstring below it."""
+    """Return each type alias and new type of a module, as written, with the docstring below it."""
     found: dict[str, tuple[str, str]] = {}
     body = ast.parse(inspect.getsource(module)).body
     for line, following in zip(body, [*body[1:], None], strict=True):
@@ -101,7 +101,7 @@ def aliases_of(module: ModuleType) -> dict[str, tuple[str, str]]:
 
 
 def _parts(arguments: str) -> Iterator[str]:
-    """Part arguments at the commas that are in no brackets."""
+    """Split arguments at the commas outside brackets."""
     part, depth = "", 0
     for mark in arguments:
         depth += (mark in "[(") - (mark in "])")

@@ -1,4 +1,4 @@
-"""The page of types: everything that stands in a field, and where each name is explained."""
+"""The page of types: everything that stands in a field, and the page that explains each name."""
 
 from collections.abc import Iterable, Mapping
 from enum import EnumType
@@ -59,7 +59,7 @@ _ELSEWHERE = {
 
 
 def types_page() -> str:
-    """Make the page."""
+    """Return the page."""
     intro = (
         "The types in the fields of [events](events.md), [commands](commands.md) and "
         "[the names of meeting_core](core-api.md). A type that is a `Literal` or an enumeration is "
@@ -113,7 +113,7 @@ def _find(name: str) -> Any:
 
 
 def _used_by(structs: Iterable[type]) -> set[str]:
-    """Name every type of ours in the fields of structs, and in the fields of those."""
+    """Return the names of our types in the fields of structs, recursively."""
     found: set[str] = set()
     waiting = [field.type for described in structs for field in fields_of(described)]
     while waiting:

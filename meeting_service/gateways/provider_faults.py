@@ -73,7 +73,7 @@ _STATUS_OF_CODE = {
 _COME_BACK = frozenset({408, 409, 425})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
 # plain 500 may be about this one request, and a 504 may have cost something.
-_AWAY = frozenset({502, 503, 529})
+_UNREACHABLE = frozenset({502, 503, 529})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]{4,}")
 _HINTS = (
@@ -138,7 +138,7 @@ def fault_of(
         one_line(detail, secrets),
         retry_after_seconds=wait,
         usage=usage,
-        is_unreachable=kind is Unavailable and status in _AWAY,
+        is_unreachable=kind is Unavailable and status in _UNREACHABLE,
     )
 
 

@@ -15,7 +15,9 @@ from meeting_service.gateways.scripted_words import TRADES, WORK, Work
 Chosen = TypeVar("Chosen")
 Subject: TypeAlias = Literal["done", "next", "risk", "any"]
 
-_SEAT = re.compile(r"^- (?P<name>[^\n(]+) \((?P<agent_id>[\w.-]+)\)(?:: (?P<role>.+))?$", re.M)
+_PARTICIPANT = re.compile(
+    r"^- (?P<name>[^\n(]+) \((?P<agent_id>[\w.-]+)\)(?:: (?P<role>.+))?$", re.M
+)
 _SPEAKER = re.compile(r"\AYou are (?P<name>[^,.\n]+)")
 _TURN = re.compile(r'<turn round="(?P<round>\d+)" by="(?P<agent_id>[\w.-]+)"')
 _QUOTE = re.compile(r"^<(?:document|minutes|turn|remark)\b|^Round \d", re.M)
@@ -31,7 +33,7 @@ _SUBJECTS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
 )
 
 
-class Seat(Struct, frozen=True):
+class Speaker(Struct, frozen=True):
     """A participant, as far as the brief tells."""
 
     agent_id: str
@@ -42,8 +44,8 @@ class Seat(Struct, frozen=True):
 class Scene(Struct, frozen=True):
     """What a speaker can read out of the brief; every part may be missing."""
 
-    speaker: Seat
-    seats: tuple[Seat, ...]
+    speaker: Speaker
+    participants: tuple[Speaker, ...]
     title: str
     goal: str
     topic: str
@@ -61,11 +63,13 @@ def read_scene(messages: Sequence[Message], agent_id: str, round_num: int) -> Sc
     # What others wrote stands between these two, and must not pass for either.
     opening = _QUOTE.split(text, maxsplit=1)[0]
     closing = text[text.rfind("\nRound ") + 1 :]
-    seats = tuple(Seat(m["agent_id"], m["name"], m["role"] or "") for m in _SEAT.finditer(opening))
+    participants = tuple(
+        Speaker(m["agent_id"], m["name"], m["role"] or "") for m in _PARTICIPANT.finditer(opening)
+    )
     turns = [(int(m["round"]), m["agent_id"]) for m in _TURN.finditer(text)]
     return Scene(
-        _speaker(seats, agent_id, _found(_SPEAKER, system)),
-        seats,
+        _speaker(participants, agent_id, _found(_SPEAKER, system)),
+        participants,
         _found(_TITLE, opening),
         _found(_GOAL, opening),
         _found(_TOPIC, closing),
@@ -88,27 +92,39 @@ def synthesis_text(scene: Scene, seed: int, output_tokens: int) -> str:
 
     Units: tokens.
     """
-    seats = [seat for seat in scene.seats if not scene.spoken or seat.agent_id in scene.spoken]
-    works = [(seat, _work_of(scene, seat, seed)) for seat in seats or [scene.speaker]]
+    participants = [
+        participant
+        for participant in scene.participants
+        if not scene.spoken or participant.agent_id in scene.spoken
+    ]
+    works = [
+        (participant, _work_of(scene, participant, seed))
+        for participant in participants or [scene.speaker]
+    ]
     while estimate_tokens(text := _minutes(scene, works)) > output_tokens and len(works) > 1:
         works.pop()
     return text
 
 
-def _minutes(scene: Scene, works: list[tuple[Seat, Work]]) -> str:
+def _minutes(scene: Scene, works: list[tuple[Speaker, Work]]) -> str:
     about = f" with this goal: {scene.goal.rstrip('.')}" if scene.goal else ""
-    names = _listed([seat.name for seat, _ in works])
+    names = _listed([participant.name for participant, _ in works])
     summary = " ".join(
         [f"{names} met{about}."]
-        + [f"{seat.name} reported on {work.subject}: {work.done}." for seat, work in works]
+        + [
+            f"{participant.name} reported on {work.subject}: {work.done}."
+            for participant, work in works
+        ]
     )
-    priorities = ("high", "medium", "low")
+    ranks = ("high", "medium", "low")
     items = [
-        f"- [ ] @{seat.agent_id}: {_raised(work.next_step)} [priority: {priorities[min(n, 2)]}]"
-        for n, (seat, work) in enumerate(works)
+        f"- [ ] @{participant.agent_id}: {_raised(work.next_step)} [priority: {ranks[min(n, 2)]}]"
+        for n, (participant, work) in enumerate(works)
     ]
     decisions = [f"- {work.decision}" for _, work in works[:2]]
-    blockers = [f"- {_raised(work.risk)} (@{seat.agent_id})" for seat, work in works[-2:]]
+    blockers = [
+        f"- {_raised(work.risk)} (@{participant.agent_id})" for participant, work in works[-2:]
+    ]
     return "\n".join(
         (
             f"## Discussion Summary\n{summary}\n",
@@ -132,11 +148,11 @@ def share(key: str) -> float:
     return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=6).digest()) / 2**48
 
 
-def _speaker(seats: tuple[Seat, ...], agent_id: str, name: str) -> Seat:
-    for seat in seats:
-        if seat.agent_id == agent_id or (not agent_id and seat.name == name):
-            return seat
-    return Seat(agent_id or name or "speaker", name or agent_id or "Speaker")
+def _speaker(participants: tuple[Speaker, ...], agent_id: str, name: str) -> Speaker:
+    for participant in participants:
+        if participant.agent_id == agent_id or (not agent_id and participant.name == name):
+            return participant
+    return Speaker(agent_id or name or "speaker", name or agent_id or "Speaker")
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:
@@ -144,11 +160,11 @@ def _found(pattern: re.Pattern[str], text: str) -> str:
     return match[match.lastgroup or 0].strip() if match else ""
 
 
-def _work_of(scene: Scene, seat: Seat, seed: int) -> Work:
-    """Give a seat its work for the whole meeting; two seats of one trade share none if it lasts."""
-    trade = _trade(seat)
-    peers = [other.agent_id for other in scene.seats if _trade(other) == trade]
-    rank = peers.index(seat.agent_id) if seat.agent_id in peers else 0
+def _work_of(scene: Scene, participant: Speaker, seed: int) -> Work:
+    """Return a participant's work for the whole meeting, its own within its trade if possible."""
+    trade = _trade(participant)
+    peers = [other.agent_id for other in scene.participants if _trade(other) == trade]
+    rank = peers.index(participant.agent_id) if participant.agent_id in peers else 0
     works = WORK[trade]
     first = int(share(f"{seed}/{trade}/{scene.title}") * len(works))
     return works[(first + rank) % len(works)]
@@ -160,8 +176,8 @@ def _other_work(scene: Scene, work: Work, seed: int) -> Work:
 
 
 @lru_cache(maxsize=1024)
-def _trade(seat: Seat) -> str:
-    for text in (seat.agent_id, seat.role, seat.name):
+def _trade(participant: Speaker) -> str:
+    for text in (participant.agent_id, participant.role, participant.name):
         for trade, words in TRADES:
             if any(word in text.lower() for word in words):
                 return trade
@@ -174,7 +190,7 @@ def _subject(topic: str) -> Subject:
 
 def _opening(scene: Scene, key: str) -> list[str]:
     """Answer the speaker before, if there was one in this round."""
-    names = {seat.agent_id: seat.name for seat in scene.seats}
+    names = {participant.agent_id: participant.name for participant in scene.participants}
     before = names.get(scene.round_speakers[-1], "") if scene.round_speakers else ""
     if not before:
         return []
@@ -217,7 +233,11 @@ def _sentences(subject: Subject, scene: Scene, work: Work, other: Work, key: str
 
 
 def _helper(scene: Scene, key: str) -> str:
-    others = [seat.name for seat in scene.seats if seat.agent_id != scene.speaker.agent_id]
+    others = [
+        participant.name
+        for participant in scene.participants
+        if participant.agent_id != scene.speaker.agent_id
+    ]
     return chosen(others, f"{key}/helper") if others else "somebody"
 
 

@@ -53,7 +53,7 @@ def read_query(request: Request[Any, Any, Any], query_type: type[Query]) -> Quer
     problems = []
     for name, text in request.query_params.multi_items():
         if name in given:
-            problems.append(Problem(name, "is there more than once"))
+            problems.append(Problem(name, "is given more than once"))
         is_number = name in known and isinstance(known[name].default, int)
         given[name] = int(text) if is_number and _INTEGER.fullmatch(text) else text
     if problems:

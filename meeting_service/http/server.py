@@ -26,7 +26,7 @@ BACKLOG = 2_048
 
 
 class CannotListen(Exception):
-    """The service cannot listen where it was told to; the text says why and what to do."""
+    """The service cannot listen at its address; the text says why and what to do."""
 
 
 class _Protocol(HttpToolsProtocol):

@@ -162,7 +162,7 @@ async def _as_convened(context: ServiceContext, meeting_id: MeetingId) -> Meetin
 
 def _check_key(request: Request[Any, Any, Any], key: str) -> None:
     if len(request.headers.getall(KEY_HEADER)) > 1:
-        raise invalid(Problem(KEY_HEADER, "is there more than once"))
+        raise invalid(Problem(KEY_HEADER, "is given more than once"))
     if not _KEY.fullmatch(key) or not key.strip():
         raise invalid(Problem(KEY_HEADER, "must be 1 to 255 printable ASCII characters"))
 

@@ -197,7 +197,7 @@ class Collector:
 
 
 def _limit_of(meeting: Meeting, call: Call) -> str:
-    """Name the limit that was the first to end a call."""
+    """Return the limit that ends a call first."""
     if isinstance(call.task, SynthesisTask):
         return "synthesis_timeout_seconds"
     config, task_state = meeting.config, meeting.task_state

@@ -36,7 +36,7 @@ from tests.meeting_service.gateways.wire_peer import (
 KEY = "sk-a-secret-that-nobody-may-see"
 TEXT = "We ship on Monday — the naïve plan, with 20 % slack. 漢字 too."
 LONG_ENOUGH_SECONDS = 20.0
-AWAY = ("502 Bad Gateway", "503 Service Unavailable", "529 Overloaded")
+UNREACHABLE = ("502 Bad Gateway", "503 Service Unavailable", "529 Overloaded")
 THERE = ("400 Bad Request", "401 Unauthorized", "404 Not Found", "429 Slow", "500 Error")
 
 
@@ -60,7 +60,7 @@ class Peer(ABC):
 
     @asynccontextmanager
     @abstractmethod
-    def gateway_away(self) -> AsyncIterator[Gateway]:
+    def unreachable_gateway(self) -> AsyncIterator[Gateway]:
         """Give a gateway whose provider nobody can reach."""
 
 
@@ -71,7 +71,7 @@ class NetworkPeer(Peer):
     def new_gateway(self, base_url: str) -> Gateway: ...
 
     @asynccontextmanager
-    async def gateway_away(self) -> AsyncIterator[Gateway]:
+    async def unreachable_gateway(self) -> AsyncIterator[Gateway]:
         with socket.socket() as taken:
             # Bound, so that nobody else gets the port, but not listening.
             taken.bind(("127.0.0.1", 0))
@@ -241,8 +241,8 @@ class GatewayContract(CallContract):
             with anyio.fail_after(LONG_ENOUGH_SECONDS):
                 await gateway.probe()
 
-    async def test_a_provider_that_is_away_is_said_to_be(self, peer: Peer) -> None:
-        async with peer.gateway_away() as gateway:
+    async def test_an_unreachable_provider_is_reported_as_such(self, peer: Peer) -> None:
+        async with peer.unreachable_gateway() as gateway:
             for ask in (gateway.probe, partial(gateway.complete, request(), ignore)):
                 fault = await fault_of(ask)
                 assert isinstance(fault, Unavailable)
@@ -252,7 +252,7 @@ class GatewayContract(CallContract):
                 assert KEY not in fault.detail
 
     @pytest.mark.parametrize("other", [kind for kind in FaultClass if kind != "unavailable"])
-    async def test_a_call_that_fails_otherwise_is_not_the_provider_away(
+    async def test_a_call_that_fails_otherwise_does_not_make_the_provider_unreachable(
         self, peer: Peer, other: FaultClass
     ) -> None:
         async with peer.gateway(Plan(fault=other)) as gateway:
@@ -268,8 +268,8 @@ class NetworkCallContract:
             await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
             assert await peer.requests_seen() == 1
 
-    @pytest.mark.parametrize("status", AWAY)
-    async def test_an_answer_in_the_providers_place_is_the_provider_away(
+    @pytest.mark.parametrize("status", UNREACHABLE)
+    async def test_an_answer_in_the_providers_place_makes_the_provider_unreachable(
         self, peer: NetworkPeer, status: str
     ) -> None:
         for ask in (probe, call):
@@ -306,7 +306,9 @@ class NetworkCallContract:
         monkeypatch.setattr(streaming, "PROBE_SECONDS", 0.05)
         assert (await fault_of(partial(probe, peer, [Hangs()]))).is_unreachable
 
-    async def test_a_closed_gateway_cannot_probe_and_is_not_away(self, peer: NetworkPeer) -> None:
+    async def test_a_closed_gateway_cannot_probe_and_is_not_unreachable(
+        self, peer: NetworkPeer
+    ) -> None:
         async with peer.gateway() as gateway:
             await gateway.aclose()
             fault = await fault_of(gateway.probe)

@@ -48,7 +48,7 @@ class ScriptedPeer(Peer):
         yield Scripted(script=Script(tuple(replies), tuple(faults)))
 
     @asynccontextmanager
-    async def gateway_away(self) -> AsyncIterator[Gateway]:
+    async def unreachable_gateway(self) -> AsyncIterator[Gateway]:
         # Any file that is there will do.
         yield Scripted(unreachable_file=Path(__file__))
 

@@ -284,8 +284,8 @@ async def test_a_status_forced_by_a_header(llmock: LLMock, new_gateway: NewGatew
 
 
 def test_no_fault_of_llmock_is_left_out() -> None:
-    told = {type(each) for _, behaviours in FAULTS for each in behaviours}
-    assert told == set(get_args(Behavior))
+    events = {type(each) for _, behaviours in FAULTS for each in behaviours}
+    assert events == set(get_args(Behavior))
     assert set(STREAM_FAULT_KINDS) == BY_STREAM_FAULT.keys()
     assert set(get_args(scenarios.StreamFaultKind)) == BY_STREAM_FAULT.keys()
     assert set(get_args(scenarios.ToolFaultKind)) == set(TOOL_FAULTS)

@@ -1,5 +1,6 @@
 """What holds for the pages as pages: links lead somewhere, decisions are short."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -8,11 +9,26 @@ import pytest
 from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+DOTTED = re.compile(r"`(meeting_(?:core|service)(?:\.\w+)+)`")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 MAX_LINES_OF_A_DECISION = 45
 REGISTRIES = re.compile(r"\b(?:pypi|pythonhosted|npmjs|yarnpkg)[.](?:org|com)\b")
 """Hosts that no page names: it links to a project's own documentation or repository."""
 ALL_PAGES = sorted({*pages(), *(ROOT / "docs").rglob("*.md")})
+
+
+def exists(path: str) -> bool:
+    """Return whether a dotted name is that of a module, or of something in one."""
+    module, rest = path, ""
+    while module:
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError:
+            module, _, name = module.rpartition(".")
+            rest = f"{name}.{rest}".strip(".")
+        else:
+            return not rest or hasattr(found, rest.partition(".")[0])
+    return False
 
 
 def anchors(page: Path) -> set[str]:
@@ -34,6 +50,13 @@ def test_every_link_of_a_page_leads_somewhere(page):
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_names_a_package_registry(page):
     assert REGISTRIES.findall(page.read_text()) == []
+
+
+def test_every_dotted_name_of_ours_on_a_page_exists(subtests):
+    for page in pages():
+        for path in sorted(set(DOTTED.findall(page.read_text()))):
+            with subtests.test(page=page.name, path=path):
+                assert exists(path)
 
 
 def test_the_index_leads_to_every_page_that_is_written():

@@ -52,14 +52,14 @@ def test_the_embedded_database_is_named_by_its_folder(tmp_path):
 @pytest.mark.anyio
 async def test_a_folder_that_cannot_be_used_names_the_settings_that_help(tmp_path):
     (tmp_path / "file").write_text("")
-    told = await refusal(Settings(data_dir=tmp_path / "file"))
-    assert told.startswith(f"cannot keep a database in {tmp_path / 'file'}: Not a directory")
-    assert told.endswith("; give another folder with --data-dir, or set DATABASE_URL")
+    message = await refusal(Settings(data_dir=tmp_path / "file"))
+    assert message.startswith(f"cannot keep a database in {tmp_path / 'file'}: Not a directory")
+    assert message.endswith("; give another folder with --data-dir, or set DATABASE_URL")
 
 
 @pytest.mark.anyio
 async def test_a_platform_without_programs_names_the_setting_that_helps(short_folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    told = await refusal(Settings(data_dir=short_folder))
-    assert told.startswith("no embedded PostgreSQL is installed")
-    assert told.endswith("or set DATABASE_URL to a PostgreSQL server")
+    message = await refusal(Settings(data_dir=short_folder))
+    assert message.startswith("no embedded PostgreSQL is installed")
+    assert message.endswith("or set DATABASE_URL to a PostgreSQL server")

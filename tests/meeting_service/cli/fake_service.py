@@ -48,7 +48,7 @@ class FakeService:
         self.replies[path].extend(replies)
 
     def requests_to(self, path: str) -> list[Request]:
-        """Give the requests for a path."""
+        """Return the requests for a path."""
         return [request for request in self.requests if request.path.partition("?")[0] == path]
 
     def next_reply(self, request: Request) -> Reply:
@@ -136,7 +136,7 @@ def fake_service() -> Iterator[FakeService]:
 
 
 def whole_feed() -> Sequence[str]:
-    """Give the frames of a short meeting, complete, with a delta in it."""
+    """Return the frames of a short meeting, complete, with a delta in it."""
     place = {"round": 1, "agent_id": "dev", "agent_name": "Devi", "turn_index": 0, "total_turns": 1}
     return (
         frame(1, "started", title="Sync", participants=["dev", "qa"], total_rounds=1),

@@ -65,7 +65,7 @@ def spawn(*arguments: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the service until the block is left; give its process and its address."""
+    """Run the service until the block is left; return its process and its address."""
     with spawn("serve", *arguments) as process:
         try:
             yield process, address_in(first_line(process))

@@ -60,7 +60,7 @@ def test_no_bound_is_said_by_leaving_it_out_and_not_by_nought(tmp_path: Path, na
         load_settings(config, {}, {})
 
 
-async def test_a_scripted_gateway_is_away_while_the_file_beside_the_settings_is_there(
+async def test_a_scripted_gateway_is_unreachable_while_the_file_beside_the_settings_is_there(
     config: Path,
 ) -> None:
     async with open_gateways(load_settings(config, {}, {}).gateways) as gateways:

@@ -360,10 +360,10 @@ class TestRefusals:
         for script in (refusal("401 Unauthorized", echo), stream(event(error=echo))):
             fault, _ = await ask(script, headers={"X-Token": KEY[::-1]})
             assert isinstance(fault, GatewayFault)
-            told = "".join(traceback.format_exception(fault)) + repr(fault) + caplog.text
+            logged = "".join(traceback.format_exception(fault)) + repr(fault) + caplog.text
             assert "[secret]" in fault.detail
-            assert KEY not in told
-            assert KEY[::-1] not in told
+            assert KEY not in logged
+            assert KEY[::-1] not in logged
 
 
 class TestTime:

@@ -98,7 +98,7 @@ def test_a_rejection_says_what_to_do(status: int, message: str, hint: str) -> No
         (None, ["api_error"], False),
     ],
 )
-def test_only_an_answer_about_everybody_says_that_the_provider_is_away(
+def test_only_an_answer_about_everybody_says_that_the_provider_is_unreachable(
     status: int | None, codes: list[str], is_unreachable: bool
 ) -> None:
     assert fault(status, "", *codes).is_unreachable == is_unreachable

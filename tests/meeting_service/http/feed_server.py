@@ -51,7 +51,7 @@ class FeedServer:
         headers: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
     ) -> AsyncIterator[Shown]:
-        """Give the events of a stream as they come; the client sees them as a browser would."""
+        """Return the events of a stream as they come; the client sees them as a browser would."""
         seen = 0
         opening = aconnect_sse(
             self.client, "GET", path or events_of(MEETING_ID), headers=headers or {}, params=params

@@ -29,13 +29,13 @@ class Client(httpx.AsyncClient):
     """A client of one service."""
 
     async def start(self, headers: Mapping[str, str] | None = None, **changes: Any) -> str:
-        """Start a meeting; give its id."""
+        """Start a meeting; return its id."""
         answer = await self.post("/api/meetings/start", json={**BODY, **changes}, headers=headers)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
     async def ended(self, meeting_id: str) -> dict[str, Any]:
-        """Watch a meeting to its end; give its status then."""
+        """Watch a meeting to its end; return its status then."""
         url = f"/api/meetings/{meeting_id}/events"
         with anyio.fail_after(TIMEOUT_SECONDS):
             async with self.stream("GET", url) as stream:
@@ -44,7 +44,7 @@ class Client(httpx.AsyncClient):
         return await self.status(meeting_id)
 
     async def watched(self, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
-        """Watch a meeting to its end by an independent client; give each event's name, id, data."""
+        """Watch a meeting to its end; return the name, id and data of each event."""
         url = f"/api/meetings/{meeting_id}/events"
         with anyio.fail_after(TIMEOUT_SECONDS):
             async with aconnect_sse(self, "GET", url) as source:
@@ -109,7 +109,7 @@ async def count_events(database_url: str) -> int:
 
 
 def assert_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
-    """See that an answer is a whole problem document whose detail has these words."""
+    """Check that an answer is a whole problem document whose detail has these words."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM
     problem = dict(answer.json())

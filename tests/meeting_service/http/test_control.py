@@ -38,7 +38,7 @@ async def until(read: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def waiting(client: Client, meeting_id: str) -> dict[str, Any]:
-    """Give what a meeting waits for, once it waits."""
+    """Return what a meeting waits for, once it waits."""
 
     async def read() -> Any:
         return (await client.status(meeting_id))["waiting"]

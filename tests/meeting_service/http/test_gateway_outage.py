@@ -124,7 +124,7 @@ async def test_a_meeting_goes_on_by_itself_after_an_outage_and_loses_no_turn(
     turns = [turn for held in status["rounds"] for turn in held["turns"]]
     assert len(turns) == 2 * len(TEAM)
     assert all(turn["response"] for turn in turns)
-    assert provider.peer.most_probes <= 1
+    assert provider.peer.max_probes <= 1
     assert len(provider.peer.seen) == len(set(provider.peer.seen))
 
 
@@ -167,8 +167,8 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
     all_unreachable, all_complete, is_watching = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def take_time() -> None:
-        """Give a second probe the time to come, if there is to be one."""
-        if peer.most_probes > 1:
+        """Return a second probe the time to come, if there is to be one."""
+        if peer.max_probes > 1:
             is_crowded.set()
         with anyio.move_on_after(0.2):
             await is_crowded.wait()
@@ -207,7 +207,7 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
             calls_during_outage = len(peer.seen)
             peer.is_unreachable = False
             await all_complete.wait()
-    assert peer.most_probes == 1
+    assert peer.max_probes == 1
     assert peer.probes <= 10
     assert calls_during_outage <= 10
     assert len(peer.seen) == calls_during_outage + 3 * MEETINGS

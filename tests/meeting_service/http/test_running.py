@@ -139,7 +139,7 @@ async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) ->
 
 
 async def failed_serve(*arguments: str) -> tuple[int, str]:
-    """Run `meetings serve` where it cannot start; give its exit code and what it says."""
+    """Run `meetings serve` where it cannot start; return its exit code and what it says."""
     command = [sys.executable, "-m", "meeting_service", "serve", *arguments]
     ended = await anyio.run_process(command, check=False)
     assert ended.stdout == b""

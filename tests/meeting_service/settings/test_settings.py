@@ -168,10 +168,6 @@ def test_fallback_models_and_prices_come_from_the_file(folder: Path) -> None:
     assert settings.price_table == prices
 
 
-def test_without_prices_there_is_no_table() -> None:
-    assert load_settings(None, {}, {}).price_table is None
-
-
 def test_agents_in_the_file_replace_the_four(folder: Path) -> None:
     config = written(folder, '[agents.solo]\nrole = "Soloist"')
     (only,) = load_settings(config, {}, {}).participants
