@@ -41,11 +41,11 @@ from meeting_service.feed.encoded_events import (
     EncodedEvent,
     EventEncoder,
     LiveEvent,
+    Warnings,
     open_attempt,
 )
 from meeting_service.feed.frames import delta_frame
 from meeting_service.feed.streams import GlobalStream, MeetingStream, Source, Subscriptions
-from meeting_service.feed.warnings import Warnings
 from meeting_service.meetings import FoldedEvent, Meetings
 from meeting_service.ports import Clock
 

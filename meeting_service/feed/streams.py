@@ -18,8 +18,8 @@ from meeting_service.feed.encoded_events import (
     EventEncoder,
     LiveEvent,
     Unreadable,
+    Warnings,
 )
-from meeting_service.feed.warnings import Warnings
 from meeting_service.ports import Recorder
 
 PAGE = 100

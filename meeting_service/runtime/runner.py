@@ -74,7 +74,7 @@ class Runner:
     def __init__(self, deps: RunnerDependencies, meeting: Meeting, epoch: int) -> None:
         self._deps = deps
         self._meeting = meeting
-        self._epoch = epoch
+        self.epoch = epoch
         self._call: asyncio.Timeout | None = None
         self._changed = anyio.Event()
         self.stopped = anyio.Event()
@@ -89,10 +89,6 @@ class Runner:
     def version(self) -> Version:
         """The last event that this runner knows of."""
         return self._meeting.version
-
-    @property
-    def epoch(self) -> int:
-        return self._epoch
 
     def on_change(self, meeting: Meeting) -> None:
         """Look at the meeting again, which others changed; cut short a call it no longer needs."""
@@ -126,7 +122,7 @@ class Runner:
         except Fenced:
             log.info("meeting %s has another owner now", self._meeting.id)
         finally:
-            self._release(was_used=False)
+            self._deps.gateways.release(self._meeting.id, was_used=False)
             self.stopped.set()
 
     async def _drive(self, command: Command | None) -> None:
@@ -144,7 +140,7 @@ class Runner:
                 case SaveMinutes():
                     step = await self._record(await self._save(step))
                 case BeginAttempt() | WaitUntil() | WaitForGateway() | Idle():
-                    self._release(was_used=False)
+                    self._deps.gateways.release(self._meeting.id, was_used=False)
                     if self._is_draining:
                         return
                     step = await self._wait(step)
@@ -165,7 +161,7 @@ class Runner:
                 if not has_rival:
                     raise
                 return next_step(self._meeting)
-            append = partial(meetings.append, self._meeting, events, after, epoch=self._epoch)
+            append = partial(meetings.append, self._meeting, events, after, epoch=self.epoch)
             try:
                 self._meeting = await retry_while_unavailable(append)
             except VersionConflict:
@@ -195,7 +191,7 @@ class Runner:
         read = partial(self._deps.meetings.events, self._meeting.id, after=self._meeting.version)
         later = await retry_while_unavailable(read)
         self._meeting = project(self._meeting, later) or self._meeting
-        if self._meeting.epoch > self._epoch:
+        if self._meeting.epoch > self.epoch:
             raise Fenced(f"meeting {self._meeting.id} has epoch {self._meeting.epoch} now")
         return any(event.command_id == command_id for event in later)
 
@@ -221,37 +217,27 @@ class Runner:
         try:
             async with asyncio.timeout(None) as self._call:
                 reply = await self._deps.gateways.call(ask.participant.gateway, request, on_delta)
-        except GatewayFault as error:
-            fault = error
-        except TimeoutError:
-            return AbandonAttempt("shutdown")
-        else:
-            return AcceptReply(
+        except GatewayFault as fault:
+            return ReportFault(
                 ask.task,
                 ask.number,
-                reply.text,
-                reply.finish_reason,
-                reply.usage,
-                reply.model,
+                fault.fault_class,
+                fault.detail,
+                fault.retry_after_seconds,
+                fault.usage,
+                fault.reached,
+                fault.is_unreachable,
                 _timing(started_at, first_text_at),
             )
+        except TimeoutError:
+            return AbandonAttempt("shutdown")
         finally:
             self._call = None
-            self._release(was_used=True)
-        return ReportFault(
-            ask.task,
-            ask.number,
-            fault.fault_class,
-            fault.detail,
-            fault.retry_after_seconds,
-            fault.usage,
-            fault.reached,
-            fault.is_unreachable,
-            _timing(started_at, first_text_at),
+            self._deps.gateways.release(self._meeting.id, was_used=True)
+        timing = _timing(started_at, first_text_at)
+        return AcceptReply(
+            ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model, timing
         )
-
-    def _release(self, *, was_used: bool) -> None:
-        self._deps.gateways.release(self._meeting.id, was_used=was_used)
 
     def _cut_short(self) -> None:
         """End the call under way, if there is one."""
