@@ -241,7 +241,7 @@ class Warnings:
         self._frames[meeting_id] = self._newest, frame.encoded()
         self._on_change()
 
-    def follow(self, meeting_id: MeetingId | None) -> Callable[[], list[bytes]]:
+    def subscription(self, meeting_id: MeetingId | None) -> Callable[[], list[bytes]]:
         """Return a function that returns the frames it has not returned yet, of one meeting or
         of all.
         """

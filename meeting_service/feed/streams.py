@@ -226,7 +226,7 @@ class MeetingStream(Stream):
     ) -> None:
         super().__init__(source, subscription, last)
         self._meeting_id = meeting_id
-        self._new_warnings = source.warnings.follow(meeting_id)
+        self._new_warnings = source.warnings.subscription(meeting_id)
 
     async def _read(self) -> bool:
         recorder, encoder = self._source.recorder, self._source.encoder
@@ -270,7 +270,7 @@ class GlobalStream(Stream):
     ) -> None:
         super().__init__(source, subscription, last)
         self._meeting_id = meeting_id
-        self._new_warnings = source.warnings.follow(meeting_id)
+        self._new_warnings = source.warnings.subscription(meeting_id)
 
     async def _read(self) -> bool:
         recorder, encoder = self._source.recorder, self._source.encoder

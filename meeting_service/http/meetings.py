@@ -133,7 +133,7 @@ async def cancel_meeting(
 
 def _waiting_outside(context: ServiceContext, meeting_id: MeetingId) -> WaitingView | None:
     """Return what a meeting waits for that its events do not have."""
-    wait = context.supervisor.slot_wait(meeting_id)
+    wait = context.supervisor.call_slot_wait(meeting_id)
     if wait is None:
         return _missing_gateway(context, meeting_id)
     return WaitingView(

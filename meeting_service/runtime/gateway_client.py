@@ -65,7 +65,7 @@ class GatewayClient:
             gateway = self._held_slots.pop(meeting_id)
             self._limiter.release(gateway, meeting_id, was_used=was_used)
 
-    def slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
+    def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
         """Return what slot the meeting waits for; None if it waits for none."""
         return self._limiter.wait_of(meeting_id) if self._limiter is not None else None
 

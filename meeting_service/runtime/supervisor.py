@@ -135,9 +135,9 @@ class Supervisor:
         if runner is not None:
             runner.on_change(meeting)
 
-    def slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
+    def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
         """Return what call slot the meeting waits for, if this process runs it."""
-        return self._deps.gateways.slot_wait(meeting_id)
+        return self._deps.gateways.call_slot_wait(meeting_id)
 
     def gateway_wait(self, meeting_id: MeetingId) -> GatewayWait | None:
         """Return what gateway, which no process has, the meeting waits for."""

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 SLOW = ScriptedGateway(delay_seconds=3_600)
 FAST = ScriptedGateway(words_per_delta=0)
-TOLD = "1 meeting waits for gateway 'local', which no process has"
+LOGGED = "1 meeting waits for gateway 'local', which no process has"
 
 
 def settings(database_url: str, folder: Path, gateway: str, **changes: Any) -> Any:
@@ -57,7 +57,7 @@ async def test_a_service_with_other_settings_ruins_no_meeting(
     assert status["waiting"] is None
     turns = [turn for each in status["rounds"] for turn in each["turns"]]
     assert [turn["skipped_reason"] for turn in turns] == [None, None]
-    assert caplog.text.count(TOLD) == 1
+    assert caplog.text.count(LOGGED) == 1
 
 
 async def missing_gateway_warning(client: Client, path: str) -> dict[str, Any]:

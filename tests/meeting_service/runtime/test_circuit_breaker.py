@@ -111,7 +111,7 @@ async def starting_at_zero() -> AsyncIterator[World]:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_gateway_that_nobody_found_away_is_not_asked(world: World) -> None:
+async def test_a_gateway_that_was_never_found_unreachable_is_not_asked(world: World) -> None:
     await world.come(1)
     world.breaker.record_answer()
     assert world.gone_on == [1]
@@ -140,7 +140,7 @@ async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
     assert world.main.pauses == PAUSES
 
 
-async def test_found_away_by_many_at_once_it_is_away_once(world: World) -> None:
+async def test_found_unreachable_by_many_at_once_it_is_so_once(world: World) -> None:
     for _ in range(100):
         world.breaker.record_unreachable()
     world.main.fault = None

@@ -97,7 +97,7 @@ async def test_a_gateway_that_is_not_configured_is_told_by_its_name() -> None:
     assert not fault.value.reached
 
 
-async def test_a_meeting_holds_one_slot_and_gives_it_back_for_one_of_another_gateway() -> None:
+async def test_a_meeting_holds_one_call_slot_and_gives_it_back_for_one_of_another_gateway() -> None:
     rules = dict.fromkeys(("left", "right"), CallRules(max_at_once=1))
     client = GatewayClient({}, CallLimiter(rules=rules))
     assert client.try_acquire("left", FIRST)
@@ -114,5 +114,5 @@ async def test_without_bounds_nothing_is_kept_of_the_callers() -> None:
     client = GatewayClient({}, CallLimiter(rules={"main": CallRules()}))
     assert client.try_acquire("main", FIRST)
     await client.acquire("main", SECOND)
-    assert client.slot_wait(SECOND) is None
+    assert client.call_slot_wait(SECOND) is None
     assert not vars(client)["_held_slots"]

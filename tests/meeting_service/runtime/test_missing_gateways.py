@@ -18,14 +18,14 @@ from tests.meeting_service.runtime.office import (
 
 pytestmark = pytest.mark.anyio
 
-SEATS = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
+PARTICIPANTS = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
 
 
 async def left_behind(recorder: FlakyRecorder, count: int = 1) -> list[MeetingId]:
     """Begin meetings that need both gateways, in a process that then stops."""
     async with office(recorder=recorder, gateways=("left", "right")) as made:
         made.speaker.waits_for = "-bob/"
-        return [await made.convene(participants=SEATS) for _ in range(count)]
+        return [await made.convene(participants=PARTICIPANTS) for _ in range(count)]
 
 
 async def wait_of(made: Office, meeting_id: MeetingId) -> GatewayWait:
@@ -57,12 +57,12 @@ async def test_a_process_leaves_meetings_alone_whose_gateways_it_lacks(
         assert made.supervisor.gateway_wait(meetings[0]) is None
     assert {wait.gateway for wait in waits} == {"right"}
     assert (waits[0].until - waits[0].since).total_seconds() == pytest.approx(86_400, abs=2)
-    told = "2 meetings wait for gateway 'right', which no process has"
-    assert caplog.text.count(told) == 1
+    logged = "2 meetings wait for gateway 'right', which no process has"
+    assert caplog.text.count(logged) == 1
     assert caplog.text.count("no meeting waits for gateway 'right' any more") == 1
 
 
-async def test_a_gateway_that_stays_away_for_too_long_ends_the_meeting_with_that_reason() -> None:
+async def test_a_gateway_that_is_missing_for_too_long_ends_the_meeting_with_that_reason() -> None:
     recorder = FlakyRecorder(utc_now)
     (meeting_id,) = await left_behind(recorder)
     policy = replace(POLICY, missing_gateway_timeout_seconds=0.3)

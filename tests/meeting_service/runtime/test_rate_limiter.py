@@ -94,7 +94,7 @@ async def test_the_process_bounds_all_its_gateways_together() -> None:
     assert bounded.try_acquire("third", THIRD)
 
 
-async def test_a_slot_taken_or_given_back_twice_is_one() -> None:
+async def test_a_call_slot_taken_or_given_back_twice_is_one() -> None:
     bounded = limiter(main=CallRules(max_at_once=1))
     assert bounded.try_acquire("main", FIRST)
     assert bounded.try_acquire("main", FIRST)
@@ -169,7 +169,7 @@ async def test_a_waiter_that_leaves_leaves_nothing_behind() -> None:
         assert await queue.settled() == [THIRD]
 
 
-async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_slot_on() -> None:
+async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_call_slot_on() -> None:
     bounded = limiter(main=CallRules(max_at_once=1, max_per_minute=2))
     bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
@@ -220,7 +220,7 @@ class TestPerMinute:
             bounded.release("main", FIRST)
             assert await queue.settled() == [SECOND]
 
-    async def test_a_slot_given_back_unused_started_no_call(self) -> None:
+    async def test_a_call_slot_given_back_unused_started_no_call(self) -> None:
         bounded = limiter(main=CallRules(max_per_minute=1))
         assert bounded.try_acquire("main", FIRST)
         bounded.release("main", FIRST, was_used=False)
@@ -253,9 +253,9 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
     log: list[tuple[str, int, float]] = []
     under_way = {"a": 0, "b": 0}
 
-    async def call(number: int, gateway: str, comes_at: int, takes: int, patience: int) -> None:
+    async def call(number: int, gateway: str, comes_at: int, takes: int, waits: int) -> None:
         await anyio.sleep(comes_at)
-        with anyio.move_on_after(patience):
+        with anyio.move_on_after(waits):
             await asked.acquire(gateway, IDS[number])
             log.append((gateway, number, anyio.current_time()))
             under_way[gateway] += 1

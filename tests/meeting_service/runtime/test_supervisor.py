@@ -164,33 +164,33 @@ def slots_for(made: Office, rooms: str) -> CallLimiter:
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancelled", "room taken"])
-async def test_however_a_meeting_ends_its_slot_is_given_back(ending: str) -> None:
+async def test_however_a_meeting_ends_its_call_slot_is_given_back(ending: str) -> None:
     made = Office()
     limiter = slots_for(made, "left right")
-    seats = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
+    participants = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
     async with made.supervisor.supervising():
         made.speaker.waits_for = "" if ending != "cancelled" else "/round-1-ann/"
-        meeting_id = await made.convene(participants=seats, room_id="lab")
+        meeting_id = await made.convene(participants=participants, room_id="lab")
         if ending == "room taken":
             with pytest.raises(RoomTaken):
-                await made.convene(participants=seats[::-1], room_id="lab")
+                await made.convene(participants=participants[::-1], room_id="lab")
         elif ending == "cancelled":
             with anyio.fail_after(TIMEOUT_SECONDS):
                 await made.speaker.held.wait()
             made.supervisor.on_change(await made.meetings.handle(meeting_id, Cancel(), "test"))
         await made.ended(meeting_id)
         await made.supervisor.stopped(meeting_id)
-        others = [uuid4() for _ in seats]
-        for seat, other in zip(seats, others, strict=True):
-            assert limiter.try_acquire(seat.gateway, other)
+        others = [uuid4() for _ in participants]
+        for participant, other in zip(participants, others, strict=True):
+            assert limiter.try_acquire(participant.gateway, other)
 
 
-async def test_meetings_behind_one_slot_take_turns_and_all_end() -> None:
+async def test_meetings_behind_one_call_slot_take_turns_and_all_end() -> None:
     made = Office()
     slots_for(made, "only")
-    seats = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
+    participants = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
     async with made.supervisor.supervising():
-        meetings = [await made.convene(participants=seats) for _ in range(20)]
+        meetings = [await made.convene(participants=participants) for _ in range(20)]
         for meeting_id in meetings:
             assert (await made.ended(meeting_id)).state == "complete"
 
