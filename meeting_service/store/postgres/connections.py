@@ -8,16 +8,18 @@ from eventsourcing.persistence import OperationalError
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
 from meeting_service.store.postgres.queries import QUERIES
 
+MAX_CONNECT_SECONDS = 60.0
+
 
 async def connect(
-    dsn: str, application_name: str, *, timeout_seconds: float | None = None
+    dsn: str, application_name: str, timeout_seconds: float = MAX_CONNECT_SECONDS
 ) -> asyncpg.Connection:
     """Connect, with the settings that every session needs.
 
     They are set after connecting, because poolers refuse them as parameters of the start.
     Raises: what asyncpg raises when the database is unreachable.
     """
-    connection = await asyncpg.connect(dsn, timeout=timeout_seconds or 60.0)
+    connection = await asyncpg.connect(dsn, timeout=timeout_seconds)
     try:
         await connection.execute(
             QUERIES["configure_session"], application_name, timeout=timeout_seconds
@@ -39,6 +41,7 @@ class OwnConnection:
         self._application_name = application_name
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
+        self._is_closed = False
 
     async def fetch(
         self, name: str, *arguments: object, timeout_seconds: float
@@ -58,6 +61,8 @@ class OwnConnection:
             raise translated(error) from error
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
+        if self._is_closed:
+            raise OperationalError("the store is closed")
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn, self._application_name)
         connection = self._connection
@@ -72,6 +77,7 @@ class OwnConnection:
         return records
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect for good."""
+        self._is_closed = True
         if self._connection is not None:
             self._connection.terminate()
