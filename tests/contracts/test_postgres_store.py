@@ -354,8 +354,12 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(store: PostgresS
             await checkpoint()
         await recorder.aclose()
     assert [type(result) for result in results] == [list] * 300
-    with pytest.raises(OperationalError):
-        await recorder.insert_events(events(uuid4(), 1))
+    for call in (
+        recorder.insert_events(events(uuid4(), 1)),
+        recorder.renew_leases("a", lease_seconds=LONG),
+    ):
+        with pytest.raises(OperationalError, match="the store is closed"):
+            await call
 
 
 async def test_a_database_without_our_schema_is_refused(empty_database_url: str):
