@@ -83,7 +83,7 @@ class InMemoryRecorder(InMemoryLeases):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read one meeting's events between two versions."""
+        """Return one meeting's events between two versions."""
         assert isinstance(originator_id, UUID)
         stream = self._streams.get(originator_id, {})
         events = [
@@ -102,7 +102,7 @@ class InMemoryRecorder(InMemoryLeases):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read all meetings' events in commit order."""
+        """Return all meetings' events in commit order."""
         # Positions count from 1 without gaps, so that a position is also a place in the log.
         first = 0 if start is None else max(start - 1 if inclusive_of_start else start, 0)
         found = self._log[first:stop]
@@ -111,11 +111,11 @@ class InMemoryRecorder(InMemoryLeases):
         return found[:limit]
 
     async def max_notification_id(self) -> int | None:
-        """Give the newest position; none in an empty store."""
+        """Return the newest position; None in an empty store."""
         return len(self._log) or None
 
     async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage:
-        """List meetings, newest first."""
+        """Return one page of the meetings, newest first."""
         matching = sorted(
             (self._listed(row) for row in self._summaries.values() if _matches(row, wanted)),
             key=attrgetter("created_at", "meeting_id"),
@@ -138,12 +138,12 @@ class InMemoryRecorder(InMemoryLeases):
     async def select_meeting_ids(
         self, *, after: MeetingId | None, limit: int
     ) -> Sequence[MeetingId]:
-        """Name every meeting that has events or rows, in the order of their ids."""
+        """Return every meeting that has events or rows, in the order of their ids."""
         known = {*self._streams, *self._summaries, *(place[0] for place in self._turns)}
         return sorted(known if after is None else (id_ for id_ in known if id_ > after))[:limit]
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
-        """Read the rows that are stored for a meeting."""
+        """Return the rows that are stored for a meeting."""
         places = sorted(place for place in self._turns if place[0] == meeting_id)
         turns = tuple(self._turns[place] for place in places)
         return ReadModels(self._summaries.get(meeting_id), turns)

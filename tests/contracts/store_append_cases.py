@@ -160,24 +160,24 @@ class AppendContract:
         assert [n.id for n in await read(None, 10, topics=["other"])] == [3]
         assert [n.id for n in await read(None, 2)] == [1, 2]
 
-    async def test_who_listens_hears_of_an_append_by_anyone(self, store: Store):
-        heard = anyio.Event()
-        store.recorder.subscribe(heard.set)
+    async def test_a_subscriber_is_notified_of_an_append_by_anyone(self, store: Store):
+        notified = anyio.Event()
+        store.recorder.subscribe(notified.set)
         other = await store.another_process()
         await other.insert_events(events(uuid4(), 1))
         with anyio.fail_after(10):
-            await heard.wait()
+            await notified.wait()
 
-    async def test_everyone_who_listens_hears(self, recorder: Recorder):
-        rung: list[str] = []
-        recorder.subscribe(lambda: rung.append("one"))
-        recorder.subscribe(lambda: rung.append("two"))
+    async def test_every_subscriber_is_notified(self, recorder: Recorder):
+        notified: list[str] = []
+        recorder.subscribe(lambda: notified.append("one"))
+        recorder.subscribe(lambda: notified.append("two"))
         await recorder.insert_events(events(uuid4(), 1))
 
-        async def both_rang() -> bool:
-            return {"one", "two"} <= set(rung)
+        async def both_were() -> bool:
+            return {"one", "two"} <= set(notified)
 
-        await until(both_rang)
+        await until(both_were)
 
     async def test_a_room_takes_one_live_meeting(self, recorder: Recorder):
         holder = await convene(recorder, room_id="lab")

@@ -40,7 +40,7 @@ def test_an_error_has_the_class_the_stock_recorder_gives_it():
     assert wrong == [READ_ONLY]
 
 
-def test_a_database_that_only_reads_is_away_for_us():
+def test_a_database_that_only_reads_is_unreachable_for_us():
     error = asyncpg.PostgresError.new({"C": READ_ONLY, "M": "read-only transaction"})
     assert type(translated(error)) is OperationalError
 

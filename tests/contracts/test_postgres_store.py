@@ -311,7 +311,7 @@ async def test_an_append_that_takes_too_long_fails_and_the_next_one_gets_through
         await until(gets_through)
 
 
-async def test_an_append_fails_at_once_while_the_database_is_away(
+async def test_an_append_fails_at_once_while_the_database_is_unreachable(
     admin_dsn: str, store: PostgresStore
 ):
     name = conninfo_to_dict(store.dsn)["dbname"]
@@ -327,14 +327,14 @@ async def test_an_append_fails_at_once_while_the_database_is_away(
         await store.recorder.insert_events(events(uuid4(), 1))
 
 
-async def test_whoever_listens_is_rung_after_the_connection_was_lost(
+async def test_subscribers_are_notified_after_the_connection_was_lost(
     admin_dsn: str, store: PostgresStore
 ):
-    rung = anyio.Event()
-    store.recorder.subscribe(rung.set)
+    notified = anyio.Event()
+    store.recorder.subscribe(notified.set)
     await _hang_up(admin_dsn, store)
     with anyio.fail_after(20):
-        await rung.wait()
+        await notified.wait()
 
 
 async def test_closing_commits_what_is_queued_and_takes_no_more(store: PostgresStore):
@@ -354,8 +354,12 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(store: PostgresS
             await checkpoint()
         await recorder.aclose()
     assert [type(result) for result in results] == [list] * 300
-    with pytest.raises(OperationalError):
-        await recorder.insert_events(events(uuid4(), 1))
+    for call in (
+        recorder.insert_events(events(uuid4(), 1)),
+        recorder.renew_leases("a", lease_seconds=LONG),
+    ):
+        with pytest.raises(OperationalError, match="the store is closed"):
+            await call
 
 
 async def test_a_database_without_our_schema_is_refused(empty_database_url: str):

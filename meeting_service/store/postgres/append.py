@@ -88,21 +88,21 @@ class Append:
 
     @property
     def is_short(self) -> bool:
-        """Say whether its owner only carries a meeting on with it, by one turn at most."""
+        """Whether the short statement takes it: a runner's, of a live meeting, one turn at most."""
         goes_on = self.summary is None or self.summary.is_live
         is_one_turn = len(self.turns) <= 1 and len(self.events) <= MAX_EVENTS_ALONE
         return goes_on and is_one_turn and self.epoch is not None
 
     def accept(self, positions: list[int]) -> None:
-        """Tell the caller where its events are."""
+        """Give the caller the positions of its events."""
         if not self.outcome.done():
             self.outcome.set_result(positions)
 
     def refuse(self, error: Exception) -> None:
-        """Tell the caller what went wrong."""
+        """Raise the error where the caller waits."""
         if not self.outcome.done():
             self.outcome.set_exception(error)
-            self.outcome.exception()  # nobody looks when the caller is gone
+            self.outcome.exception()  # else it is logged as never retrieved when the caller is gone
 
 
 def only_meeting(stored_events: Sequence[StoredEvent], read_models: ReadModels) -> MeetingId:
@@ -177,7 +177,7 @@ def settle(
     holders: Sequence[UUID | None] | None,
     positions: Sequence[int] | None,
 ) -> None:
-    """Tell every append of a committed batch what became of it."""
+    """Give every append of a committed batch its outcome."""
     given = iter(positions or ())
     refusals = dict(zip(refused or (), zip(reasons or (), holders or (), strict=True), strict=True))
     for append in batch:

@@ -4,13 +4,17 @@ Renewals have a connection of their own, and so have the claims, which may have 
 neither slow reads nor a claim that waits can cost a healthy process its leases.
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 
-from asyncpg import Record
+import asyncpg
+from eventsourcing.persistence import OperationalError
 
 from meeting_core.model import MeetingId, clean_text
 from meeting_service.ports import Lease, MissingGateway, RoomTaken
-from meeting_service.store.postgres.connections import OwnConnection
+from meeting_service.store.postgres.connections import connect
+from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
+from meeting_service.store.postgres.queries import QUERIES
 
 MIN_RENEWAL_SECONDS = 1.0
 
@@ -90,12 +94,65 @@ class PostgresLeases:
         self._renewals.close()
         self._claims.close()
 
-    async def _renew(self, name: str, owner: str, lease_seconds: float) -> list[Record]:
+    async def _renew(self, name: str, owner: str, lease_seconds: float) -> list[asyncpg.Record]:
         # A connection that hangs is given up while there is still time for another.
         half_life = max(lease_seconds / 2, MIN_RENEWAL_SECONDS)
         return await self._renewals.fetch(
             name, owner, lease_seconds, timeout_seconds=min(half_life, self._timeout_seconds)
         )
 
-    async def _claim(self, name: str, *arguments: object) -> list[Record]:
+    async def _claim(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         return await self._claims.fetch(name, *arguments, timeout_seconds=self._timeout_seconds)
+
+
+class OwnConnection:
+    """One connection that serves one purpose, so that nothing else keeps it waiting.
+
+    It connects when it is first needed, and again after it was lost.
+    """
+
+    def __init__(self, dsn: str, application_name: str) -> None:
+        self._dsn = dsn
+        self._application_name = application_name
+        self._lock = asyncio.Lock()
+        self._connection: asyncpg.Connection | None = None
+        self._is_closed = False
+
+    async def fetch(
+        self, name: str, *arguments: object, timeout_seconds: float
+    ) -> list[asyncpg.Record]:
+        """Send the statement of that name, one at a time; return its rows.
+
+        Raises: `PersistenceError`; `OperationalError` if there is no answer in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds), self._lock:
+                return await self._fetch(name, *arguments)
+        except TimeoutError as error:
+            raise OperationalError(
+                f"the database did not answer within {timeout_seconds:g} s"
+            ) from error
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+
+    async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
+        if self._is_closed:
+            raise OperationalError("the store is closed")
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn, self._application_name)
+        connection = self._connection
+        try:
+            records: list[asyncpg.Record] = await connection.fetch(QUERIES[name], *arguments)
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            # Late or broken: the next statement shall not wait for what became of this one.
+            connection.terminate()
+            raise
+        return records
+
+    def close(self) -> None:
+        """Disconnect for good."""
+        self._is_closed = True
+        if self._connection is not None:
+            self._connection.terminate()

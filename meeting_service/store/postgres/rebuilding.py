@@ -17,7 +17,7 @@ Project: TypeAlias = Callable[[Sequence[StoredEvent]], ReadModels]
 
 
 async def select_read_models(connection: PoolConnectionProxy, meeting_id: MeetingId) -> ReadModels:
-    """Read the rows that are stored for a meeting."""
+    """Return the rows that are stored for a meeting."""
     summary = await connection.fetchrow(QUERIES["select_summary"], meeting_id)
     turns = await connection.fetch(QUERIES["select_turns"], meeting_id)
     return ReadModels(

@@ -114,7 +114,7 @@ class PostgresRecorder(PostgresLeases):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read one meeting's events between two versions."""
+        """Return one meeting's events between two versions."""
         if not isinstance(originator_id, UUID):
             raise ProgrammingError(f"a meeting's id is a UUID, not {originator_id!r}")
         name = "select_events_newest_first" if desc else "select_events"
@@ -132,7 +132,7 @@ class PostgresRecorder(PostgresLeases):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read all meetings' events in commit order."""
+        """Return all meetings' events in commit order."""
         first = start if start is None or inclusive_of_start else start + 1
         wanted = list(topics) or None
         records = await self._fetch("select_notifications", first, stop, wanted, limit)
@@ -148,7 +148,7 @@ class PostgresRecorder(PostgresLeases):
         ]
 
     async def max_notification_id(self) -> int | None:
-        """Read the newest position; none in an empty store."""
+        """Return the newest position; None in an empty store."""
         position: int | None = await self._fetch_value("max_notification_id")
         return position
 
@@ -195,13 +195,13 @@ class PostgresRecorder(PostgresLeases):
     async def select_meeting_ids(
         self, *, after: MeetingId | None, limit: int
     ) -> Sequence[MeetingId]:
-        """Name every meeting that has events or rows, in the order of their ids."""
+        """Return every meeting that has events or rows, in the order of their ids."""
         return [
             record["meeting_id"] for record in await self._fetch("select_meeting_ids", after, limit)
         ]
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
-        """Read the rows that are stored for a meeting."""
+        """Return the rows that are stored for a meeting."""
         connection = await self._acquire()
         try:
             return await rebuilding.select_read_models(connection, meeting_id)

@@ -1,4 +1,4 @@
-"""How appends are put together, by a commit that the test decides on."""
+"""How appends are put together, by a commit that the test controls."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Database:
-    """Takes batches: keeps them, and answers as it is told to."""
+    """Takes batches, keeps them, and answers as the test sets it."""
 
     def __init__(self) -> None:
         self.batches: list[list[Append]] = []
@@ -179,7 +179,7 @@ async def test_a_lost_connection_fails_all_that_wait_and_all_that_come():
         assert isinstance(database.served, OperationalError)
     assert database.sizes == [1]
     assert [type(result) for result in database.results.values()] == [OperationalError] * 4
-    # Errors told to several callers are not the same object: each grows its own traceback.
+    # Errors raised for several callers are not the same object: each grows its own traceback.
     assert len({id(result) for result in database.results.values()}) == 4
 
 

@@ -65,7 +65,7 @@ async def test_a_migration_that_fails_says_why_and_changes_nothing(empty_databas
     assert await schema.current(empty_database_url) is None
 
 
-async def test_a_database_that_is_away_cannot_be_upgraded():
+async def test_a_database_that_is_unreachable_cannot_be_upgraded():
     with pytest.raises(schema.MigrationError):
         await schema.upgrade("postgresql://postgres@/x?host=/nowhere&port=1")
 
