@@ -44,7 +44,7 @@ async def watch(
     client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
 ) -> list[Shown]:
     """Read a stream to its end, or to the first event of a name."""
-    told: list[Shown] = []
+    shown: list[Shown] = []
     seen = ""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     with anyio.fail_after(MAX_WAIT_SECONDS):
@@ -55,17 +55,17 @@ async def watch(
                 own, seen = event.id != seen, event.id
                 if event.data:
                     number = int(event.id) if own else None
-                    told.append(Shown(number, event.event, json.loads(event.data)))
-                if told and told[-1].event == end:
+                    shown.append(Shown(number, event.event, json.loads(event.data)))
+                if shown and shown[-1].event == end:
                     break
-    return told
+    return shown
 
 
-async def test_a_meeting_is_told_from_its_start_to_its_end(client):
+async def test_a_meeting_is_shown_from_its_start_to_its_end(client):
     meeting_id = await start(client)
     path = f"/api/meetings/{meeting_id}/events"
-    told = await watch(client, path)
-    numbered = [each for each in told if each.id is not None]
+    shown = await watch(client, path)
+    numbered = [each for each in shown if each.id is not None]
     assert [each.event for each in numbered] == [
         "meeting-started",
         *["meeting-state", *["meeting-turn-start", "meeting-turn"] * len(AGENTS)] * 2,
@@ -82,9 +82,9 @@ async def test_a_meeting_is_told_from_its_start_to_its_end(client):
 
 
 async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
-    told = await watch(client, f"/api/meetings/{await start(client)}/events")
+    shown = await watch(client, f"/api/meetings/{await start(client)}/events")
     speaking, text, pieces = None, "", 0
-    for each in told:
+    for each in shown:
         if each.event == "meeting-turn-start":
             speaking, text = (each.data["round"], each.data["agent_id"]), ""
         elif each.event == "meeting-turn-delta":
@@ -97,7 +97,7 @@ async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
     assert pieces > 0
 
 
-async def test_all_meetings_are_told_in_one_order_to_everybody(client):
+async def test_all_meetings_are_shown_in_one_order_to_everybody(client):
     seen: list[list[Shown]] = []
 
     async def watch_all() -> None:
@@ -107,7 +107,7 @@ async def test_all_meetings_are_told_in_one_order_to_everybody(client):
         tasks.start_soon(watch_all)
         tasks.start_soon(watch_all)
         first = await start(client)
-    one, other = ([each for each in told if each.id is not None] for told in seen)
+    one, other = ([each for each in shown if each.id is not None] for shown in seen)
     assert one == other
     assert {each.data["meeting_id"] for each in one} == {first}
     narrowed = f"/api/events?meeting_id={first}"
