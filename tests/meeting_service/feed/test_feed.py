@@ -316,6 +316,22 @@ async def test_a_text_is_shown_to_those_who_watch_all_meetings():
             ]
 
 
+async def test_text_of_an_attempt_is_not_shown_to_streams_that_have_not_shown_its_start():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        meeting = await world.load()
+        with (
+            world.feed.global_stream(await world.feed.newest_position()) as everything,
+            world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream,
+        ):
+            await go_live(world, everything)
+            await go_live(world, stream)
+            world.feed.emit_delta(meeting, "ann", "my part.")
+            assert named(await take(stream, 1)) == [(None, "meeting-turn-delta")]
+            await world.store(SPOKEN[3])
+            assert named(await take(everything, 1)) == [(4, "meeting-turn")]
+
+
 async def test_no_text_is_shown_after_its_turn_has_ended():
     async with feed_world() as world:
         await world.store(*SPEAKING)

@@ -353,7 +353,7 @@ def test_a_cancelled_meeting_shows_when():
         ),
     ],
 )
-def test_a_mishap_is_shown_as_a_warning(facts, code, severity, about, message):
+def test_a_notice_is_shown_as_a_warning(facts, code, severity, about, message):
     agent_id, round_num, attempt = about
     assert shown(*facts) == (
         "meeting-warning",

@@ -10,6 +10,7 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from meeting_service.app import running
+from meeting_service.feed.encoded_events import EventEncoder
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
 from tests.feed_world import MAX_WAIT_SECONDS, Shown
 
@@ -112,6 +113,29 @@ async def test_all_meetings_are_shown_in_one_order_to_everybody(client):
     assert {each.data["meeting_id"] for each in one} == {first}
     narrowed = f"/api/events?meeting_id={first}"
     assert await watch(client, narrowed, last=0, end="meeting-complete") == one
+
+
+async def test_the_feed_folds_none_of_the_events_that_its_own_process_stores(client, monkeypatch):
+    folded = []
+
+    async def fold_again(encoder, stored, meeting_id):
+        folded.append(stored)
+        return await fold(encoder, stored, meeting_id)
+
+    fold = EventEncoder._fold
+    monkeypatch.setattr(EventEncoder, "_fold", fold_again)
+    ended = 0
+    with anyio.fail_after(MAX_WAIT_SECONDS):
+        async with client.stream("GET", "/api/events", headers={"Last-Event-ID": "0"}) as stream:
+            lines = stream.aiter_lines()
+            await anext(lines)  # the stream is open
+            for _ in range(8):
+                await start(client)
+            async for line in lines:
+                ended += line == "event: meeting-complete"
+                if ended == 8:
+                    break
+    assert folded == []
 
 
 async def test_errors_name_what_is_wrong(client):
