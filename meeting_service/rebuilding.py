@@ -1,4 +1,4 @@
-"""Making the read models anew from the events, and telling what was wrong with them."""
+"""Making the read models anew from the events, and reporting what was wrong with them."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial

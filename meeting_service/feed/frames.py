@@ -1,4 +1,4 @@
-"""Frames: what each fact of a meeting shows to those who watch it. Pure.
+"""Frames: what each fact of a meeting shows to clients. Pure.
 
 A frame is one named event of the feed. A fact leads to at most one numbered frame, after which a
 client may resume; a fact without a frame still has its number, and a client may resume there too.

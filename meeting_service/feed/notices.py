@@ -1,4 +1,4 @@
-"""Notices: what went wrong or was left out in a meeting, in words for those who watch it. Pure."""
+"""Notices: what went wrong or was left out in a meeting, in words for clients. Pure."""
 
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, assert_never
@@ -51,7 +51,7 @@ _CUT_SHORT: dict[EndCause, str] = {
 class Notice(Struct, frozen=True):
     """Something a watcher should know: a stable code, a sentence, how bad it is.
 
-    Shape: the rest says which call it was about, if any; `round_num` is none for the synthesis.
+    Shape: the rest says which call it was about, if any; `round_num` is None for the synthesis.
     """
 
     code: str

@@ -126,7 +126,7 @@ class Subscriptions:
 
 
 class Source(Struct, frozen=True):
-    """What a stream reads. Units: seconds between two tries when the store is unreachable."""
+    """What a stream reads the store with, and how long it waits while that is unreachable."""
 
     recorder: Recorder
     encoder: EventEncoder
@@ -137,7 +137,7 @@ class Source(Struct, frozen=True):
 class Stream(ABC):
     """What one client was shown, and what comes next.
 
-    Invariant: numbers only grow, and none in between is left out. Live items are a short cut:
+    Invariant: numbers only grow, and no number in between is left out. Live items are a short cut:
     whenever they do not fit, the stream reads the store from its last number.
     """
 

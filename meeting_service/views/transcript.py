@@ -154,12 +154,12 @@ def status_view(
 
 
 def output_md(meeting: Meeting) -> str | None:
-    """Write the minutes of a complete meeting; none of any other."""
+    """Return the minutes of a complete meeting; None of any other."""
     return None if meeting.outcome is None else render_minutes(meeting, meeting.outcome)
 
 
 def error_message(meeting: Meeting) -> str | None:
-    """Say why a meeting failed."""
+    """Return why a meeting failed; None if it has not."""
     if meeting.failure is None:
         return None
     return f"{meeting.failure}: {meeting.failure_detail}".removesuffix(": ")

@@ -62,19 +62,19 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("has_notifications", [True, False])
-async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_notifications):
+async def test_a_stream_shows_what_was_stored_and_then_what_happens(has_notifications):
     async with feed_world(has_notifications=has_notifications) as world:
         await world.store(*WHOLE[:5])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
-            told = await take(stream, 5)
+            shown = await take(stream, 5)
             for event in WHOLE[5:]:
                 await world.store(event)
                 await checkpoint()
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
 
 
-async def test_a_bell_is_not_waited_for_by_the_clock():
+async def test_a_notification_is_enough_without_the_poll():
     async with feed_world(poll_seconds=3_600) as world:
         await world.store(*WHOLE[:1])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
@@ -90,26 +90,26 @@ async def test_a_stream_resumes_after_any_version():
         await world.store(*WHOLE)
         for seen in range(len(WHOLE)):
             with world.feed.meeting_stream(MEETING_ID, seen, await world.load()) as stream:
-                told = await take_all(stream)
-            assert named(told) == [each for each in EVENTS if each[0] > seen]
+                shown = await take_all(stream)
+            assert named(shown) == [each for each in EVENTS if each[0] > seen]
 
 
-async def test_live_and_stored_events_are_told_alike():
+async def test_live_and_stored_events_are_shown_alike():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as live:
-            told = await take(live, 1)
+            shown = await take(live, 1)
             await world.tailed()
             await world.store(*WHOLE[1:])
-            told += await take_all(live)
+            shown += await take_all(live)
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stored:
-            assert await take_all(stored) == told
+            assert await take_all(stored) == shown
 
 
 async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
     events = long_history(attempts=streams.MAX_WAITING)
     # Started, round 1, the turn's start, a warning for every attempt, the turn.
-    told_in_all = streams.MAX_WAITING + 4
+    shown_in_all = streams.MAX_WAITING + 4
     async with feed_world() as world:
         await world.store(*events[:2])
         meeting = await world.load()
@@ -118,17 +118,17 @@ async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
             world.feed.meeting_stream(MEETING_ID, 0, meeting) as quick,
         ):
             await world.tailed()
-            slow_told, quick_told = await take(slow, 2), await take(quick, 2)
+            slow_shown, quick_shown = await take(slow, 2), await take(quick, 2)
             reads = world.recorder.history_reads
             for started, ended in zip(events[2::2], events[3::2], strict=True):
                 await world.store(started, ended)
-                quick_told += await take(quick, 1)
-            quick_told += await take(quick, told_in_all - len(quick_told))
+                quick_shown += await take(quick, 1)
+            quick_shown += await take(quick, shown_in_all - len(quick_shown))
             assert world.recorder.history_reads == reads
-            slow_told += await take(slow, told_in_all - len(slow_told))
+            slow_shown += await take(slow, shown_in_all - len(slow_shown))
             assert world.recorder.history_reads > reads
-        assert slow_told == quick_told
-        assert len(slow_told) == told_in_all
+        assert slow_shown == quick_shown
+        assert len(slow_shown) == shown_in_all
 
 
 async def test_nothing_is_read_while_nobody_watches():
@@ -139,7 +139,7 @@ async def test_nothing_is_read_while_nobody_watches():
         assert world.recorder.reads == 0
 
 
-async def test_the_tail_rests_again_when_the_last_one_leaves():
+async def test_the_feed_rests_again_when_the_last_one_leaves():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
@@ -159,14 +159,14 @@ async def test_a_stream_outlives_the_database():
     async with feed_world() as world:
         await world.store(*WHOLE[:4])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
-            told = await take(stream, 4)
+            shown = await take(stream, 4)
             world.recorder.is_unreachable = True
             await world.store(*WHOLE[4:])
             reads = world.recorder.reads
             await until(lambda: world.recorder.reads > reads + 3)
             world.recorder.is_unreachable = False
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
 
 
 @pytest.mark.parametrize("error", [ValueError, CorruptHistory])
@@ -174,14 +174,14 @@ async def test_a_fault_in_a_pass_ends_neither_the_feed_nor_the_process(error, ca
     async with feed_world() as world:
         await world.store(*WHOLE[:4])
         with world.feed.global_stream(0) as stream:
-            told = await take(stream, 4)
+            shown = await take(stream, 4)
             world.recorder.fault = error("not as it should be")
             await world.store(*WHOLE[4:])
             await until(lambda: world.loops.states["feed"].failures > 1)
             assert "background loop feed failed" in caplog.text
             world.recorder.fault = None
-            told += await take(stream, 9)
-        assert named(told) == EVENTS
+            shown += await take(stream, 9)
+        assert named(shown) == EVENTS
 
 
 async def test_a_fault_in_the_deltas_ends_neither_them_nor_the_process(monkeypatch):
@@ -215,14 +215,14 @@ async def test_taking_may_be_interrupted_at_any_time_without_a_loss():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
-            told: list[Shown] = []
+            shown: list[Shown] = []
             for event in WHOLE[1:]:
                 await world.store(event)
                 with anyio.CancelScope() as interrupted:
                     interrupted.cancel()
-                    told += read_events(await stream.take() or b"")
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+                    shown += read_events(await stream.take() or b"")
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
 
 
 async def test_the_stream_of_all_meetings_begins_now():
@@ -231,10 +231,10 @@ async def test_the_stream_of_all_meetings_begins_now():
         with world.feed.global_stream(await world.feed.newest_position()) as stream:
             await world.store(*of_another(WHOLE[:4]))
             await world.store(*WHOLE[4:])
-            told = await take(stream, len(EVENTS))
-        assert named(told) == [(number + 4, event) for number, event in EVENTS]
-        assert {each.data["meeting_id"] for each in told[:4]} == {str(OTHER_ID)}
-        assert {each.data["meeting_id"] for each in told[4:]} == {str(MEETING_ID)}
+            shown = await take(stream, len(EVENTS))
+        assert named(shown) == [(number + 4, event) for number, event in EVENTS]
+        assert {each.data["meeting_id"] for each in shown[:4]} == {str(OTHER_ID)}
+        assert {each.data["meeting_id"] for each in shown[4:]} == {str(MEETING_ID)}
 
 
 @pytest.mark.parametrize("has_notifications", [True, False])
@@ -245,9 +245,9 @@ async def test_the_stream_of_all_meetings_resumes_after_any_position(has_notific
             await world.tailed()
             for event in mixed:
                 await world.store(event)
-            told = await take(stream, 2 * len(EVENTS))
+            shown = await take(stream, 2 * len(EVENTS))
         for seen in range(len(mixed)):
-            rest = [each for each in told if each.id > seen]
+            rest = [each for each in shown if each.id > seen]
             with world.feed.global_stream(seen) as stream:
                 assert await take(stream, len(rest)) == rest
 
@@ -257,16 +257,16 @@ async def test_the_stream_of_all_meetings_can_be_narrowed_to_one():
         await world.store(*WHOLE[:4])
         with world.feed.global_stream(0, OTHER_ID) as stream:
             await world.store(*of_another(WHOLE[:4]))
-            told = await take(stream, 4)
+            shown = await take(stream, 4)
             await world.tailed()
             await world.store(*WHOLE[4:])
             await world.store(*of_another(WHOLE[4:]))
-            told += await take(stream, len(EVENTS) - 4)
-        assert [each.event for each in told] == [event for _, event in EVENTS]
-        assert {each.data["meeting_id"] for each in told} == {str(OTHER_ID)}
+            shown += await take(stream, len(EVENTS) - 4)
+        assert [each.event for each in shown] == [event for _, event in EVENTS]
+        assert {each.data["meeting_id"] for each in shown} == {str(OTHER_ID)}
 
 
-async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_turn():
+async def test_a_text_is_shown_as_it_grows_between_the_start_and_the_end_of_its_turn():
     async with feed_world() as world:
         await world.store(*SPEAKING[:2])
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
@@ -303,17 +303,36 @@ async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
             assert (delta.event, delta.data["text"]) == ("meeting-turn-delta", "my part.")
 
 
-async def test_a_text_is_told_to_whoever_watches_all_meetings():
+async def test_a_text_is_shown_to_those_who_watch_all_meetings():
     async with feed_world(has_notifications=False) as world:
         with world.feed.global_stream(0) as stream:
             await go_live(world, stream)
             await world.store(*SPEAKING)
             world.feed.emit_delta(fold(SPEAKING), "ann", "I did ")
-            told = await take(stream, 4)
-            assert [each.event for each in told[2:]] == ["meeting-turn-start", "meeting-turn-delta"]
+            shown = await take(stream, 4)
+            assert [each.event for each in shown[2:]] == [
+                "meeting-turn-start",
+                "meeting-turn-delta",
+            ]
 
 
-async def test_no_text_is_told_after_its_turn_has_ended():
+async def test_text_of_an_attempt_is_not_shown_to_streams_that_have_not_shown_its_start():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        meeting = await world.load()
+        with (
+            world.feed.global_stream(await world.feed.newest_position()) as everything,
+            world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream,
+        ):
+            await go_live(world, everything)
+            await go_live(world, stream)
+            world.feed.emit_delta(meeting, "ann", "my part.")
+            assert named(await take(stream, 1)) == [(None, "meeting-turn-delta")]
+            await world.store(SPOKEN[3])
+            assert named(await take(everything, 1)) == [(4, "meeting-turn")]
+
+
+async def test_no_text_is_shown_after_its_turn_has_ended():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
@@ -329,7 +348,7 @@ async def test_no_text_is_told_after_its_turn_has_ended():
             assert named(await take_all(stream)) == EVENTS[4:]
 
 
-async def test_no_text_of_a_former_attempt_is_told():
+async def test_no_text_of_a_former_attempt_is_shown():
     again = history(
         convened(),
         RoundOpened(1),
@@ -364,24 +383,24 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
 
 
-async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
+async def test_text_is_shown_at_most_twenty_times_a_second_and_cleaned():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         meeting = await world.load()
         with world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream:
             await go_live(world, stream)
             began = anyio.current_time()
-            told: list[Shown] = []
+            shown: list[Shown] = []
             pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]
             for piece in pieces:
                 world.feed.emit_delta(meeting, "ann", piece)
                 with anyio.move_on_after(0.002):
-                    told += read_events(await stream.take() or b"")
-            while sum(each.data["text"].count(" ") for each in told) < len(pieces):
-                told += await take(stream, 1)
+                    shown += read_events(await stream.take() or b"")
+            while sum(each.data["text"].count(" ") for each in shown) < len(pieces):
+                shown += await take(stream, 1)
             elapsed = anyio.current_time() - began
-        assert "".join(each.data["text"] for each in told) == "".join(f"[{n} " for n in range(100))
-        assert len(told) <= elapsed * 20 + 1
+        assert "".join(each.data["text"] for each in shown) == "".join(f"[{n} " for n in range(100))
+        assert len(shown) <= elapsed * 20 + 1
 
 
 async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_comes(monkeypatch):
@@ -402,13 +421,13 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
             await world.store(*of_another(SPEAKING))
             await take(stream, 6)
             speak(world, range(1_000))
-            told = await take(stream, 2)
+            shown = await take(stream, 2)
             speak(world, range(1_000, 2_000))
             await settle()
             with pytest.raises(TimeoutError), anyio.fail_after(0.01):
                 await stream.take()
             later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take(0)]
-    for looked, numbers in ((told, range(1_000)), (later, range(1_000, 2_000))):
+    for looked, numbers in ((shown, range(1_000)), (later, range(1_000, 2_000))):
         assert [each.data["meeting_id"] for each in looked] == [str(MEETING_ID), str(OTHER_ID)]
         assert {each.data["text"] for each in looked} == {"".join(f"{n} " for n in numbers)}
 
@@ -421,7 +440,7 @@ async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
             assert world.feed._deltas._gathered == {}
 
 
-async def test_text_that_can_be_told_to_nobody_is_forgotten():
+async def test_text_that_can_be_shown_to_nobody_is_forgotten():
     async with feed_world(poll_seconds=0.01) as world:
         with world.feed.global_stream(0):
             world.feed.emit_delta(fold(SPEAKING), "ann", "of an attempt that was never stored")
@@ -429,7 +448,7 @@ async def test_text_that_can_be_told_to_nobody_is_forgotten():
             await until(lambda: not world.feed._deltas._gathered)
 
 
-async def test_text_of_the_synthesis_is_not_told_as_a_turn():
+async def test_text_of_the_synthesis_is_not_shown_as_a_turn():
     facts = [*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500)]
     async with feed_world() as world:
         await world.store(*history(*facts))
@@ -476,7 +495,7 @@ async def test_meetings_nobody_watches_are_not_read():
             assert world.recorder.history_reads == reads
 
 
-async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
+async def test_a_meeting_watched_again_after_a_while_is_shown_from_where_it_is():
     async with feed_world() as world:
         await world.store(*of_another(SPEAKING))
         await world.store(*WHOLE[:3])
@@ -505,5 +524,5 @@ async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_to
             await world.store(events[-1])
             chunk = await stream.take()
         assert chunk is not None
-        told = read_events(chunk)
-        assert named(told) == [(None, "meeting-warning"), (9, "meeting-turn-start")]
+        shown = read_events(chunk)
+        assert named(shown) == [(None, "meeting-warning"), (9, "meeting-turn-start")]

@@ -72,16 +72,16 @@ class FeedServer:
         self, path: str | None = None, *, last: int | None = None, count: int | None = None
     ) -> AsyncIterator[list[Shown]]:
         """Watch a stream meanwhile, to its end; the list grows as events come."""
-        received: list[Shown] = []
+        shown: list[Shown] = []
         headers = {} if last is None else {"Last-Event-ID": str(last)}
 
         async def read() -> None:
             async for each in self.events(path, count=count, headers=headers):
-                received.append(each)  # noqa: PERF401 - looked at meanwhile
+                shown.append(each)  # noqa: PERF401 - looked at meanwhile
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            yield received
+            yield shown
 
     async def ask(self, path: str, method: str = "GET") -> SocketStream:
         """Ask for a stream over a bare socket with little room, and read nothing."""
