@@ -30,9 +30,10 @@ from meeting_service.app.database import embedded_server
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
-from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.gateway_client import GatewayClient
+from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.runner import RunnerDependencies
-from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
+from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from meeting_service.store.postgres.schema import upgrade
 

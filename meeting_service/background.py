@@ -52,19 +52,32 @@ class BackgroundLoops:
         return None
 
     async def run(
-        self, name: str, one_pass: Callable[[], Awaitable[None]], *, pause_seconds: float = 0.0
+        self,
+        name: str,
+        one_pass: Callable[[], Awaitable[None]],
+        *,
+        pause_seconds: float = 0.0,
+        max_backoff_seconds: float | None = None,
     ) -> None:
         """Run a pass again and again, with a pause after each, until cancelled.
 
-        A pass that does not wait for anything needs a pause, or it keeps the event loop busy.
+        A pass that does not wait for anything needs a pause, or it keeps the event loop busy. One
+        that keeps something alive needs a bound on the time between two passes that fail.
         """
+        max_backoff = self._max_backoff_seconds
+        if max_backoff_seconds is not None:
+            max_backoff = min(max_backoff, max_backoff_seconds)
         state = self.states[name] = LoopState()
         try:
             while True:
                 try:
                     await one_pass()
                 except Exception as error:  # the boundary: one failure must not end the process
-                    await anyio.sleep(self._note_failure(name, state, error))
+                    self._record_failure(name, state, error)
+                    backoff = self._first_backoff_seconds * 2.0 ** min(
+                        state.failures_in_a_row - 1, 30
+                    )
+                    await anyio.sleep(min(backoff, max_backoff))
                 else:
                     state.failures_in_a_row = 0
                     await anyio.sleep(pause_seconds)
@@ -74,14 +87,14 @@ class BackgroundLoops:
         finally:
             state.has_ended = True
 
-    def _note_failure(self, name: str, state: LoopState, error: Exception) -> float:
-        """Log and count a failure; return how long to back off."""
+    def _record_failure(self, name: str, state: LoopState, error: Exception) -> None:
+        """Count a failure, and log it unless it is that of the pass before."""
         state.failures += 1
         state.failures_in_a_row += 1
-        state.last_failure = f"{type(error).__name__}: {error}"
-        if isinstance(error, PersistenceError):
+        former, state.last_failure = state.last_failure, f"{type(error).__name__}: {error}"
+        if state.failures_in_a_row > 1 and state.last_failure == former:
+            log.debug("background loop %s fails as before: %s", name, state.last_failure)
+        elif isinstance(error, PersistenceError):
             log.warning("background loop %s waits for the database: %s", name, error)
         else:
             log.error("background loop %s failed", name, exc_info=error)
-        backoff = self._first_backoff_seconds * 2.0 ** (state.failures_in_a_row - 1)
-        return min(backoff, self._max_backoff_seconds)

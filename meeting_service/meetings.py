@@ -1,13 +1,17 @@
 """Handling commands: load the meeting, let the core decide, append what it decided."""
 
-from collections.abc import Callable, Sequence
-from random import Random, SystemRandom
-from uuid import UUID
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias, TypeVar
+from uuid import UUID, uuid4
 
-from msgspec import msgpack
+import stamina
+from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+from msgspec import Struct
 
 from meeting_core.codec import MeetingMapper
 from meeting_core.decider import Decision, decide_events
+from meeting_core.errors import MeetingError
 from meeting_core.model import (
     Command,
     EventMetadata,
@@ -21,33 +25,37 @@ from meeting_core.steps import BeginAttempt, GiveCommand, Step, next_step
 from meeting_service.ports import Clock, Recorder, VersionConflict
 from meeting_service.projections import read_models
 
-_random = Random(SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
-_to_uuid = msgpack.Decoder(UUID).decode
+log = logging.getLogger(__name__)
 
-_AS_BYTES = b"\xc4\x10"
-"""Says to msgpack that 16 bytes follow."""
-_RANDOM_BITS = ~(0xF << 76 | 0x3 << 62) & (1 << 128) - 1
-_VERSION_4 = 0x4 << 76 | 0x2 << 62
-"""The bits that say which kind of UUID it is. Source: RFC 9562, 5.4."""
+Result = TypeVar("Result")
 
+UNAVAILABLE = (OperationalError, InterfaceError)
+"""What the store raises while it is unavailable; whether the work was done is unknown then."""
 
-def random_id() -> UUID:
-    """Make a random UUID (version 4) without a system call."""
-    bits = _random.getrandbits(128) & _RANDOM_BITS | _VERSION_4
-    # In half the time that the class itself takes; every event has one.
-    return _to_uuid(_AS_BYTES + bits.to_bytes(16))
-
+FIRST_PAUSE_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 1.0
 
 MAX_REDECISIONS = 20
 """How often a command is decided again because somebody else was faster."""
 
 
-class MeetingNotFound(LookupError):
-    """No meeting has this id."""
+class MeetingNotFound(MeetingError):
+    """No meeting has events under this id."""
 
     def __init__(self, meeting_id: MeetingId) -> None:
         super().__init__(f"there is no meeting {meeting_id}")
         self.meeting_id = meeting_id
+
+
+class FoldedEvent(Struct, frozen=True):
+    """An event that was decided, and the meeting after it."""
+
+    event: MeetingEvent
+    after: Meeting
+
+
+OnAppend: TypeAlias = Callable[[Meeting | None, Sequence[FoldedEvent], Sequence[StoredEvent]], None]
+"""Takes what is about to be stored: the meeting before, the events, and their stored form."""
 
 
 class Meetings:
@@ -59,7 +67,7 @@ class Meetings:
         self,
         recorder: Recorder,
         clock: Clock,
-        new_id: Callable[[], UUID] = random_id,
+        new_id: Callable[[], UUID] = uuid4,
         count: TokenCounter = estimate_tokens,
     ) -> None:
         self.recorder = recorder
@@ -67,6 +75,14 @@ class Meetings:
         self.clock = clock
         self.new_id = new_id
         self.count = count
+        self._on_append: list[OnAppend] = []
+
+    def subscribe(self, on_append: OnAppend) -> None:
+        """Have `on_append` called right before each append of this process.
+
+        Whether the append succeeds is not known then; it must raise nothing.
+        """
+        self._on_append.append(on_append)
 
     async def load(self, meeting_id: MeetingId) -> Meeting:
         """Fold a meeting from its whole history.
@@ -128,10 +144,10 @@ class Meetings:
 
     def decide_events(
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
         decision = self._decide(meeting, command, metadata)
-        return decision.events, decision.meeting
+        return _folded(decision), decision.meeting
 
     def _decide(
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
@@ -143,11 +159,11 @@ class Meetings:
         meeting: Meeting,
         metadata: EventMetadata,
         try_acquire: Callable[[str, MeetingId], bool],
-    ) -> tuple[tuple[MeetingEvent, ...], Meeting, Step]:
+    ) -> tuple[tuple[FoldedEvent, ...], Meeting, Step]:
         """Decide every step that needs nothing from outside: the events, the meeting after them,
-        and the first step that does. An attempt may begin if it `may_enter` its gateway.
+        and the first step that does. An attempt begins if `try_acquire` gives it a call slot.
         """
-        events: tuple[MeetingEvent, ...] = ()
+        events: tuple[FoldedEvent, ...] = ()
         step = next_step(meeting)
         while True:
             match step:
@@ -158,28 +174,59 @@ class Meetings:
                 case _:
                     return events, meeting, step
             decision = self._decide(meeting, step.command, metadata)
-            events, meeting = events + decision.events, decision.meeting
+            events, meeting = events + _folded(decision), decision.meeting
             step = next_step(meeting, decision.brief)
 
     async def append(
         self,
         before: Meeting | None,
-        events: Sequence[MeetingEvent],
+        events: Sequence[FoldedEvent],
         after: Meeting,
         *,
         epoch: int | None = None,
         lease_owner: str | None = None,
+        max_live: int | None = None,
     ) -> Meeting:
-        """Store staged events and the rows they change; return the meeting after them.
+        """Store decided events and the rows they change; return the meeting after them.
 
-        Raises: `VersionConflict`, `Fenced`, `RoomTaken` or another of the store's errors.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken`, `TooManyLive` or another of the store's
+        errors.
         """
         if not events:
             return after
+        stored_events = [self.mapper.to_stored_event(each.event) for each in events]
+        for on_append in self._on_append:
+            on_append(before, events, stored_events)
         await self.recorder.insert_events(
-            [self.mapper.to_stored_event(event) for event in events],
+            stored_events,
             epoch=epoch,
             lease_owner=lease_owner,
+            max_live=max_live,
             read_models=read_models(before, after),
         )
         return after
+
+
+def _folded(decision: Decision) -> tuple[FoldedEvent, ...]:
+    return tuple(map(FoldedEvent, decision.events, decision.after_each))
+
+
+async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do the work, again and again while the store is unavailable.
+
+    Raises: whatever else the work raises.
+    """
+    try:
+        return await work()
+    except UNAVAILABLE as error:
+        log.warning("waiting for the database: %s", error)
+    async for attempt in stamina.retry_context(
+        on=UNAVAILABLE,
+        attempts=None,
+        timeout=None,
+        wait_initial=FIRST_PAUSE_SECONDS,
+        wait_max=MAX_PAUSE_SECONDS,
+    ):
+        with attempt:
+            return await work()
+    raise AssertionError("a retry without an end has none")

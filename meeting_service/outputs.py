@@ -29,7 +29,8 @@ class OutputFolder:
         A meeting that is saved again (its process died in between) keeps its file. Raises:
         `OSError` when the folder cannot be written.
         """
-        return await to_thread.run_sync(self._save, meeting, markdown)
+        # A write that hangs must not keep the process from stopping; the next owner repeats it.
+        return await to_thread.run_sync(self._save, meeting, markdown, abandon_on_cancel=True)
 
     def _save(self, meeting: Meeting, markdown: str) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from meeting_service.ports import ReadModels, SummaryRow, TurnRow
 
 
 def summary_of(meeting: Meeting) -> SummaryRow:
-    """Say what a list shows of the meeting."""
+    """Return what a list shows of the meeting."""
     config = meeting.config
     return SummaryRow(
         meeting_id=meeting.id,
@@ -19,18 +19,19 @@ def summary_of(meeting: Meeting) -> SummaryRow:
         project_id=config.project_id,
         parent_meeting_id=config.parent_meeting_id,
         output_path=meeting.output_path,
+        gateways=tuple(dict.fromkeys(each.gateway for each in config.participants)),
         created_at=meeting.convened_at,
         ended_at=meeting.ended_at,
     )
 
 
 def turn_rows(meeting: Meeting, first: int = 0) -> tuple[TurnRow, ...]:
-    """Say what reports show of the meeting's ended turns, from the `first`, counted from 0, on."""
+    """Return what reports show of the meeting's ended turns, from the `first`, counted from 0."""
     return tuple([_turn_row(meeting, turn) for turn in meeting.turns[first:]])
 
 
 def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
-    """Give the rows that differ between two states of one meeting.
+    """Return the rows that differ between two states of one meeting.
 
     Invariant: an ended turn never changes, so only turns that ended in between have rows; of the
     summary nothing changes but with the state or the output path.

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from meeting_core import Fact, Meeting
 from meeting_core.model import MeetingEvent
-from meeting_service.feed import feed as tail
+from meeting_service.background import BackgroundLoops
+from meeting_service.feed import feed as feed_module
 from meeting_service.feed.feed import Feed
 from meeting_service.feed.streams import Stream
 from meeting_service.meetings import Meetings
@@ -34,39 +35,45 @@ from tests.builders import (
 )
 
 OTHER_ID = UUID("00000000-0000-4000-8000-000000000002")
-PATIENCE_SECONDS = 20
+MAX_WAIT_SECONDS = 20
 
 
 class ShakyRecorder(InMemoryRecorder):
-    """A recorder whose bell can be taken away, and its database too; it counts what is read."""
+    """A recorder that may be unreachable, or never notify; it counts what is read."""
 
-    def __init__(self, *, has_bell: bool = True) -> None:
+    def __init__(self, *, has_notifications: bool = True) -> None:
         super().__init__(lambda: START)
-        self.has_bell = has_bell
+        self.has_notifications = has_notifications
         self.is_unreachable = False
+        self.fault: Exception | None = None
         self.reads = 0
         self.history_reads = 0
+        self.history_events_read = 0
         self.looked_after = -1
 
     def subscribe(self, notify: Callable[[], None]) -> None:
-        if self.has_bell:
+        if self.has_notifications:
             super().subscribe(notify)
 
     def _count(self) -> None:
         self.reads += 1
         if self.is_unreachable:
-            raise OperationalError("the database is away")
+            raise OperationalError("the database is unreachable")
+        if self.fault is not None:
+            raise self.fault
 
     async def select_events(self, *args: Any, **kwargs: Any) -> Sequence[StoredEvent]:
         self.history_reads += 1
         self._count()
-        return await super().select_events(*args, **kwargs)
+        events = await super().select_events(*args, **kwargs)
+        self.history_events_read += len(events)
+        return events
 
     async def select_notifications(
         self, start: int | None, limit: int, *args: Any, **kwargs: Any
     ) -> Sequence[Notification]:
         self._count()
-        if limit == tail.PAGE:
+        if limit == feed_module.PAGE:
             self.looked_after = start or 0
         return await super().select_notifications(start, limit, *args, **kwargs)
 
@@ -75,7 +82,7 @@ class ShakyRecorder(InMemoryRecorder):
         return await super().max_notification_id()
 
 
-class Told(Struct, frozen=True):
+class Shown(Struct, frozen=True):
     """One event of a stream as a client reads it."""
 
     id: int | None
@@ -86,8 +93,9 @@ class Told(Struct, frozen=True):
 class World:
     """Histories that can be stored bit by bit while a feed follows."""
 
-    def __init__(self, feed: Feed, recorder: ShakyRecorder) -> None:
+    def __init__(self, feed: Feed, recorder: ShakyRecorder, loops: BackgroundLoops) -> None:
         self.feed = feed
+        self.loops = loops
         self.recorder = recorder
         self.meetings = feed.meetings
 
@@ -97,7 +105,7 @@ class World:
         await self.recorder.insert_events(stored)
 
     async def tailed(self) -> None:
-        """Wait until the tail has told what is stored."""
+        """Wait until the feed has shown what is stored."""
         newest = len(self.recorder._log)
         await until(lambda: self.recorder.looked_after >= newest)
 
@@ -106,18 +114,21 @@ class World:
 
 
 @asynccontextmanager
-async def feed_world(*, has_bell: bool = True, poll_seconds: float = 0.02) -> AsyncIterator[World]:
+async def feed_world(
+    *, has_notifications: bool = True, poll_seconds: float = 0.02
+) -> AsyncIterator[World]:
     """Hold a feed open over an empty recorder."""
-    recorder = ShakyRecorder(has_bell=has_bell)
-    feed = Feed(Meetings(recorder, lambda: START), poll_seconds=poll_seconds)
-    with anyio.fail_after(PATIENCE_SECONDS):
+    recorder = ShakyRecorder(has_notifications=has_notifications)
+    loops = BackgroundLoops(first_backoff_seconds=0.01, max_backoff_seconds=0.05)
+    feed = Feed(Meetings(recorder, lambda: START), poll_seconds=poll_seconds, loops=loops)
+    with anyio.fail_after(MAX_WAIT_SECONDS):
         async with feed.following():
-            yield World(feed, recorder)
+            yield World(feed, recorder, loops)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so, by looking."""
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(MAX_WAIT_SECONDS):
         while not is_so():  # noqa: ASYNC110 - what is looked at has no event
             await anyio.sleep(0.002)
 
@@ -125,14 +136,14 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def until_still(count: Callable[[], int]) -> None:
     """Wait until something that is counted has not grown for a while."""
     seen, looks = count(), 0
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(MAX_WAIT_SECONDS):
         while looks < 50:
             await anyio.sleep(0.002)
             looks = looks + 1 if count() == seen else 0
             seen = count()
 
 
-def read_events(text: bytes) -> list[Told]:
+def read_events(text: bytes) -> list[Shown]:
     """Read whole events by the rules of the standard, comments left out."""
     found = []
     for block in text.decode().split("\n\n"):
@@ -144,13 +155,18 @@ def read_events(text: bytes) -> list[Told]:
                 fields[name] = value.removeprefix(" ")
         if "data" in fields:
             number = int(fields["id"]) if "id" in fields else None
-            found.append(Told(number, fields["event"], json.loads(fields["data"])))
+            found.append(Shown(number, fields["event"], json.loads(fields["data"])))
     return found
 
 
-async def take(stream: Stream, count: int) -> list[Told]:
-    """Read a stream until it has told so many events, or to its end."""
-    found: list[Told] = []
+def named(shown: Iterable[Shown]) -> list[tuple[int | None, str]]:
+    """Reduce events to their numbers and names."""
+    return [(each.id, each.event) for each in shown]
+
+
+async def take(stream: Stream, count: int) -> list[Shown]:
+    """Read a stream until it has shown so many events, or to its end."""
+    found: list[Shown] = []
     while len(found) < count:
         chunk = await stream.take()
         if chunk is None:
@@ -159,13 +175,13 @@ async def take(stream: Stream, count: int) -> list[Told]:
     return found
 
 
-async def take_all(stream: Stream) -> list[Told]:
+async def take_all(stream: Stream) -> list[Shown]:
     """Read a stream to its end."""
     return await take(stream, sys.maxsize)
 
 
 async def go_live(world: World, stream: Stream) -> None:
-    """Let the tail follow, and a stream that has read all that is stored wait for more."""
+    """Wait until the feed and a stream have read all that is stored."""
     await world.tailed()
     with anyio.move_on_after(0.01) as waiting:
         await stream.take()
@@ -179,9 +195,18 @@ async def settle() -> None:
         await checkpoint()
 
 
-def of_another(events: Iterable[MeetingEvent]) -> tuple[MeetingEvent, ...]:
+def of_another(
+    events: Iterable[MeetingEvent], meeting_id: UUID = OTHER_ID
+) -> tuple[MeetingEvent, ...]:
     """Give the same history to another meeting."""
-    return tuple(replace(event, originator_id=OTHER_ID) for event in events)
+    return tuple(replace(event, originator_id=meeting_id) for event in events)
+
+
+def interleaved(events: Sequence[MeetingEvent], meetings: int) -> Iterator[MeetingEvent]:
+    """Give the same history to so many meetings, which take turns event by event."""
+    for event in events:
+        for number in range(meetings):
+            yield replace(event, originator_id=UUID(int=number + 1))
 
 
 def long_history(attempts: int, text: str = "Done.") -> tuple[MeetingEvent, ...]:

@@ -16,7 +16,7 @@ from meeting_core.errors import CorruptHistory, InvalidConfiguration, Problem, R
 from meeting_service.http.application import describe
 from meeting_service.http.problems import PROBLEM_TYPES, answer_exception
 from meeting_service.meetings import MeetingNotFound
-from meeting_service.ports import RoomTaken, VersionConflict
+from meeting_service.ports import RoomTaken, TooManyLive, VersionConflict
 
 SOME_ID = UUID(int=0)
 _APP = Litestar(logging_config=None, openapi_config=None)
@@ -60,6 +60,7 @@ def _errors() -> Iterator[Exception]:
             yield each("refused")
     yield MeetingNotFound(SOME_ID)
     yield RoomTaken("room", SOME_ID)
+    yield TooManyLive(1_000)
     yield VersionConflict("another append was first")
     yield OperationalError("the database is unreachable")
     yield InterfaceError("the database is unreachable")

@@ -60,6 +60,7 @@ FailReason: TypeAlias = Literal[
     "nobody_spoke",
     "budget",
     "gateway_unreachable",
+    "gateway_missing",
     "crash_loop",
     "orchestrator_restart",
     "internal_error",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 from anyio.abc import TaskStatus
@@ -14,8 +15,9 @@ from eventsourcing.persistence import PersistenceError
 from msgspec import structs
 
 from meeting_core.prompt import TokenCounter
-from meeting_service.app.database import open_recorder
+from meeting_service.app.database import describe_database, open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
+from meeting_service.background import BackgroundLoops
 from meeting_service.embedded_postgres import EmbeddedServerError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.app_state import ServiceContext
@@ -24,10 +26,11 @@ from meeting_service.http.feed import FeedPolicy
 from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
-from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_service.runtime.gateway_client import GatewayClient
+from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
-from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
+from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.postgres.schema import MigrationError
 from meeting_service.token_counters import open_counter
@@ -52,11 +55,11 @@ DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
 
 
-def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> int:
+def serve(settings: Settings, *, on_ready: Callable[[str, str], None]) -> int:
     """Run the service until SIGTERM or SIGINT; give the exit code.
 
-    `on_ready` is told the address once requests are answered. What keeps the service from
-    starting is one line on stderr.
+    `on_ready` is called with the address, and the name of the database, once requests are
+    answered. What keeps the service from starting is one line on stderr.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     has_uvloop = importlib.util.find_spec("uvloop") is not None
@@ -76,17 +79,20 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     with _single_error(), _logging_at(settings.log_level):
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
-            recorder = await stack.enter_async_context(open_recorder(settings))
+            loops = BackgroundLoops()
+            recorder = await stack.enter_async_context(open_recorder(settings, loops))
             directory = await stack.enter_async_context(open_gateways(settings.gateways))
             count = _token_counter(settings)
-            meetings = Meetings(recorder, lambda: datetime.now(UTC), count=count)
-            feed = Feed(meetings, poll_seconds=settings.poll_seconds)
+            meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
+            feed = Feed(meetings, poll_seconds=settings.poll_seconds, loops=loops)
             save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             gateways = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, gateways, save, feed.emit_delta)
-            supervisor = Supervisor(deps, _running_policy(settings))
-            context = ServiceContext(meetings, supervisor, settings)
+            supervisor = Supervisor(
+                deps, _running_policy(settings), loops, feed.warnings.on_gateway_wait
+            )
+            context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
             app = application(context, feed, policy)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
@@ -103,7 +109,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
                 feed.drain()
 
 
-async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
+async def _serve(settings: Settings, on_ready: Callable[[str, str], None]) -> int:
     stopping = _Stopping(settings.drain_seconds)
     with _single_error():
         async with anyio.create_task_group() as tasks:
@@ -111,7 +117,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> int:
             with stopping.start:
                 async with running(settings) as url:
                     stopping.is_started = True
-                    on_ready(url)
+                    on_ready(url, describe_database(settings))
                     await stopping.asked.wait()
             tasks.cancel_scope.cancel()
     return stopping.code
@@ -154,6 +160,8 @@ def _running_policy(settings: Settings) -> RunningPolicy:
         lease_seconds=settings.lease_seconds,
         poll_seconds=min(settings.poll_seconds, RunningPolicy().poll_seconds),
         drain_seconds=DRAIN_SHARE * settings.drain_seconds,
+        missing_gateway_timeout_seconds=settings.missing_gateway_timeout_seconds,
+        max_live_meetings=settings.max_live_meetings,
     )
 
 

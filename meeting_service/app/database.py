@@ -1,12 +1,16 @@
 """The database that the settings name: somebody's server, or an embedded one of our own."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from anyio import to_thread
 
+from meeting_service.background import BackgroundLoops
 from meeting_service.embedded_postgres import (
     DataDirError,
     EmbeddedServer,
@@ -18,9 +22,13 @@ from meeting_service.settings import Settings
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from meeting_service.store.postgres.schema import upgrade
 
+log = logging.getLogger(__name__)
+
 APPLICATION = "ai-meetings"
 DATABASE = "meetings"
 CLOSE_SECONDS = 2.0
+CHECK_SECONDS = 0.5
+"""Time between two checks of the embedded server."""
 
 
 def default_data_dir() -> Path:
@@ -35,10 +43,21 @@ def embedded_server(data_dir: Path | None) -> EmbeddedServer:
     )
 
 
+def describe_database(settings: Settings) -> str:
+    """Name the database that the settings name, without secrets, for people."""
+    if settings.database_url is None:
+        return embedded_server(settings.data_dir).description
+    parts = urlsplit(settings.database_url)
+    hosts = parts.netloc.rpartition("@")[2] or "".join(parse_qs(parts.query).get("host", ()))
+    return f"PostgreSQL at {hosts or 'localhost'}/{parts.path.strip('/')}"
+
+
 @asynccontextmanager
-async def open_recorder(settings: Settings) -> AsyncIterator[PostgresRecorder]:
+async def open_recorder(
+    settings: Settings, loops: BackgroundLoops | None = None
+) -> AsyncIterator[PostgresRecorder]:
     """Connect to the database, of the newest schema, that the settings name."""
-    async with _database(settings) as dsn:
+    async with _database(settings, loops or BackgroundLoops()) as dsn:
         await upgrade(dsn)
         recorder = await PostgresRecorder.open(dsn)
         try:
@@ -50,8 +69,8 @@ async def open_recorder(settings: Settings) -> AsyncIterator[PostgresRecorder]:
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
-    """Name the database, and keep it running if it is ours."""
+async def _database(settings: Settings, loops: BackgroundLoops) -> AsyncIterator[str]:
+    """Yield the database's URL; start an embedded server, and keep it running."""
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -62,12 +81,24 @@ async def _database(settings: Settings) -> AsyncIterator[str]:
         except EmbeddedServerError as error:
             raise _with_remedy(error) from error
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.keep_running)
+            keep_running = partial(
+                loops.run,
+                "embedded database",
+                partial(_ensure_running, server),
+                pause_seconds=CHECK_SECONDS,
+                max_backoff_seconds=CHECK_SECONDS,
+            )
+            tasks.start_soon(keep_running)
             yield dsn
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(server.close)
+
+
+async def _ensure_running(server: EmbeddedServer) -> None:
+    if await to_thread.run_sync(server.ensure_running):
+        log.warning("PostgreSQL was gone and runs again")
 
 
 def _with_remedy(error: EmbeddedServerError) -> EmbeddedServerError:

@@ -8,7 +8,7 @@ import anyio
 
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
-from meeting_service.ports import Gateway, Rejected
+from meeting_service.ports import Gateway, Gateways
 from meeting_service.runtime.rate_limiter import CallRules
 from meeting_service.settings import (
     AnthropicGateway,
@@ -21,22 +21,8 @@ from meeting_service.settings import (
 )
 
 
-class GatewayDirectory:
-    """Every configured gateway, by its name."""
-
-    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
-        self._gateways = gateways
-
-    def __getitem__(self, name: str) -> Gateway:
-        try:
-            return self._gateways[name]
-        except KeyError:
-            detail = f"there is no gateway {name!r} any more; add [gateways.{name}] again"
-            raise Rejected(detail, reached=False) from None
-
-
 @asynccontextmanager
-async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterator[GatewayDirectory]:
+async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterator[Gateways]:
     """Make every gateway. Raises: `SettingsError` for one that can never work."""
     gateways: dict[str, Gateway] = {}
     try:
@@ -45,7 +31,7 @@ async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterato
                 gateways[name] = _gateway(each)
             except (ImportError, ValueError) as error:
                 raise SettingsError(f"gateways.{name}: {error}") from error
-        yield GatewayDirectory(gateways)
+        yield gateways
     finally:
         with anyio.CancelScope(shield=True):
             for gateway in gateways.values():

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from meeting_service.cli import control_commands
+from meeting_service.cli import control_commands, quarantine_commands
 from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.options import (
     DEFAULT_CLIENT_OPTIONS,
@@ -34,6 +34,7 @@ def register(app: App) -> None:
     app.command(history, group=group, sort_key=7)
     app.command(agents, group=group, sort_key=8)
     control_commands.register(app, group)
+    quarantine_commands.register(app, group)
 
 
 def start(

@@ -80,8 +80,8 @@ def serve(
     return app.serve(settings, on_ready=_print_ready)
 
 
-def _print_ready(url: str) -> None:
-    print(f"meetings are served at {url}", flush=True)
+def _print_ready(url: str, database: str) -> None:
+    print(f"meetings are served at {url} (database: {database})", flush=True)
 
 
 def upgrade(

@@ -52,7 +52,7 @@ def meeting_list(answer: Mapping[str, Any]) -> RenderableType:
     rows = (
         (
             one["id"],
-            one.get("state"),
+            _state(one),
             one.get("title"),
             ", ".join(map(str, one.get("participant_names") or ())),
             one.get("created_at"),
@@ -107,7 +107,7 @@ def table_of(
 
 def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
     tokens = answer.get("tokens") or {}
-    for name in ("id", "title", "goal", "state"):
+    for name in ("id", "title", "goal", "state", "quarantined"):
         yield name, answer.get(name)
     yield "progress", percent(dict(answer))
     yield "round", f"{answer.get('current_round')} of {answer.get('total_rounds')}"
@@ -119,6 +119,15 @@ def _facts(answer: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
         yield name, answer.get(name)
     for name in ("cancelled_at", "error_message", "output_path"):
         yield name, answer.get(name)
+
+
+def _state(meeting: Mapping[str, Any]) -> str:
+    """Return a listed meeting's state, and what keeps it from going on."""
+    state = str(meeting.get("state") or "")
+    if meeting.get("quarantined"):
+        return f"{state} (quarantined)"
+    gateway = (meeting.get("waiting") or {}).get("gateway")
+    return f"{state} (waits for gateway {gateway})" if gateway else state
 
 
 def _cost(cost: Mapping[str, Any]) -> str:

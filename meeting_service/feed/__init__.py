@@ -1,1 +1,1 @@
-"""Reading meetings: the feed that tells, as it happens, what was stored."""
+"""The live stream: every stored event as named frames, from the store first and then live."""

@@ -1,60 +1,187 @@
-"""The tail of the store: one reader of new events a process, for everybody who watches.
+"""The feed: one reader of new events a process, for every stream that is open.
 
 `Feed` is what the rest of the service uses::
 
     feed = Feed(meetings, poll_seconds=1.0)
     async with feed.following():             # in the application's lifespan
-        feed.tell_delta(meeting, agent_id, text)   # a `ports.TellDelta`, for the runners
-        with feed.meeting_stream(meeting, after=0) as stream:
+        feed.emit_delta(meeting, agent_id, text)   # a `ports.EmitDelta`, for the runners
+        with feed.meeting_stream(meeting_id, after=0) as stream:
             frames = await stream.take()
     feed.drain()                           # on SIGTERM: every response ends its stream
 
-The event table is the truth. A notification only rings; the poll behind it finds what it missed.
-Nothing is read while nobody watches.
+The event table is the truth: what is shown, and in which order, is read from it. A notification
+only wakes the reader; the poll behind it finds what it missed. Events that this process stores
+itself are encoded before that, from the meeting its runner has folded; the reader uses them when
+the table shows the same. Nothing is read and nothing encoded while no stream is open.
 """
 
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import anyio
 from anyio.lowlevel import checkpoint
-from eventsourcing.persistence import Notification, PersistenceError
+from eventsourcing.persistence import Notification, StoredEvent
+from msgspec import Struct
 
-from meeting_core.errors import CorruptHistory
-from meeting_core.model import AgentId, Meeting, MeetingId
-from meeting_service.feed.deltas import Deltas
-from meeting_service.feed.encoded_events import MeetingCache, open_attempt
-from meeting_service.feed.streams import GlobalStream, MeetingStream, Source
-from meeting_service.feed.subscriptions import Subscriptions
-from meeting_service.meetings import Meetings
+from meeting_core.model import (
+    AgentId,
+    Meeting,
+    MeetingId,
+    OpenAttempt,
+    TurnTask,
+    Version,
+    clean_text,
+)
+from meeting_service.background import BackgroundLoops
+from meeting_service.feed.encoded_events import (
+    Delta,
+    EncodedEvent,
+    EventEncoder,
+    LiveEvent,
+    Warnings,
+    open_attempt,
+)
+from meeting_service.feed.frames import delta_frame
+from meeting_service.feed.streams import GlobalStream, MeetingStream, Source, Subscriptions
+from meeting_service.meetings import FoldedEvent, Meetings
+from meeting_service.ports import Clock
 
 log = logging.getLogger(__name__)
 
 PAGE = 200
-MAX_CACHED_MEETINGS = 1_024
-MIN_LOOK_SECONDS = 0.005
+MIN_PASS_SECONDS = 0.005
 """Time between two reads, so that a busy store is not read once an event."""
 DELTA_SECONDS = 0.05
-DELTA_PATIENCE_SECONDS = 1.0
+MAX_DELTA_WAIT_SECONDS = 1.0
+MAX_DELTA_CHARACTERS = 32_768
+"""Text gathered for one attempt that cannot be shown yet; the rest is lost."""
+
+
+class _Gathered(Struct):
+    meeting: Meeting
+    attempt: OpenAttempt
+    task: TurnTask
+    pieces: list[str]
+    passes_left: int
+    characters: int = 0
+
+
+class _Reached(Struct, frozen=True):
+    """Where the tail of the store stands in a meeting with an open attempt."""
+
+    version: Version
+    attempt: Version
+    was_shown: bool
+
+
+class Deltas:
+    """Gathers the text of each meeting's open attempt between two passes.
+
+    Invariant: a delta is given out only while its attempt is open where the tail of the store has
+    come to, so that it follows the attempt's start and precedes its end.
+    """
+
+    def __init__(self, clock: Clock, max_passes: int) -> None:
+        self._clock = clock
+        self._max_passes = max_passes
+        self._gathered: dict[MeetingId, _Gathered] = {}
+        self._reached: dict[MeetingId, _Reached] = {}
+        self._arrival = anyio.Event()
+
+    def gather(self, meeting: Meeting, agent_id: AgentId, text: str) -> None:
+        """Take what an agent's text grew by; what belongs to no open turn is dropped."""
+        state = meeting.task_state
+        if state is None or state.open is None or not isinstance(state.task, TurnTask):
+            return
+        gathered = self._gathered.get(meeting.id)
+        if gathered is None or gathered.attempt.version < state.open.version:
+            gathered = _Gathered(meeting, state.open, state.task, [], self._max_passes)
+            self._gathered[meeting.id] = gathered
+        is_this = gathered.attempt.version == state.open.version and agent_id == state.open.agent_id
+        if is_this and gathered.characters + len(text) <= MAX_DELTA_CHARACTERS:
+            gathered.pieces.append(text)
+            gathered.characters += len(text)
+            self._arrival.set()
+
+    def take(self, position: int) -> Iterator[Delta]:
+        """Give out what was gathered for attempts that are open at the tail's position.
+
+        What cannot be given out within so many passes is dropped.
+        """
+        for meeting_id, gathered in list(self._gathered.items()):
+            reached = self._reached.get(meeting_id)
+            gathered.passes_left -= 1
+            if reached is not None and reached.attempt == gathered.attempt.version:
+                del self._gathered[meeting_id]
+                shown_at = position if reached.was_shown else -1
+                yield Delta(meeting_id, reached.version, shown_at, self._encoded(gathered))
+            elif gathered.passes_left <= 0:
+                del self._gathered[meeting_id]
+
+    def on_event(self, event: EncodedEvent) -> None:
+        """Note where the tail of the store stands in a meeting."""
+        self._note(event.meeting_id, event.version, event.open_attempt, was_shown=True)
+
+    def learn(self, meeting: Meeting) -> None:
+        """Note where a meeting stands which the tail of the store has shown nothing of."""
+        if meeting.id not in self._reached:
+            self._note(meeting.id, meeting.version, open_attempt(meeting), was_shown=False)
+
+    def forget(self, meeting_id: MeetingId) -> None:
+        """Forget where a meeting stands, because the tail of the store passes it over."""
+        self._reached.pop(meeting_id, None)
+
+    def clear(self) -> None:
+        """Forget where every meeting stands."""
+        self._reached.clear()
+
+    async def until_some(self) -> None:
+        """Wait until there is something to give out."""
+        while not self._gathered:
+            self._arrival = anyio.Event()
+            await self._arrival.wait()
+
+    def _note(
+        self, meeting_id: MeetingId, version: Version, attempt: Version | None, *, was_shown: bool
+    ) -> None:
+        if attempt is None:
+            self._reached.pop(meeting_id, None)
+        else:
+            self._reached[meeting_id] = _Reached(version, attempt, was_shown)
+
+    def _encoded(self, gathered: _Gathered) -> bytes:
+        text, _ = clean_text("".join(gathered.pieces))
+        frame = delta_frame(gathered.meeting, gathered.attempt, gathered.task, text, self._clock())
+        return frame.encoded()
 
 
 class Feed:
-    """Follows the store for whoever watches, and gives each of them a stream.
+    """Follows the store for the open streams.
 
-    Units: `poll_seconds` is how often it looks when nothing rings, and when the store is away.
+    Units: `poll_seconds` is how often it reads when no notification comes.
     """
 
-    def __init__(self, meetings: Meetings, *, poll_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        meetings: Meetings,
+        *,
+        poll_seconds: float = 1.0,
+        loops: BackgroundLoops | None = None,
+    ) -> None:
         self.meetings = meetings
         self.draining = anyio.Event()
         self._poll_seconds = poll_seconds
-        self._source = Source(meetings, poll_seconds)
+        self._loops = loops or BackgroundLoops()
+        self._encoder = EventEncoder(meetings)
         self._subscriptions = Subscriptions()
-        self._cache = MeetingCache(meetings, MAX_CACHED_MEETINGS)
-        patience = math.ceil((poll_seconds + DELTA_PATIENCE_SECONDS) / DELTA_SECONDS)
-        self._deltas = Deltas(self._cache, meetings.clock, patience)
+        self.warnings = Warnings(meetings.clock, self._subscriptions.send_to_store)
+        self._source = Source(meetings.recorder, self._encoder, poll_seconds, self.warnings)
+        max_passes = math.ceil((poll_seconds + MAX_DELTA_WAIT_SECONDS) / DELTA_SECONDS)
+        self._deltas = Deltas(meetings.clock, max_passes)
+        self._position: int | None = None
         self._changed = anyio.Event()
 
     @property
@@ -66,9 +193,11 @@ class Feed:
     async def following(self) -> AsyncIterator["Feed"]:
         """Follow the store until the context ends."""
         self.meetings.recorder.subscribe(self._notify)
+        self.meetings.subscribe(self._prepare)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tail)
-            tasks.start_soon(self._emit_deltas)
+            tasks.start_soon(self._loops.run, "feed", self._follow)
+            emit = partial(self._loops.run, pause_seconds=DELTA_SECONDS)
+            tasks.start_soon(emit, "feed deltas", self._emit_deltas)
             try:
                 yield self
             finally:
@@ -80,24 +209,29 @@ class Feed:
         self.draining.set()
 
     def emit_delta(self, meeting: Meeting, agent_id: AgentId, text: str) -> None:
-        """Tell whoever watches the meeting that an agent's text grew; costs nothing if nobody."""
+        """Show what an agent's text grew by; costs nothing if no stream shows the meeting."""
         if self._subscriptions.has_any(meeting.id):
             self._deltas.gather(meeting, agent_id, text)
 
     async def newest_position(self) -> int:
-        """Say where the store ends now."""
+        """Return where the store ends now."""
         return await self.meetings.recorder.max_notification_id() or 0
 
     @contextmanager
-    def meeting_stream(self, meeting: Meeting, after: int) -> Iterator[MeetingStream]:
-        """Open one meeting's stream, from what follows the version `after`."""
-        attempt = open_attempt(meeting) if meeting.version == after else None
-        with self._subscriptions.open(meeting.id) as subscription:
-            self._cache.learn(meeting)
-            stream = MeetingStream(self._source, subscription, meeting.id, after, attempt)
+    def meeting_stream(
+        self, meeting_id: MeetingId, after: int, meeting: Meeting | None = None
+    ) -> Iterator[MeetingStream]:
+        """Open one meeting's stream, from what follows the version `after`.
+
+        A `meeting` that was loaded already saves reading it again.
+        """
+        with self._subscriptions.open(meeting_id) as subscription:
+            if meeting is not None:
+                self._encoder.learn(meeting)
+                self._deltas.learn(meeting)
             # A stream may stay open for hours; it does not need the meeting any more.
             del meeting
-            yield stream
+            yield MeetingStream(self._source, subscription, meeting_id, after)
 
     @contextmanager
     def global_stream(
@@ -110,57 +244,57 @@ class Feed:
     def _notify(self) -> None:
         self._changed.set()
 
-    async def _tail(self) -> None:
-        while True:
-            await self._subscriptions.until_some()
-            try:
-                position = await self.newest_position()
-            except PersistenceError as error:
-                log.warning("the feed waits for the database: %s", error)
-                await anyio.sleep(self._poll_seconds)
-                continue
-            # What was stored up to here is nobody's but the store's to tell.
-            self._subscriptions.send_to_store()
-            await self._follow(position)
-            self._cache.forget_all()
-
-    async def _follow(self, position: int) -> None:
-        """Tell everything stored after a position, until nobody watches any more."""
-        while self._subscriptions.has_any():
-            self._changed = anyio.Event()
-            is_full = False
-            try:
-                news = await self.meetings.recorder.select_notifications(
-                    position, PAGE, inclusive_of_start=False
-                )
-                for notification in news:
-                    await self._emit(notification)
-                    position = notification.id
-                is_full = len(news) == PAGE
-            except PersistenceError as error:
-                log.warning("the feed waits for the database: %s", error)
-            if not is_full:
-                await anyio.sleep(MIN_LOOK_SECONDS)
-                with anyio.move_on_after(self._poll_seconds):
-                    await self._changed.wait()
-
-    async def _emit(self, notification: Notification) -> None:
-        meeting_id = notification.originator_id
-        assert isinstance(meeting_id, MeetingId)
+    def _prepare(
+        self,
+        before: Meeting | None,
+        folded: Sequence[FoldedEvent],
+        stored_events: Sequence[StoredEvent],
+    ) -> None:
+        meeting_id = folded[0].after.id
         if not self._subscriptions.has_any(meeting_id):
             return
         try:
-            dispatch = await self._cache.dispatch(notification, notification.id)
-        except CorruptHistory:
-            log.exception("the feed leaves out the event at position %d", notification.id)
+            self._encoder.prepare(before, folded, stored_events)
+        except Exception:  # what is shown must never keep a meeting from being stored
+            log.exception("events of meeting %s could not be encoded for the feed", meeting_id)
+
+    async def _follow(self) -> None:
+        """Show what was stored since the pass before, then wait for more."""
+        if not self._subscriptions.has_any():
+            self._position = None
+            self._encoder.clear()
+            self._deltas.clear()
+            await self._subscriptions.until_some()
+        if self._position is None:
+            self._position = await self.newest_position()
+            # The streams that are open by now read what was stored up to here themselves.
+            self._subscriptions.send_to_store()
+        self._changed = anyio.Event()
+        stored_events = await self.meetings.recorder.select_notifications(
+            self._position, PAGE, inclusive_of_start=False
+        )
+        for stored in stored_events:
+            await self._emit(stored)
+            self._position = stored.id
+            # A long page must not keep the streams from sending its beginning.
+            await checkpoint()
+        if len(stored_events) < PAGE:
+            await anyio.sleep(MIN_PASS_SECONDS)
+            with anyio.move_on_after(self._poll_seconds):
+                await self._changed.wait()
+
+    async def _emit(self, stored: Notification) -> None:
+        meeting_id = stored.originator_id
+        assert isinstance(meeting_id, MeetingId)
+        if not self._subscriptions.has_any(meeting_id):
+            self._deltas.forget(meeting_id)
             return
-        self._subscriptions.emit(dispatch)
-        # A long page must not keep the streams from sending its beginning.
-        await checkpoint()
+        event = await self._encoder.encode(stored)
+        if isinstance(event, EncodedEvent):
+            self._deltas.on_event(event)
+        self._subscriptions.emit(LiveEvent(meeting_id, stored.id, event))
 
     async def _emit_deltas(self) -> None:
-        while True:
-            await self._deltas.until_some()
-            for delta in self._deltas.take():
-                self._subscriptions.emit(delta)
-            await anyio.sleep(DELTA_SECONDS)
+        await self._deltas.until_some()
+        for delta in self._deltas.take(self._position or 0):
+            self._subscriptions.emit(delta)

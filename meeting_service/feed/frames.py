@@ -1,4 +1,4 @@
-"""Frames: what each fact of a meeting tells whoever watches it. Pure.
+"""Frames: what each fact of a meeting shows to clients. Pure.
 
 A frame is one named event of the feed. A fact leads to at most one numbered frame, after which a
 client may resume; a fact without a frame still has its number, and a client may resume there too.
@@ -6,52 +6,37 @@ client may resume; a fact without a frame still has its number, and a client may
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from meeting_core.model import (
-    Adopted,
     AgentId,
-    AttemptAbandoned,
-    AttemptFailed,
     AttemptStarted,
-    BudgetRaised,
     Cancelled,
     Completed,
-    Convened,
     Failed,
     Meeting,
     MeetingEvent,
+    MeetingId,
     OpenAttempt,
     Paused,
-    RemarkMade,
     Resumed,
-    RoundClosed,
-    RoundDigested,
     RoundOpened,
-    SynthesisCompleted,
-    SynthesisDrafted,
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
     TurnTask,
+    Version,
     milliseconds_utc,
 )
 from meeting_service.feed.notices import (
     Notice,
-    abandoned_attempt,
-    adoption,
-    budget_reduction,
-    cut_rounds,
-    drafted,
-    failed_attempt,
-    poor_digest,
-    poor_synthesis,
-    raised_budget,
-    returned_gateway,
-    shortened_brief,
+    missing_gateway,
+    notice_of,
+    notices_of_attempt,
+    unreadable_history,
 )
 from meeting_service.views.config_views import outcome_view
 from meeting_service.views.transcript import error_message
@@ -71,10 +56,10 @@ class Frame(Struct, frozen=True):
     is_numbered: bool = True
 
     def encoded(self) -> bytes:
-        """Write the frame as it goes over the wire, all but its `id:`.
+        """Return the frame as it goes over the wire, all but its `id:`.
 
         JSON escapes every line break of the standard, so no text can end the line and forge a
-        frame; we escape those that some clients end a line at besides.
+        frame; this escapes those that some clients end a line at besides.
         """
         data = _encoder.encode(self.data)
         if not data.isascii():
@@ -84,7 +69,10 @@ class Frame(Struct, frozen=True):
 
 
 def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tuple[Frame, ...]:
-    """Say what an event tells, from the meeting before it and after it."""
+    """Return what an event shows, from the meeting before it and after it.
+
+    Invariant: no text is read but those that the event itself brought.
+    """
     if before is None:
         return (_frame("meeting-started", event, _started(after)),)
     fact = event.fact
@@ -93,8 +81,10 @@ def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tu
             return (_frame("meeting-state", event, _state(before, after)),)
         case AttemptStarted():
             return _attempt_started(before, event, fact)
-        case TurnCompleted() | TurnSkipped():
-            return (_frame("meeting-turn", event, _turn(after)),)
+        case TurnCompleted():
+            return (_frame("meeting-turn", event, _turn(after, fact.reply.finish_reason)),)
+        case TurnSkipped():
+            return (_frame("meeting-turn", event, _turn(after, None)),)
         case SynthesisStarted():
             changes = {"state": after.state, "progress_pct": after.progress_pct}
             return (_frame("meeting-synthesis", event, changes),)
@@ -106,32 +96,15 @@ def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tu
             cancelled_at = milliseconds_utc(event.timestamp)
             ending = {"state": after.state, "cancelled_at": cancelled_at, "reason": fact.reason}
             return (_frame("meeting-cancelled", event, ending),)
-        case AttemptFailed():
-            return _warned(event, failed_attempt(after, fact))
-        case AttemptAbandoned():
-            return _warned(event, abandoned_attempt(after, fact))
-        case Adopted():
-            return _warned(event, adoption(fact))
-        case RoundClosed():
-            return _warned(event, cut_rounds(fact))
-        case RoundDigested():
-            return _warned(event, poor_digest(fact))
-        case SynthesisDrafted():
-            return _warned(event, drafted(fact))
-        case SynthesisCompleted():
-            return _warned(event, poor_synthesis(fact))
-        case BudgetRaised():
-            return _warned(event, raised_budget(fact))
-        case RemarkMade() | Convened():
-            return ()
         case _:
-            assert_never(fact)
+            notice = notice_of(fact, after)
+            return () if notice is None else (_warning(event, notice),)
 
 
 def delta_frame(
     meeting: Meeting, attempt: OpenAttempt, task: TurnTask, text: str, at: datetime
 ) -> Frame:
-    """Tell by how much a speaker's text grew in an attempt.
+    """Return the frame of what a speaker's text grew by in an attempt.
 
     Units: `at` is UTC. Shape: `version` is that of the attempt's start.
     """
@@ -144,6 +117,27 @@ def delta_frame(
         "text": text,
     }
     return Frame("meeting-turn-delta", data, is_numbered=False)
+
+
+def unreadable_frame(meeting_id: MeetingId, version: Version, at: datetime) -> Frame:
+    """Return the warning that a meeting cannot be read from a version on.
+
+    Without a number, so that a client that resumes gets the events as soon as they can be read.
+    Units: `at` is UTC. Shape: `version` is that of the last event that can be read.
+    """
+    notice = unreadable_history(meeting_id, version)
+    place = {"meeting_id": str(meeting_id), "version": version - 1, "at": milliseconds_utc(at)}
+    return Frame("meeting-warning", {**place, **_notice_fields(notice)}, is_numbered=False)
+
+
+def missing_gateway_frame(meeting_id: MeetingId, gateway: str, at: datetime) -> Frame:
+    """Return the warning that a meeting waits for a gateway that no process has.
+
+    Without a number or a version, because no event says so. Units: `at` is UTC.
+    """
+    place = {"meeting_id": str(meeting_id), "version": None, "at": milliseconds_utc(at)}
+    fields = {**place, **_notice_fields(missing_gateway(gateway))}
+    return Frame("meeting-warning", fields, is_numbered=False)
 
 
 def _frame(
@@ -162,7 +156,7 @@ def _started(after: Meeting) -> dict[str, Any]:
     return {
         "title": config.title,
         "state": after.state,
-        "participants": [seat.agent_id for seat in config.participants],
+        "participants": [participant.agent_id for participant in config.participants],
         "num_rounds": config.num_rounds,
         "total_rounds": config.num_rounds,
         "project_id": config.project_id,
@@ -184,35 +178,31 @@ def _state(before: Meeting, after: Meeting) -> dict[str, Any]:
 def _attempt_started(
     before: Meeting, event: MeetingEvent, fact: AttemptStarted
 ) -> tuple[Frame, ...]:
-    """Tell the first attempt of a turn, and what its brief had to leave out.
+    """Return the start of a turn's first attempt, after what its brief had to leave out.
 
-    Warnings go first, and only the last frame has a number: a client cut off between two of them
-    resumes before them all.
+    Only the last frame has a number: a client cut off between two of them resumes before them all.
     """
-    told = (returned_gateway, budget_reduction, shortened_brief)
-    notices = [notice for emit in told if (notice := emit(before, fact)) is not None]
-    if not isinstance(fact.task, TurnTask) or fact.number > 1:
-        last = len(notices) - 1
-        return tuple(
-            frame
-            for n, notice in enumerate(notices)
-            for frame in _warned(event, notice, is_numbered=n == last)
-        )
-    started = _frame(
-        "meeting-turn-start",
-        event,
-        {**_speaker(before, fact.task.round_num, fact.agent_id), "attempt": fact.number},
-    )
-    warnings = (_warned(event, notice, is_numbered=False) for notice in notices)
-    return (*(frame for frames in warnings for frame in frames), started)
+    task_state, manifest = before.task_state, fact.manifest
+    waited = task_state is not None and task_state.give_up_at is not None
+    warnings: list[Frame] = []
+    if waited or fact.budget_reductions or manifest.shortened or manifest.dropped:
+        notices = notices_of_attempt(before, fact)
+        warnings = [_warning(event, each, is_numbered=False) for each in notices]
+    if isinstance(fact.task, TurnTask) and fact.number == 1:
+        speaker = _speaker(before, fact.task.round_num, fact.agent_id)
+        start = _frame("meeting-turn-start", event, {**speaker, "attempt": fact.number})
+        return (*warnings, start)
+    if warnings:
+        warnings[-1] = msgspec.structs.replace(warnings[-1], is_numbered=True)
+    return tuple(warnings)
 
 
-def _warned(
-    event: MeetingEvent, notice: Notice | None, *, is_numbered: bool = True
-) -> tuple[Frame, ...]:
-    if notice is None:
-        return ()
-    fields = {
+def _warning(event: MeetingEvent, notice: Notice, *, is_numbered: bool = True) -> Frame:
+    return _frame("meeting-warning", event, _notice_fields(notice), is_numbered=is_numbered)
+
+
+def _notice_fields(notice: Notice) -> dict[str, Any]:
+    return {
         "message": notice.message,
         "severity": notice.severity,
         "code": notice.code,
@@ -220,7 +210,6 @@ def _warned(
         "round": notice.round_num,
         "attempt": notice.attempt,
     }
-    return (_frame("meeting-warning", event, fields, is_numbered=is_numbered),)
 
 
 def _speaker(meeting: Meeting, round_num: int, agent_id: AgentId) -> dict[str, Any]:
@@ -234,12 +223,13 @@ def _speaker(meeting: Meeting, round_num: int, agent_id: AgentId) -> dict[str, A
     }
 
 
-def _turn(after: Meeting) -> dict[str, Any]:
+def _turn(after: Meeting, finish_reason: str | None) -> dict[str, Any]:
     turn = after.turns[-1]
     return {
         **_speaker(after, turn.round_num, turn.agent_id),
         "response": turn.text,
         "is_cut": turn.is_cut,
+        "finish_reason": finish_reason,
         "skipped_reason": turn.skipped_reason,
         "progress_pct": after.progress_pct,
         "prompt_tokens": turn.prompt_tokens,

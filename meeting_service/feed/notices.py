@@ -1,6 +1,7 @@
-"""Mishaps: what went wrong or was left out in a meeting, in words for whoever watches it. Pure."""
+"""Notices: what went wrong or was left out in a meeting, in words for clients. Pure."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 
@@ -12,10 +13,13 @@ from meeting_core.model import (
     AttemptFailed,
     AttemptStarted,
     BudgetRaised,
+    Convened,
     DigestTask,
     EndCause,
     EntryRange,
     Meeting,
+    MeetingId,
+    RemarkMade,
     RoundClosed,
     RoundDigested,
     SynthesisCompleted,
@@ -23,10 +27,11 @@ from meeting_core.model import (
     SynthesisTask,
     Task,
     TurnTask,
+    Version,
     milliseconds_utc,
 )
 
-Severity: TypeAlias = Literal["info", "warning"]
+Severity: TypeAlias = Literal["info", "warning", "error"]
 
 _ABANDONED: dict[AbandonCause, str] = {
     "restart": "its process ended",
@@ -39,14 +44,14 @@ _ABANDONED: dict[AbandonCause, str] = {
 _CUT_SHORT: dict[EndCause, str] = {
     "budget": "the token budget is spent",
     "deadline": "the time is up",
-    "operator": "an operator wished it",
+    "operator": "an operator asked for it",
 }
 
 
 class Notice(Struct, frozen=True):
     """Something a watcher should know: a stable code, a sentence, how bad it is.
 
-    Shape: the rest says which call it was about, if any; `round_num` is none for the synthesis.
+    Shape: the rest says which call it was about, if any; `round_num` is None for the synthesis.
     """
 
     code: str
@@ -57,81 +62,124 @@ class Notice(Struct, frozen=True):
     attempt: int | None = None
 
 
-def failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Notice:
-    """Tell that a call ended without a usable reply."""
+NotedFact: TypeAlias = (
+    AttemptFailed
+    | AttemptAbandoned
+    | Adopted
+    | RoundClosed
+    | RoundDigested
+    | SynthesisDrafted
+    | SynthesisCompleted
+    | BudgetRaised
+    | RemarkMade
+    | Convened
+)
+"""The facts that show nothing but a notice, if anything."""
+
+
+def notice_of(fact: NotedFact, after: Meeting) -> Notice | None:
+    """Return the notice of a fact, from the meeting after it; None if it needs none."""
+    notice: Notice | None = None
+    match fact:
+        case AttemptFailed():
+            notice = _failed_attempt(after, fact)
+        case AttemptAbandoned():
+            notice = _abandoned_attempt(after, fact)
+        case Adopted():
+            notice = _adoption(fact)
+        case RoundClosed():
+            notice = _cut_rounds(fact)
+        case RoundDigested():
+            notice = _missing_digest(fact)
+        case SynthesisDrafted():
+            message = (
+                f"the synthesis lacks {', '.join(fact.missing)}; its author is asked once more"
+            )
+            notice = Notice("synthesis_incomplete", message, "info", fact.agent_id)
+        case SynthesisCompleted():
+            notice = _degraded_synthesis(fact)
+        case BudgetRaised():
+            notice = _raised_budget(fact)
+        case RemarkMade() | Convened():
+            pass
+        case _:
+            assert_never(fact)
+    return notice
+
+
+def notices_of_attempt(before: Meeting, fact: AttemptStarted) -> Iterator[Notice]:
+    """Return what there is to say before an attempt starts, from the meeting before it."""
+    participant = before.participant(fact.agent_id)
+    if before.task_state is not None and before.task_state.give_up_at is not None:
+        message = f"gateway {participant.gateway!r} can be reached again"
+        yield _about(fact, "gateway_back", message, "info")
+    if fact.budget_reductions:
+        reductions = {
+            "brief": "its brief is shortened",
+            "cap": f"it may say {fact.reserved.output_tokens} tokens at most",
+        }
+        what = " and ".join(reductions[each] for each in fact.budget_reductions)
+        message = f"the budget runs short: for {participant.name}, {what}"
+        yield _about(fact, "budget_short", message, "info")
+    manifest = fact.manifest
+    cut = [
+        f"{_count_entries(before, entries)} {how}"
+        for entries, how in ((manifest.shortened, "shortened"), (manifest.dropped, "left out"))
+        if entries is not None
+    ]
+    if cut:
+        message = (
+            f"of the earlier contributions, {participant.name}'s brief has {' and '.join(cut)}"
+        )
+        yield _about(fact, "brief_shortened", message, "info")
+
+
+def missing_gateway(gateway: str) -> Notice:
+    """Return the notice that the meeting waits for a gateway that no process has."""
+    message = f"the meeting waits for gateway {gateway!r}, which no process has"
+    return Notice("gateway_missing", message, "warning")
+
+
+def unreadable_history(meeting_id: MeetingId, version: Version) -> Notice:
+    """Return that nothing from a version on can be read, and what to do about it."""
+    message = (
+        f"the history of meeting {meeting_id} cannot be read from version {version} on; once the "
+        "service is upgraded to a release that can read it, an operator can release the meeting"
+    )
+    return Notice("unreadable", message, "error")
+
+
+def _failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Notice:
     what = _attempt(meeting, fact.task, fact.number, fact.agent_id)
     if fact.give_up_at is not None:
         until = milliseconds_utc(fact.give_up_at)
-        message = f"{what} found its gateway away ({fact.detail}); waiting for it until {until}"
+        message = (
+            f"{what} could not reach its gateway ({fact.detail}); waiting for it until {until}"
+        )
         return _about(fact, "gateway_away", message, "warning")
     then = "it was the last one" if fact.retry_at is None else "there will be another"
     message = f"{what} failed ({fact.fault}: {fact.detail}); {then}"
     return _about(fact, "attempt_failed", message, "warning")
 
 
-def returned_gateway(before: Meeting, fact: AttemptStarted) -> Notice | None:
-    """Tell that a gateway the meeting waited for is back; none if it did not wait."""
-    if before.task_state is None or before.task_state.give_up_at is None:
-        return None
-    gateway = before.participant(fact.agent_id).gateway
-    return _about(fact, "gateway_back", f"gateway {gateway!r} can be reached again", "info")
-
-
-def budget_reduction(before: Meeting, fact: AttemptStarted) -> Notice | None:
-    """Tell what was spared because the budget runs short; none if nothing was."""
-    if not fact.budget_reductions:
-        return None
-    name = before.participant(fact.agent_id).name
-    spared = {
-        "brief": "its brief is shortened",
-        "cap": f"it may say {fact.reserved.output_tokens} tokens at most",
-    }
-    told = " and ".join(spared[each] for each in fact.budget_reductions)
-    return _about(fact, "budget_short", f"the budget runs short: for {name}, {told}", "info")
-
-
-def abandoned_attempt(meeting: Meeting, fact: AttemptAbandoned) -> Notice:
-    """Tell that nobody will know how a call ended."""
+def _abandoned_attempt(meeting: Meeting, fact: AttemptAbandoned) -> Notice:
     what = _attempt(meeting, fact.task, fact.number, fact.agent_id)
     message = (
         f"{what} was given up, because {_ABANDONED[fact.cause]}; "
         f"its {fact.charged} tokens stay charged"
     )
-    unforeseen = fact.cause in ("restart", "takeover")
-    return _about(fact, "attempt_abandoned", message, "warning" if unforeseen else "info")
+    is_unforeseen = fact.cause in ("restart", "takeover")
+    return _about(fact, "attempt_abandoned", message, "warning" if is_unforeseen else "info")
 
 
-def shortened_brief(before: Meeting, fact: AttemptStarted) -> Notice | None:
-    """Tell that a speaker does not see all that was said before; none if it does."""
-    manifest = fact.manifest
-    cut = [
-        f"{_entries(before, entries)} {how}"
-        for entries, how in ((manifest.shortened, "shortened"), (manifest.dropped, "left out"))
-        if entries is not None
-    ]
-    if not cut:
-        return None
-    name = before.participant(fact.agent_id).name
-    message = f"of the earlier contributions, {name}'s brief has {' and '.join(cut)}"
-    return _about(fact, "brief_shortened", message, "info")
-
-
-def poor_digest(fact: RoundDigested) -> Notice | None:
-    """Tell that a round has no digest; none if it has one."""
+def _missing_digest(fact: RoundDigested) -> Notice | None:
     if not fact.degraded:
         return None
     message = f"round {fact.round_num} is not digested ({fact.degraded}); its turns are shown"
     return Notice("round_not_digested", message, "info", round_num=fact.round_num)
 
 
-def drafted(fact: SynthesisDrafted) -> Notice:
-    """Tell that the closing text lacks sections, and that its author is asked for them."""
-    message = f"the synthesis lacks {', '.join(fact.missing)}; its author is asked once more"
-    return Notice("synthesis_incomplete", message, "info", fact.agent_id)
-
-
-def raised_budget(fact: BudgetRaised) -> Notice:
-    """Tell that the meeting may spend more."""
+def _raised_budget(fact: BudgetRaised) -> Notice:
     ceilings = [
         f"{value:,} {unit}"
         for value, unit in ((fact.meeting_tokens, "tokens"), (fact.meeting_cost, "in money"))
@@ -140,23 +188,25 @@ def raised_budget(fact: BudgetRaised) -> Notice:
     return Notice("budget_raised", f"the meeting may now spend {' and '.join(ceilings)}", "info")
 
 
-def adoption(fact: Adopted) -> Notice:
-    """Tell that another owner runs the meeting from here on."""
+def _adoption(fact: Adopted) -> Notice:
     if fact.cause == "restart":
         return Notice("resumed", "the meeting was resumed after a restart", "warning")
     return Notice("taken_over", "the meeting was taken over by another process", "warning")
 
 
-def cut_rounds(fact: RoundClosed) -> Notice | None:
-    """Tell that the rounds ended before the agenda did; none if they go on."""
+def _cut_rounds(fact: RoundClosed) -> Notice | None:
     if fact.cause == "agenda":
         return None
     message = f"the rounds ended in round {fact.round_num}, because {_CUT_SHORT[fact.cause]}"
     return Notice("rounds_cut_short", message, "warning", round_num=fact.round_num)
 
 
-def poor_synthesis(fact: SynthesisCompleted) -> Notice | None:
-    """Tell what the closing text lacks; none if it is whole."""
+def _incomplete_draft(fact: SynthesisDrafted) -> Notice:
+    message = f"the synthesis lacks {', '.join(fact.missing)}; its author is asked once more"
+    return Notice("synthesis_incomplete", message, "info", fact.agent_id)
+
+
+def _degraded_synthesis(fact: SynthesisCompleted) -> Notice | None:
     if not fact.degraded:
         return None
     severity: Severity = "warning" if fact.agent_id is None else "info"
@@ -184,7 +234,7 @@ def _attempt(meeting: Meeting, task: Task, number: int, agent_id: AgentId) -> st
             return f"attempt {number} at the synthesis, by {name},"
 
 
-def _entries(before: Meeting, entries: EntryRange) -> int:
+def _count_entries(before: Meeting, entries: EntryRange) -> int:
     """Count the contributions in a range, as the brief counts them."""
     spoken = [turn.version for turn in before.turns if turn.text is not None]
     others = [remark.version for remark in before.remarks]

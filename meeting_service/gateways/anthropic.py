@@ -110,7 +110,7 @@ class Anthropic(StreamingGateway["RawMessageStreamEvent"]):
                 answer.model = text_in(getattr(message, "model", None))
                 answer.prompt_tokens = _prompt_tokens(getattr(message, "usage", None))
             case "content_block_delta":
-                return answer.hear(text_in(getattr(delta, "text", None)))
+                return answer.add_text(text_in(getattr(delta, "text", None)))
             case "message_delta":
                 reason = text_in(getattr(delta, "stop_reason", None))
                 answer.finish_reason = _FINISH_REASONS.get(reason, reason)

@@ -122,8 +122,8 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
                 text_in(getattr(choice, "finish_reason", None)) or answer.finish_reason
             )
             delta = getattr(choice, "delta", None)
-            answer.refusal += text_in(getattr(delta, "refusal", None))
-            return answer.hear(text_in(getattr(delta, "content", None)))
+            answer.add_refusal(text_in(getattr(delta, "refusal", None)))
+            return answer.add_text(text_in(getattr(delta, "content", None)))
         return ""
 
     def _failures(self) -> tuple[type[Exception], ...]:

@@ -32,7 +32,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from meeting_core.model import FaultClass, Usage
-from meeting_service.ports import GatewayRequest
 
 Read = TypeVar("Read")
 FaultKind: TypeAlias = Literal[
@@ -50,7 +49,6 @@ FaultKind: TypeAlias = Literal[
 
 _Ordinal: TypeAlias = Annotated[int, Meta(ge=1)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0)]
-_CALL_KEY = re.compile(r"(?:round-(?P<round>\d+)-(?P<agent>[^/]+)|synthesis)/(?P<attempt>\d+)\Z")
 _FAULT_KEY = re.compile(
     r"(?:round-(?P<round>\d+)-(?P<agent>[^/]+)|synthesis)(?:/(?P<attempt>\d+))?"
 )
@@ -160,16 +158,6 @@ def faults_by_task(faults: Mapping[str, FaultClass]) -> tuple[PlannedFault, ...]
     Raises: `ScriptError`.
     """
     return tuple(_fault_at(key, kind) for key, kind in faults.items())
-
-
-def read_call(request: GatewayRequest) -> Call:
-    """Read which call it is out of its key; an unknown key is a first turn of nobody."""
-    match = _CALL_KEY.search(request.call_key)
-    if match is None:
-        return Call("turn", "", 1, 1)
-    if match["agent"] is None:
-        return Call("synthesis", "", 0, int(match["attempt"]))
-    return Call("turn", match["agent"], int(match["round"]), int(match["attempt"]))
 
 
 def _fault_at(key: str, kind: FaultClass) -> PlannedFault:

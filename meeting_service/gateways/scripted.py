@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from meeting_core.model import Usage
 from meeting_core.prompt import estimate_tokens
+from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.script_file import (
     Call,
     FaultKind,
     PlannedFault,
     PlannedReply,
     Script,
-    read_call,
 )
 from meeting_service.gateways.scripted_speech import (
     chosen,
@@ -42,6 +42,8 @@ from meeting_service.ports import (
 )
 
 CHARACTERS_PER_TOKEN = 4
+MAX_BYTES_PER_CHARACTER = 4
+"""In UTF-8."""
 RANDOM_KINDS: tuple[FaultKind, ...] = (
     "rate_limited",
     "unavailable",
@@ -50,6 +52,7 @@ RANDOM_KINDS: tuple[FaultKind, ...] = (
     "empty",
 )
 _WORD = re.compile(r"\s*\S+\s*")
+_CALL_KEY = re.compile(r"(?:round-(?P<round>\d+)-(?P<agent>[^/]+)|synthesis)/(?P<attempt>\d+)\Z")
 
 
 class Scripted:
@@ -59,7 +62,7 @@ class Scripted:
     Replies of the script that are for any call are taken in the order of calls, from the first
     again after the last. Units: seconds, words. With `words_per_delta` 0 a reply comes in one
     piece. `fault_probability` makes that share of all calls fail, chosen by seed and call key.
-    While there is an `unreachable_file`, the gateway is away.
+    While there is an `unreachable_file`, the gateway is unreachable.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Scripted:
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        """Make one call, telling `on_delta` the text as it comes.
+        """Make one call, and pass the text to `on_delta` as it comes.
 
         Raises: a `GatewayFault`, and nothing else.
         """
@@ -100,7 +103,7 @@ class Scripted:
         with anyio.move_on_after(request.timeout_seconds):
             # Even without a delay: whoever cancels or watches the clock gets a chance.
             await anyio.sleep(self._delay_seconds)
-            self._check_there()
+            self._check_reachable()
             if (fault := self._fault_for(call, request)) is not None:
                 await self._fail(fault, call, request, on_delta)
             reply = self._reply(call, request)
@@ -114,15 +117,17 @@ class Scripted:
         Raises: `Unavailable`.
         """
         await anyio.lowlevel.checkpoint()
-        self._check_there()
+        self._check_reachable()
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
 
-    def _check_there(self) -> None:
+    def _check_reachable(self) -> None:
         # Unlike a path's own, this `exists` raises nothing, whatever the folder's permissions.
         if self._unreachable_file is not None and os.path.exists(self._unreachable_file):
-            detail = f"scripted: away, as long as there is a file {self._unreachable_file.name}"
+            detail = (
+                f"scripted: unreachable, as long as there is a file {self._unreachable_file.name}"
+            )
             raise Unavailable(detail, reached=False, is_unreachable=True)
 
     def _fault_for(self, call: Call, request: GatewayRequest) -> PlannedFault | None:
@@ -144,7 +149,8 @@ class Scripted:
         if fault.after_words:
             planned = next((reply.text for reply in self._replies if reply.matches(call)), None)
             words = _WORD.findall(planned or self._made_up(call, request))
-            await self._speak("".join(words[: fault.after_words]), on_delta)
+            said = "".join(words[: fault.after_words])
+            await self._speak(BoundedText(request.max_reply_bytes).add(said), on_delta)
         if fault.kind == "stalled":
             await anyio.sleep_forever()
         raise _class_of(fault.kind)(
@@ -165,6 +171,8 @@ class Scripted:
         if not text.strip():
             raise Empty(f"scripted: an empty reply, as planned for {_named(call)}")
         usage = self._usage(planned, text, request) if self._reports_usage else None
+        if MAX_BYTES_PER_CHARACTER * len(text) > request.max_reply_bytes:
+            text = BoundedText(request.max_reply_bytes).add(text)
         return GatewayReply(text, finish_reason, request.model or "scripted", usage)
 
     def _planned(self, call: Call) -> PlannedReply | None:
@@ -218,11 +226,21 @@ def _within(text: str, output_tokens: int) -> str:
 
 
 def _call_of(request: GatewayRequest) -> Call:
-    call = read_call(request)
+    call = read_call(request.call_key)
     if call.task == "turn":
         return call
     # Only the brief tells who writes the minutes.
     return replace(call, agent=read_scene(request.messages, "", 0).speaker.agent_id)
+
+
+def read_call(call_key: str) -> Call:
+    """Read which call it is out of its key; an unknown key is a first turn of nobody."""
+    match = _CALL_KEY.search(call_key)
+    if match is None:
+        return Call("turn", "", 1, 1)
+    if match["agent"] is None:
+        return Call("synthesis", "", 0, int(match["attempt"]))
+    return Call("turn", match["agent"], int(match["round"]), int(match["attempt"]))
 
 
 def _named(call: Call) -> str:

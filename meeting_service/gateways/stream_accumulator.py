@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meeting_core.model import Usage
+from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.provider_faults import one_line
 from meeting_service.ports import (
     Empty,
@@ -21,49 +22,58 @@ if TYPE_CHECKING:
 _FILTERED = frozenset({"content_filter", "sensitive"})
 _BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
 
+MAX_REFUSAL_BYTES = 2_000
+
 
 class Answer:
     """What has come of one call so far.
 
     Shape: `finish_reason` is empty until the provider has said that the answer is complete.
+    Units: `max_bytes` bounds the text that is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = 0) -> None:
         self.is_sent = False
         self.is_open = False
         self.has_chunks = False
         self.media_type = ""
         self.model = ""
         self.finish_reason = ""
-        self.refusal = ""
         self.prompt_tokens = 0
         self.usage: Usage | None = None
-        self._texts: list[str] = []
+        self._kept = BoundedText(max_bytes)
+        self._refusal = BoundedText(MAX_REFUSAL_BYTES)
         self._half = ""
 
     @property
     def text(self) -> str:
-        return "".join(self._texts) + self._half
+        return str(self._kept) + self._half
+
+    @property
+    def refusal(self) -> str:
+        return str(self._refusal)
 
     def opened(self, response: "httpx2.Response") -> None:
         """Note that the answer has begun."""
         self.is_open = True
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
-    def hear(self, text: str) -> str:
-        """Take a piece of the text in, and give out what can be read of it so far.
+    def add_text(self, text: str) -> str:
+        """Take in a piece of the text; return what can be read, and is kept, of it so far.
 
         A server that counts in UTF-16 may cut a character in two: its first half waits here.
         """
         if text.isascii() and not self._half:
-            self._texts.append(text)
-            return text
+            return self._kept.add(text)
         text = self._half + text
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         text = text[: len(text) - len(self._half)]
         whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        self._texts.append(whole)
-        return whole
+        return self._kept.add(whole)
+
+    def add_refusal(self, text: str) -> None:
+        """Take in a piece of why the model refuses to answer."""
+        self._refusal.add(text)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Note when the request leaves; a proxy's CONNECT is not the request."""

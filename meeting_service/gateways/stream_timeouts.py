@@ -6,7 +6,7 @@ TRAILER_SECONDS = 2.0
 """How long a complete answer may wait for the usage that follows it."""
 
 
-class Pace:
+class StreamTimeouts:
     """Moves a call's deadline nearer while it waits for the next piece."""
 
     def __init__(

@@ -22,7 +22,7 @@ from meeting_service.gateways.provider_faults import (
     secrets_in,
 )
 from meeting_service.gateways.stream_accumulator import Answer, reply_of
-from meeting_service.gateways.stream_timeouts import Pace
+from meeting_service.gateways.stream_timeouts import StreamTimeouts
 from meeting_service.ports import (
     GatewayFault,
     GatewayReply,
@@ -90,24 +90,24 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        """Make one call, telling `on_delta` the text as it comes.
+        """Make one call, and pass the text to `on_delta` as it comes.
 
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
         request = self._checked(request)
-        answer = Answer()
+        answer = Answer(request.max_reply_bytes)
         token = _sending.set(answer)
         try:
             with anyio.move_on_after(request.timeout_seconds) as clock:
-                pace = Pace(clock, self._first_token_seconds, self._idle_seconds)
-                async with aclosing(self._texts(request, answer, pace)) as texts:
+                timeouts = StreamTimeouts(clock, self._first_token_seconds, self._idle_seconds)
+                async with aclosing(self._texts(request, answer, timeouts)) as texts:
                     async for text in texts:
                         on_delta(text)
         finally:
             _sending.reset(token)
         if clock.cancelled_caught and not answer.finish_reason:
             raise TimedOut(
-                f"{self._place} {pace.missed(request.timeout_seconds)}"
+                f"{self._place} {timeouts.missed(request.timeout_seconds)}"
                 f" ({len(answer.text)} characters had come)",
                 usage=answer.usage,
                 reached=answer.is_sent,
@@ -174,7 +174,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
             raise Unavailable(f"the gateway to {self._place} is closed", reached=False)
 
     async def _texts(
-        self, request: GatewayRequest, answer: Answer, pace: Pace
+        self, request: GatewayRequest, answer: Answer, timeouts: StreamTimeouts
     ) -> AsyncGenerator[str]:
         stream: ChunkStream[Chunk_co] | None = None
         try:
@@ -183,7 +183,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
             while (chunk := await anext(stream, None)) is not None:
                 answer.has_chunks = True
                 text = self._take(answer, chunk)
-                pace.advance(is_finished=bool(answer.finish_reason))
+                timeouts.advance(is_finished=bool(answer.finish_reason))
                 if text:
                     yield text
         except self._everything_raised() as error:

@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from meeting_core.model import AgentId, MeetingId, Participant
+from meeting_service.background import BackgroundLoops
 from meeting_service.http.problems import NO_MEETING, STOPPING, HttpProblem
 from meeting_service.meetings import Meetings
 from meeting_service.runtime.supervisor import Supervisor
@@ -21,10 +22,17 @@ STOPPING_RETRY_SECONDS = 2
 class ServiceContext:
     """The service as its routes see it. `is_open` while meetings may be started."""
 
-    def __init__(self, meetings: Meetings, supervisor: Supervisor, settings: Settings) -> None:
+    def __init__(
+        self,
+        meetings: Meetings,
+        supervisor: Supervisor,
+        settings: Settings,
+        loops: BackgroundLoops,
+    ) -> None:
         self.meetings = meetings
         self.supervisor = supervisor
         self.settings = settings
+        self.loops = loops
         self.agents: dict[AgentId, Participant] = {
             participant.agent_id: participant for participant in settings.participants
         }

@@ -16,11 +16,13 @@ from meeting_service.http.history import history_routes
 from meeting_service.http.meetings import meeting_routes
 from meeting_service.http.operations import operation_routes
 from meeting_service.http.problems import answer_exception, answer_http_exception
+from meeting_service.http.quarantine import quarantine_routes
 from meeting_service.http.schema import openapi_document
 
 api_routes: list[ControllerRouterHandler] = [
     *meeting_routes,
     *history_routes,
+    *quarantine_routes,
     *feed_routes,
     *operation_routes,
 ]

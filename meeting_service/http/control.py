@@ -23,7 +23,7 @@ from meeting_core.model import (
 from meeting_service.http.app_state import ServiceContext, meeting_id_of
 from meeting_service.http.bodies import BudgetBody, PauseBody, RemarkBody, WrapUpBody
 from meeting_service.http.json_body import JsonRequest, OptionalJsonRequest
-from meeting_service.http.problems import invalid
+from meeting_service.http.problems import QUARANTINED, HttpProblem, invalid
 from meeting_service.http.start import ACTOR
 from meeting_service.views.config_views import TokensView, tokens_view
 
@@ -133,7 +133,7 @@ async def raise_budget(
     if problems:
         raise invalid(*problems)
     command = RaiseBudget(data.meeting_tokens, data.meeting_cost)
-    meeting = await _handled(context, meeting_id, command)
+    meeting = await handle_command(context, meeting_id, command)
     return BudgetView(str(meeting.id), meeting.state, tokens_view(meeting))
 
 
@@ -152,13 +152,21 @@ async def make_remark(
 
 
 async def _controlled(context: ServiceContext, meeting_id: str, command: Command) -> ControlView:
-    meeting = await _handled(context, meeting_id, command)
+    meeting = await handle_command(context, meeting_id, command)
     return ControlView(str(meeting.id), meeting.state)
 
 
-async def _handled(context: ServiceContext, meeting_id: str, command: Command) -> Meeting:
-    """Handle a command, and notify the runner, which may be waiting or in a call."""
-    meeting = await context.meetings.handle(meeting_id_of(meeting_id), command, ACTOR)
+async def handle_command(context: ServiceContext, meeting_id: str, command: Command) -> Meeting:
+    """Handle a command, and notify the runner, which may be waiting or in a call.
+
+    Raises: `HttpProblem` 409 for a meeting in quarantine.
+    """
+    found_id = meeting_id_of(meeting_id)
+    reason = await context.meetings.recorder.quarantine_reason(found_id)
+    if reason is not None:
+        detail = f"the meeting is in quarantine and takes no commands until its release: {reason}"
+        raise HttpProblem(QUARANTINED, detail)
+    meeting = await context.meetings.handle(found_id, command, ACTOR)
     context.supervisor.on_change(meeting)
     return meeting
 

@@ -5,13 +5,13 @@
     Litestar(
         [*feed_routes, ...],
         dependencies={
-            "feed": Provide(lambda: feed, sync_to_thread=False),            # a `read.tail.Feed`
+            "feed": Provide(lambda: feed, sync_to_thread=False),            # a `feed.feed.Feed`
             "feed_policy": Provide(lambda: policy, sync_to_thread=False),   # a `FeedPolicy`
         },
     )
 
-The lifespan holds `feed.following()` open. `feed.drain()`, called when the server is told to stop,
-ends every stream; without it the server would wait for them for ever.
+The lifespan holds `feed.following()` open. `feed.drain()`, called when the server is to stop, ends
+every stream; without it the server would wait for them for ever.
 """
 
 import logging
@@ -29,11 +29,13 @@ from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler, Receive, Send
 from msgspec import Struct
 
-from meeting_core.errors import Problem
+from meeting_core.errors import CorruptHistory, Problem
+from meeting_core.model import Meeting, MeetingId
 from meeting_service.feed.feed import Feed
 from meeting_service.feed.streams import Stream
 from meeting_service.http.app_state import meeting_id_of, readable
 from meeting_service.http.problems import invalid
+from meeting_service.meetings import Meetings
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ PING = b": ping\n\n"
 STOPPING = b": the service is stopping\n\n"
 PING_SHARE = 0.9
 """A ping leaves this much before it is due, so that it arrives in time."""
-LAST_WORDS_SECONDS = 1.0
+FINISH_SECONDS = 1.0
 MAX_DIGITS = 18
 
 HEADERS = {
@@ -86,24 +88,24 @@ class EventStreamResponse(ASGIResponse):
         self._sending_since: float | None = None
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send the stream; nothing needs waiting for when it is left."""
+        """Send the stream to its end."""
         async with anyio.create_task_group() as tasks:
-            flowing = anyio.CancelScope()
+            sending = anyio.CancelScope()
             tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
-            tasks.start_soon(self._look_after, send, flowing)
-            with flowing, self._stream as stream:
-                await self._flow(stream, send)
+            tasks.start_soon(self._watch_client, send, sending)
+            with sending, self._stream as stream:
+                await self._send_all(stream, send)
             await self._finish(send, STOPPING if self._draining.is_set() else b"")
             tasks.cancel_scope.cancel()
 
-    async def _flow(self, stream: Stream, send: Send) -> None:
+    async def _send_all(self, stream: Stream, send: Send) -> None:
         await self._send(send, b": feed\nretry: %d\n\n" % self._policy.retry_milliseconds)
         while await self._send(send, await stream.take()):
-            # To a client that is gone, sending returns at once; who notices must get a turn.
+            # To a client that is gone, sending returns at once: let the task run that notices.
             await checkpoint()
 
     async def _send(self, send: Send, chunk: bytes | None) -> bool:
-        """Send a chunk; say whether there was one."""
+        """Send a chunk; return whether there was one."""
         if chunk is None:
             return False
         self._sending_since = monotonic()
@@ -111,25 +113,25 @@ class EventStreamResponse(ASGIResponse):
         self._sending_since = None
         return True
 
-    async def _look_after(self, send: Send, flowing: anyio.CancelScope) -> None:
-        """Ping now and then; end the flow when the service stops or the client does not read.
+    async def _watch_client(self, send: Send, sending: anyio.CancelScope) -> None:
+        """Ping at intervals; end the stream when the service stops or the client does not read.
 
-        Looking now and then keeps timers out of the way of every single frame.
+        Checking at intervals saves a timer for every single frame.
         """
-        look_seconds = min(
+        check_seconds = min(
             self._policy.ping_seconds * PING_SHARE, self._policy.send_timeout_seconds / 2
         )
         while not self._draining.is_set():
-            with anyio.move_on_after(look_seconds):
+            with anyio.move_on_after(check_seconds):
                 await self._draining.wait()
                 break
             if not await self._is_reading(send):
                 log.info("a client of the feed does not read; its stream is closed")
                 break
-        flowing.cancel()
+        sending.cancel()
 
     async def _is_reading(self, send: Send) -> bool:
-        """Say whether the client takes what it is sent; if nothing is on its way, send a ping."""
+        """Return whether the client reads; if nothing is being sent, send it a ping."""
         since, timeout = self._sending_since, self._policy.send_timeout_seconds
         if since is not None:
             return monotonic() - since < timeout
@@ -137,9 +139,9 @@ class EventStreamResponse(ASGIResponse):
             await send({"type": "http.response.body", "body": PING, "more_body": True})
         return not pinging.cancelled_caught
 
-    async def _finish(self, send: Send, last_words: bytes) -> None:
-        with anyio.move_on_after(LAST_WORDS_SECONDS):
-            await send({"type": "http.response.body", "body": last_words, "more_body": False})
+    async def _finish(self, send: Send, last_chunk: bytes) -> None:
+        with anyio.move_on_after(FINISH_SECONDS):
+            await send({"type": "http.response.body", "body": last_chunk, "more_body": False})
 
     async def _until_gone(self, receive: Receive, scope: anyio.CancelScope) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -162,7 +164,7 @@ class EventStream(Response[str]):
     def to_asgi_response(
         self, app: Any, request: Request[Any, Any, Any], **_: Any
     ) -> EventStreamResponse:
-        """Send only the headers to whoever asks for no more."""
+        """Return the response; a HEAD request gets only its headers."""
         is_head = request.method == HttpMethod.HEAD
         return EventStreamResponse(*self._parts, is_head_response=is_head)
 
@@ -181,11 +183,12 @@ async def watch_meeting(
 
     Answers 204 when the meeting has ended and nothing is left to send.
     """
-    meeting = await feed.meetings.load(meeting_id_of(meeting_id))
-    after = _resume_point(last_event_id_header, last_event_id, meeting.version) or 0
-    if meeting.has_ended and after == meeting.version:
+    watched = meeting_id_of(meeting_id)
+    newest, meeting = await _find(feed.meetings, watched)
+    after = _resume_point(last_event_id_header, last_event_id, newest) or 0
+    if meeting is not None and meeting.has_ended and after == newest:
         return Response("", status_code=204, headers={"cache-control": HEADERS["cache-control"]})
-    return EventStream(feed.meeting_stream(meeting, after), feed.draining, feed_policy)
+    return EventStream(feed.meeting_stream(watched, after, meeting), feed.draining, feed_policy)
 
 
 async def watch_meetings(
@@ -198,17 +201,31 @@ async def watch_meetings(
     """Watch all meetings, or one, from now on, or from what follows the last event seen."""
     only = None
     if meeting_id is not None:
-        only = (await feed.meetings.load(meeting_id_of(meeting_id))).id
+        only = meeting_id_of(meeting_id)
+        await _find(feed.meetings, only)
     newest = await feed.newest_position()
     after = _resume_point(last_event_id_header, last_event_id, newest)
     stream = feed.global_stream(newest if after is None else after, only)
     return EventStream(stream, feed.draining, feed_policy)
 
 
-def _resume_point(header: str | None, query: str | None, newest: int) -> int | None:
-    """Read the number of the last event a client has seen; an empty one says nothing.
+async def _find(meetings: Meetings, meeting_id: MeetingId) -> tuple[int, Meeting | None]:
+    """Return a meeting's newest version, and the meeting; None if it cannot be read.
 
-    Raises: `HttpProblem` 400 for what is no number, or beyond the newest.
+    Raises: `MeetingNotFound`, or the store's error.
+    """
+    try:
+        meeting = await meetings.load(meeting_id)
+    except CorruptHistory:
+        newest = await meetings.recorder.select_events(meeting_id, desc=True, limit=1)
+        return newest[0].originator_version, None
+    return meeting.version, meeting
+
+
+def _resume_point(header: str | None, query: str | None, newest: int) -> int | None:
+    """Return the number of the last event that a client has seen; None if it sent none.
+
+    Raises: `HttpProblem` 400 for a value that is no number, or beyond the newest.
     """
     given, field = (header, "Last-Event-ID") if header else (query, "last_event_id")
     if not given:

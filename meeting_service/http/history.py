@@ -16,6 +16,7 @@ from meeting_service.http.app_state import ServiceContext, meeting_id_of, readab
 from meeting_service.http.queries import HistoryQuery, read_query
 from meeting_service.meetings import MeetingNotFound
 from meeting_service.views.config_views import Time
+from meeting_service.views.readable import UnreadableView, decode_readable
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -40,7 +41,8 @@ class HistoryView(Struct, frozen=True):
     """One page of a meeting's events.
 
     Shape: `version` is the meeting's newest; `next_after` is the `after` of the next
-    page, if there is more.
+    page, if there is more. `unreadable` is the first event that cannot be read, if the page ends
+    before it; nothing follows it.
     """
 
     id: str
@@ -48,6 +50,7 @@ class HistoryView(Struct, frozen=True):
     events: tuple[StoredEventView, ...]
     has_more: bool
     next_after: int | None
+    unreadable: UnreadableView | None
 
 
 async def read_history(
@@ -66,20 +69,33 @@ async def read_history(
         raise MeetingNotFound(found_id)
     if request.accept.best_match([JSON, NDJSON], default=JSON) == NDJSON:
         return Stream(_lines(context, found_id, query.after), media_type=NDJSON)
-    events = await context.meetings.events(found_id, after=query.after, limit=query.limit + 1)
-    page, has_more = events[: query.limit], len(events) > query.limit
-    version = max(newest[0].originator_version, *(each.originator_version for each in page), 0)
+    stored = await context.meetings.recorder.select_events(
+        found_id, gt=query.after, limit=query.limit + 1
+    )
+    page, unreadable = decode_readable(context.meetings.mapper, stored[: query.limit])
+    has_more = len(stored) > query.limit and unreadable is None
+    version = max(newest[0].originator_version, *(each.originator_version for each in stored), 0)
     next_after = page[-1].originator_version if has_more else None
-    return Response(HistoryView(str(found_id), version, _views(page), has_more, next_after))
+    return Response(
+        HistoryView(str(found_id), version, _views(page), has_more, next_after, unreadable)
+    )
 
 
 async def _lines(
     context: ServiceContext, meeting_id: MeetingId, after: int
 ) -> AsyncIterator[bytes]:
-    """Yield all events after a version as lines; no connection is held between two pages."""
-    while events := await context.meetings.events(meeting_id, after=after, limit=STREAM_PAGE):
+    """Yield all events after a version as lines; no connection is held between two pages.
+
+    The last line is an `error` if an event cannot be read.
+    """
+    recorder, mapper = context.meetings.recorder, context.meetings.mapper
+    while stored := await recorder.select_events(meeting_id, gt=after, limit=STREAM_PAGE):
+        events, unreadable = decode_readable(mapper, stored)
         yield _encoder.encode_lines(_views(events))
-        after = events[-1].originator_version
+        if unreadable is not None:
+            yield _encoder.encode_lines([{"error": unreadable}])
+            return
+        after = stored[-1].originator_version
 
 
 def _views(events: Sequence[MeetingEvent]) -> tuple[StoredEventView, ...]:

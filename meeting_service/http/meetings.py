@@ -1,6 +1,7 @@
 """One meeting over HTTP: status, spending, output, cancel; and the list of meetings."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from litestar import Request, post
@@ -11,16 +12,17 @@ from msgspec import Struct
 
 from meeting_core import fold, spending
 from meeting_core.errors import Problem
-from meeting_core.model import Cancel, Meeting, Phase, milliseconds_utc
+from meeting_core.model import Cancel, Meeting, MeetingId, Phase, milliseconds_utc
 from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
 from meeting_service.http.bodies import CancelBody
-from meeting_service.http.control import control_routes
+from meeting_service.http.control import control_routes, handle_command
 from meeting_service.http.json_body import OptionalJsonRequest
 from meeting_service.http.problems import NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
-from meeting_service.http.start import ACTOR, start_meeting
+from meeting_service.http.start import start_meeting
 from meeting_service.ports import SummaryFilter
 from meeting_service.views.config_views import OutcomeView, Time, outcome_view
+from meeting_service.views.readable import load_readable
 from meeting_service.views.spending import SpendingView, spending_view
 from meeting_service.views.summaries import ListView, list_meetings, place_of
 from meeting_service.views.transcript import StatusView, output_md, status_view
@@ -68,17 +70,26 @@ async def list_all(
         offset=query.offset,
         before=before,
     )
-    return await list_meetings(context.meetings.recorder, wanted)
+    return await list_meetings(
+        context.meetings.recorder, wanted, partial(_missing_gateway, context)
+    )
 
 
 async def read_status(
     meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> StatusView:
-    """Show everything about one meeting, folded from its events at this moment."""
-    events = await context.meetings.history(meeting_id_of(meeting_id))
-    meeting = fold(events)
-    waiting = _waiting_for_call_slot(context, meeting) or waiting_view(meeting, events)
-    return status_view(meeting, spending(events), waiting)
+    """Show everything about one meeting, folded from its events at this moment.
+
+    One that cannot be read to its end is shown as far as it can be.
+    """
+    found_id = meeting_id_of(meeting_id)
+    readable = await load_readable(context.meetings, found_id)
+    meeting, events = readable.meeting, readable.events
+    quarantined = await context.meetings.recorder.quarantine_reason(found_id)
+    waiting = None
+    if quarantined is None and readable.unreadable is None:
+        waiting = _waiting_outside(context, found_id) or waiting_view(meeting, events)
+    return status_view(meeting, spending(events), waiting, quarantined)
 
 
 async def read_spending(
@@ -115,22 +126,33 @@ async def cancel_meeting(
 ) -> CancelledView:
     """Cancel a meeting; what was finished is kept, a call under way is aborted."""
     reason = data.reason if data is not None else ""
-    meeting = await context.meetings.handle(meeting_id_of(meeting_id), Cancel(reason), ACTOR)
-    context.supervisor.on_change(meeting)
+    meeting = await handle_command(context, meeting_id, Cancel(reason))
     assert meeting.ended_at is not None, "a cancelled meeting has ended"
     return CancelledView(str(meeting.id), meeting.state, milliseconds_utc(meeting.ended_at))
 
 
-def _waiting_for_call_slot(context: ServiceContext, meeting: Meeting) -> WaitingView | None:
-    """Return the call slot that a meeting waits for, or None; its events do not have it."""
-    waiting = context.supervisor.waiting(meeting.id)
-    if waiting is None:
-        return None
+def _waiting_outside(context: ServiceContext, meeting_id: MeetingId) -> WaitingView | None:
+    """Return what a meeting waits for that its events do not have."""
+    wait = context.supervisor.call_slot_wait(meeting_id)
+    if wait is None:
+        return _missing_gateway(context, meeting_id)
     return WaitingView(
         reason="call_slot",
-        gateway=waiting.gateway,
-        since=milliseconds_utc(waiting.began_at),
-        calls_ahead=waiting.calls_ahead,
+        gateway=wait.gateway,
+        since=milliseconds_utc(wait.began_at),
+        calls_ahead=wait.calls_ahead,
+    )
+
+
+def _missing_gateway(context: ServiceContext, meeting_id: MeetingId) -> WaitingView | None:
+    wait = context.supervisor.gateway_wait(meeting_id)
+    if wait is None:
+        return None
+    return WaitingView(
+        reason="gateway",
+        gateway=wait.gateway,
+        since=milliseconds_utc(wait.since),
+        until=milliseconds_utc(wait.until),
     )
 
 

@@ -9,8 +9,10 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_service.http.app_state import ServiceContext, readable, stopping
+from meeting_service.http.problems import NOT_READY, HttpProblem
 
 PROBE_SECONDS = 2.0
+NOT_READY_RETRY_SECONDS = 5
 
 
 class AgentView(Struct, frozen=True):
@@ -52,7 +54,9 @@ async def is_live(context: NamedDependency[ServiceContext]) -> HealthView:
 
 
 async def is_ready(context: NamedDependency[ServiceContext]) -> HealthView:
-    """Answer 200 while meetings can be started: the service is open and its database answers."""
+    """Answer 200 while meetings can be started: the service is open, its database answers, and
+    none of its background loops has ended or keeps failing.
+    """
     if not context.is_open:
         raise stopping()
     try:
@@ -60,6 +64,8 @@ async def is_ready(context: NamedDependency[ServiceContext]) -> HealthView:
             await context.meetings.recorder.ping()
     except TimeoutError:
         raise OperationalError(f"no answer within {PROBE_SECONDS:g} s") from None
+    if (problem := context.loops.problem) is not None:
+        raise HttpProblem(NOT_READY, problem, retry_seconds=NOT_READY_RETRY_SECONDS)
     return HealthView("ok", context.supervisor.running)
 
 

@@ -12,15 +12,22 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Struct, UnsetType
 
-from meeting_core.errors import InvalidConfiguration, MeetingEnded, Problem, Refusal
+from meeting_core.errors import (
+    CorruptHistory,
+    InvalidConfiguration,
+    MeetingEnded,
+    MeetingError,
+    Problem,
+)
 from meeting_core.model import MeetingId
 from meeting_service.meetings import MeetingNotFound
-from meeting_service.ports import RoomTaken, VersionConflict
+from meeting_service.ports import RoomTaken, TooManyLive, VersionConflict
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
+TOO_MANY_RETRY_SECONDS = 5
 MAX_ERRORS_LISTED = 20
 
 
@@ -48,6 +55,15 @@ WRONG_METHOD = ProblemType(
 ROOM_TAKEN = ProblemType("room-taken", HTTPStatus.CONFLICT, "A live meeting holds the room")
 MEETING_ENDED = ProblemType("meeting-ended", HTTPStatus.CONFLICT, "The meeting has ended")
 NOT_COMPLETE = ProblemType("not-complete", HTTPStatus.CONFLICT, "The meeting is not complete")
+QUARANTINED = ProblemType(
+    "meeting-quarantined", HTTPStatus.CONFLICT, "The meeting is in quarantine"
+)
+NOT_QUARANTINED = ProblemType(
+    "not-quarantined", HTTPStatus.CONFLICT, "The meeting is not in quarantine"
+)
+UNREADABLE_MEETING = ProblemType(
+    "meeting-unreadable", HTTPStatus.CONFLICT, "The meeting's events cannot be read"
+)
 NOT_NOW = ProblemType("not-now", HTTPStatus.CONFLICT, "The meeting does not take this now")
 TOO_LARGE = ProblemType("too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
@@ -65,6 +81,9 @@ INTERNAL = ProblemType("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "Something 
 STORE_UNAVAILABLE = ProblemType(
     "store-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"
 )
+NOT_READY = ProblemType(
+    "not-ready", HTTPStatus.SERVICE_UNAVAILABLE, "A part of the service does not work"
+)
 STOPPING = ProblemType(
     "stopping", HTTPStatus.SERVICE_UNAVAILABLE, "The service is starting or stopping"
 )
@@ -79,6 +98,9 @@ PROBLEM_TYPES = (
     ROOM_TAKEN,
     MEETING_ENDED,
     NOT_COMPLETE,
+    QUARANTINED,
+    NOT_QUARANTINED,
+    UNREADABLE_MEETING,
     NOT_NOW,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
@@ -86,6 +108,7 @@ PROBLEM_TYPES = (
     TOO_MANY,
     INTERNAL,
     STORE_UNAVAILABLE,
+    NOT_READY,
     STOPPING,
 )
 
@@ -190,15 +213,13 @@ def _own_problem(request: Request[Any, Any, Any], error: Exception) -> HttpProbl
     match error:
         case HttpProblem():
             return error
-        case InvalidConfiguration():
-            return invalid(*error.problems)
-        case MeetingNotFound():
-            return HttpProblem(NO_MEETING, str(error))
+        case MeetingError():
+            return _meeting_problem(error)
         case RoomTaken():
             return HttpProblem(ROOM_TAKEN, str(error), meeting_id=error.meeting_id)
-        case Refusal():
-            kind = MEETING_ENDED if isinstance(error, MeetingEnded) else NOT_NOW
-            return HttpProblem(kind, str(error))
+        case TooManyLive():
+            detail = f"{error}; try again later"
+            return HttpProblem(TOO_MANY, detail, retry_seconds=TOO_MANY_RETRY_SECONDS)
         case VersionConflict():
             detail = "others change this meeting too fast; try again"
             return HttpProblem(STORE_UNAVAILABLE, detail, retry_seconds=RETRY_SECONDS)
@@ -211,6 +232,20 @@ def _own_problem(request: Request[Any, Any, Any], error: Exception) -> HttpProbl
         case _:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             return HttpProblem(INTERNAL, "the service's log has the cause")
+
+
+def _meeting_problem(error: MeetingError) -> HttpProblem:
+    match error:
+        case InvalidConfiguration():
+            return invalid(*error.problems)
+        case MeetingNotFound():
+            return HttpProblem(NO_MEETING, str(error))
+        case MeetingEnded():
+            return HttpProblem(MEETING_ENDED, str(error))
+        case CorruptHistory():
+            return HttpProblem(UNREADABLE_MEETING, str(error))
+        case _:
+            return HttpProblem(NOT_NOW, str(error))
 
 
 def _unavailable_detail(request: Request[Any, Any, Any]) -> str:

@@ -31,10 +31,12 @@ from meeting_service.http.history import JSON, NDJSON, HistoryView, StoredEventV
 from meeting_service.http.meetings import CancelledView, OutputView
 from meeting_service.http.operations import AgentsView, HealthView
 from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
+from meeting_service.http.quarantine import QuarantineView, ReleasedView
 from meeting_service.http.queries import HistoryQuery, ListQuery
+from meeting_service.views.config_views import StartedView
 from meeting_service.views.spending import SpendingView
 from meeting_service.views.summaries import ListView
-from meeting_service.views.transcript import StartedView, StatusView
+from meeting_service.views.transcript import StatusView
 
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = (
@@ -51,6 +53,8 @@ _SCHEMAS: tuple[type[Struct], ...] = (
     HealthView,
     HistoryView,
     ListView,
+    QuarantineView,
+    ReleasedView,
     OutputView,
     PauseBody,
     ProblemDocument,
@@ -74,10 +78,12 @@ _QUERIES: dict[str, type[Struct]] = {
     "read_history": HistoryQuery,
 }
 _OF_ONE = (problems.NO_MEETING, problems.STORE_UNAVAILABLE)
+_WHOLE = (*_OF_ONE, problems.UNREADABLE_MEETING)
 _CHANGING = (
     problems.INVALID,
-    *_OF_ONE,
+    *_WHOLE,
     problems.MEETING_ENDED,
+    problems.QUARANTINED,
     problems.TOO_LARGE,
     problems.UNSUPPORTED_MEDIA_TYPE,
 )
@@ -103,13 +109,15 @@ _PROBLEMS: dict[str, tuple[ProblemType, ...]] = {
     "make_remark": (*_CHANGING, problems.NOT_NOW),
     "list_meetings": (problems.INVALID, problems.STORE_UNAVAILABLE),
     "list_meetings_as_history": (problems.INVALID, problems.STORE_UNAVAILABLE),
-    "read_status": _OF_ONE,
-    "read_spending": _OF_ONE,
-    "read_output": (*_OF_ONE, problems.NOT_COMPLETE),
+    "read_status": _WHOLE,
+    "read_spending": _WHOLE,
+    "read_output": (*_WHOLE, problems.NOT_COMPLETE),
     "read_history": (problems.INVALID, *_OF_ONE),
     "watch_meeting": (problems.INVALID, *_OF_ONE),
     "watch_meetings": (problems.INVALID, *_OF_ONE),
-    "is_ready": (problems.STORE_UNAVAILABLE, problems.STOPPING),
+    "is_ready": (problems.STORE_UNAVAILABLE, problems.NOT_READY, problems.STOPPING),
+    "list_quarantined": (problems.STORE_UNAVAILABLE,),
+    "release_meeting": (*_OF_ONE, problems.NOT_QUARANTINED, problems.ROOM_TAKEN),
 }
 _SUCCESS = {
     "start_meeting": "The meeting as it was called.",

@@ -28,21 +28,20 @@ from meeting_service.http.problems import (
     NO_AGENT,
     NO_MEETING,
     NOT_COMPLETE,
-    TOO_MANY,
     HttpProblem,
     invalid,
 )
 from meeting_service.meetings import MeetingNotFound
 from meeting_service.ports import VersionConflict
 from meeting_service.settings import RemoteGateway, ScriptedGateway
-from meeting_service.views.transcript import StartedView, output_md, started_view
+from meeting_service.views.config_views import StartedView, started_view
+from meeting_service.views.transcript import output_md
 
 ACTOR = "http"
 KEY_HEADER = "Idempotency-Key"
 KEY_NAMESPACE = UUID("6f1d3c1e-8c0f-4e57-9d5a-0b6f6f0f7c11")
 """Fixed for ever: the same key always names the same meeting. Source: ADR 0009."""
 
-TOO_MANY_RETRY_SECONDS = 5
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _BODY_FIELDS = {
     # A request has no time limits, only a size that must fit into the operator's.
@@ -150,19 +149,11 @@ async def _convene(
     context: ServiceContext, body: StartBody, meeting_id: MeetingId, digest: str
 ) -> Meeting:
     config = await configuration_from_body(context, body)
-    await _check_capacity(context)
     command = Convene(meeting_id, config, context.settings.limits, digest)
     try:
         return await context.supervisor.convene(command, ACTOR)
     except InvalidConfiguration as error:
         raise invalid(*_in_body_fields(error.problems)) from None
-
-
-async def _check_capacity(context: ServiceContext) -> None:
-    max_live = context.settings.max_live_meetings
-    if await context.meetings.recorder.count_live() >= max_live:
-        detail = f"{max_live} meetings are under way, the most this service takes; try again later"
-        raise HttpProblem(TOO_MANY, detail, retry_seconds=TOO_MANY_RETRY_SECONDS)
 
 
 async def _as_convened(context: ServiceContext, meeting_id: MeetingId) -> Meeting | None:

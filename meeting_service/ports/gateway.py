@@ -11,25 +11,33 @@ GatewayFault                the family of ways a call to a model fails
 └── Empty
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from meeting_core.model import AgentId, FaultClass, Meeting, Message, Usage
+from meeting_core.model import AgentId, FaultClass, Meeting, MeetingId, Message, Usage
 
 SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 """Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
 
 EmitDelta: TypeAlias = Callable[[Meeting, AgentId, str], None]
-"""Tells those who watch the meeting that an agent's text grew by this much; may be lost."""
+"""Shows watchers of the meeting that an agent's text grew by this much; it may be lost."""
+
+OnGatewayWait: TypeAlias = Callable[[MeetingId, str | None], None]
+"""Called with the gateway's name when a meeting begins to wait for a gateway that no process has,
+and with None when it waits no longer.
+"""
+
+DEFAULT_MAX_REPLY_BYTES = 65_536
 
 
 class GatewayRequest(Struct, frozen=True):
     """One call to a model.
 
-    Units: `output_tokens` is the cap to send; `timeout_seconds` bounds the whole call.
-    `call_key` names the attempt (`meeting/task/attempt`).
+    Units: `output_tokens` is the cap to send; `timeout_seconds` bounds the whole call;
+    `max_reply_bytes` bounds the text that is kept of the answer, as UTF-8. `call_key` names the
+    attempt (`meeting/task/attempt`).
     """
 
     messages: tuple[Message, ...]
@@ -37,6 +45,7 @@ class GatewayRequest(Struct, frozen=True):
     model: str
     timeout_seconds: float
     call_key: str
+    max_reply_bytes: int = DEFAULT_MAX_REPLY_BYTES
 
 
 class GatewayReply(Struct, frozen=True):
@@ -54,7 +63,11 @@ class Gateway(Protocol):
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        """Make one call, telling `on_delta` the text as it comes.
+        """Make one call, and pass the text to `on_delta` as it comes.
+
+        A text longer than the request's `max_reply_bytes` is kept up to the character that passes
+        the bound, so that the caller sees that it was longer; the rest is dropped, also from the
+        deltas, and the call goes on to its end.
 
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
@@ -68,12 +81,16 @@ class Gateway(Protocol):
     async def aclose(self) -> None: ...
 
 
+Gateways: TypeAlias = Mapping[str, Gateway]
+"""The configured gateways, by name."""
+
+
 class GatewayFault(Exception):
     """A call to a model failed.
 
     Shape: `usage` is what the provider reported all the same. `reached` is false when the
-    request certainly never got to the provider. `is_away` is true when the provider cannot be
-    reached at all at present, for anybody.
+    request certainly never got to the provider. `is_unreachable` is true when no call can reach
+    the provider at present.
     """
 
     fault_class: ClassVar[FaultClass]
@@ -141,9 +158,3 @@ class Empty(GatewayFault):
     """The answer had no text."""
 
     fault_class = FaultClass.EMPTY
-
-
-class Gateways(Protocol):
-    """Finds a gateway by its configured name."""
-
-    def __getitem__(self, name: str) -> Gateway: ...

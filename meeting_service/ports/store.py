@@ -34,8 +34,21 @@ class RoomTaken(IntegrityError):
         self.meeting_id = meeting_id
 
 
+class TooManyLive(IntegrityError):
+    """As many meetings are live as may be."""
+
+    def __init__(self, max_live: int) -> None:
+        super().__init__(f"{max_live} meetings are live, and no more may be")
+        self.max_live = max_live
+
+
 class SummaryRow(Struct, frozen=True, kw_only=True):
-    """What a list shows of one meeting. `state` is the outside spelling (`round_2`)."""
+    """What a list shows of one meeting.
+
+    Shape: `state` is the outside spelling (`round_2`). `gateways` are those its participants speak
+    through, each once, in their order. `quarantined` is the reason of its quarantine; the store
+    keeps it beside the row, and no append writes it. A quarantined meeting is listed as not live.
+    """
 
     meeting_id: MeetingId
     title: str
@@ -48,8 +61,10 @@ class SummaryRow(Struct, frozen=True, kw_only=True):
     project_id: str | None
     parent_meeting_id: MeetingId | None
     output_path: str | None
+    gateways: tuple[str, ...]
     created_at: datetime
     ended_at: datetime | None
+    quarantined: str | None = None
 
 
 class TurnRow(Struct, frozen=True, kw_only=True):
@@ -74,8 +89,8 @@ class TurnRow(Struct, frozen=True, kw_only=True):
 class Lease(Struct, frozen=True):
     """The exclusive, expiring right to run a meeting.
 
-    `claims` counts claims since a turn last ended, this one included; `previous_owner` is whose
-    lease ran out.
+    `claims` counts claims since a turn last ended, this one included; `previous_owner` is the one
+    whose lease ran out.
     """
 
     meeting_id: MeetingId
@@ -83,6 +98,27 @@ class Lease(Struct, frozen=True):
     epoch: int
     claims: int
     previous_owner: str | None = None
+
+
+class MissingGateway(Struct, frozen=True):
+    """A meeting that waits because no process has the gateway.
+
+    Units: `waited_seconds` is the time during which some process without it was running.
+    """
+
+    meeting_id: MeetingId
+    gateway: str
+    waited_seconds: float
+
+
+class Quarantined(Struct, frozen=True):
+    """A meeting that was put aside, because it cannot be run. `since` is by the store's clock."""
+
+    meeting_id: MeetingId
+    title: str
+    state: str
+    reason: str
+    since: datetime
 
 
 class ReadModels(Struct, frozen=True):
@@ -122,7 +158,7 @@ class Recorder(Protocol):
     """The eventsourcing library's application recorder, asynchronous, with our read models.
 
     Raises: the library's `PersistenceError` tree; `OperationalError` or `InterfaceError` when the
-    database is away. After those an append's outcome is unknown: look for its `command_id`.
+    database is unreachable. After those an append's outcome is unknown: look for its `command_id`.
     """
 
     async def insert_events(
@@ -131,6 +167,7 @@ class Recorder(Protocol):
         *,
         epoch: int | None = None,
         lease_owner: str | None = None,
+        max_live: int | None = None,
         read_models: ReadModels = NO_READ_MODELS,
     ) -> Sequence[int] | None:
         """Append events of one meeting in one transaction; return their positions.
@@ -138,8 +175,9 @@ class Recorder(Protocol):
         A caller that is cancelled meanwhile says nothing about the commit: it goes on.
 
         With `epoch`, only while the meeting's lease still has that epoch. With `lease_owner`, take
-        the first lease (epoch 1) for that owner in the same transaction.
-        Raises: `VersionConflict`, `Fenced`, `RoomTaken`; nothing is stored then.
+        the first lease (epoch 1) for that owner in the same transaction; with `max_live` too, only
+        while fewer meetings are live.
+        Raises: `VersionConflict`, `Fenced`, `RoomTaken`, `TooManyLive`; nothing is stored then.
         """
 
     async def select_events(
@@ -167,7 +205,20 @@ class Recorder(Protocol):
     async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage: ...
 
     async def count_live(self) -> int:
-        """Count the meetings that have not ended."""
+        """Count the meetings that have not ended and are not quarantined."""
+
+    async def register_owner(self, owner: str, *, lease_seconds: float) -> None:
+        """Let an owner live from now on; only a registered owner is given leases."""
+
+    async def renew_leases(self, owner: str, *, lease_seconds: float) -> bool:
+        """Let a registered owner, and with it all its leases, live on.
+
+        Return False if it is not registered, or no longer: a renewal that comes late does not
+        bring an owner back. An owner that holds no lease is dropped some time after it ran out.
+        """
+
+    async def release_leases(self, owner: str) -> None:
+        """Give up all the owner's leases at once, so that others may claim them."""
 
     async def claim_leases(
         self,
@@ -176,20 +227,53 @@ class Recorder(Protocol):
         lease_seconds: float,
         limit: int,
         running: Collection[MeetingId] | None = None,
+        gateways: Collection[str] | None = None,
     ) -> Sequence[Lease]:
-        """Claim live meetings whose owner is gone, by the database's clock.
+        """Claim live meetings whose owner is gone, by the store's clock; renew the claimant.
 
-        An owner that says which it is `running` is given back those it holds and does not run.
+        With `running`, the meetings that the owner runs, it also gets those back that it has held
+        for `lease_seconds` and does not run. With `gateways`, claim only meetings that need no
+        other gateway. A quarantined meeting is never claimed.
         """
 
-    async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
-        """Say that the owner lives; all its leases run on."""
+    async def claim_meeting(
+        self, owner: str, meeting_id: MeetingId, *, lease_seconds: float
+    ) -> Lease | None:
+        """Claim one live meeting, whatever its gateways; None if it cannot be claimed."""
 
-    async def release_leases(self, owner: str) -> None:
-        """Give all the owner's leases up at once, so that others may claim them."""
+    async def wait_for_gateways(
+        self, gateways: Collection[str], *, seconds: float
+    ) -> Sequence[MissingGateway]:
+        """Return the meetings that nobody runs and that need other gateways than these.
+
+        Note that they waited since they were last noted: at most `seconds` each time, so that the
+        time counts only while some process without the gateway calls this. A claim sets the time
+        back to 0.
+        """
+
+    async def quarantine(
+        self, meeting_id: MeetingId, *, owner: str, epoch: int, reason: str
+    ) -> bool:
+        """Put a meeting aside, if its lease still has that owner and epoch.
+
+        From then on its owner is fenced, it is not claimed, it does not count as live, and it does
+        not hold its room.
+        """
+
+    async def select_quarantined(self, limit: int) -> Sequence[Quarantined]:
+        """Return the meetings in quarantine, the first put there first."""
+
+    async def quarantine_reason(self, meeting_id: MeetingId) -> str | None:
+        """Return why a meeting is in quarantine; None if it is not."""
+
+    async def release_quarantine(self, meeting_id: MeetingId) -> bool:
+        """Make a meeting live again, so that it may be claimed; False if it is not in quarantine.
+
+        Raises: `RoomTaken` if a live meeting holds its room meanwhile.
+        """
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `ring` called when something was appended, by anyone; it may be missed."""
+        """Have `on_change` called when something was appended, by anyone; it may be missed."""
 
     async def ping(self) -> None:
         """Return when the store answers."""

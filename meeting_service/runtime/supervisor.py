@@ -1,82 +1,69 @@
-"""The supervisor: claims meetings nobody runs, and owns the runners of this process."""
+"""The supervisor: owns the runners of this process and its leases."""
 
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Literal
 from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
-from eventsourcing.persistence import Notification, PersistenceError
-from msgspec import Struct
+from eventsourcing.persistence import PersistenceError
 
-from meeting_core.errors import MeetingError
-from meeting_core.model import (
-    Adopt,
-    AdoptCause,
-    Adopted,
-    BudgetRaised,
-    Cancelled,
-    Convene,
-    Fail,
-    FailReason,
-    Meeting,
-    MeetingId,
-    Paused,
-    RemarkMade,
-    Resumed,
-    RoundClosed,
-)
-from meeting_service.meetings import Meetings
-from meeting_service.ports import Fenced, Lease, VersionConflict
-from meeting_service.runtime.database_retry import retry_while_unavailable
-from meeting_service.runtime.rate_limiter import Waiting
+from meeting_core.errors import CorruptHistory
+from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
+from meeting_service.background import BackgroundLoops
+from meeting_service.meetings import MeetingNotFound, Meetings, retry_while_unavailable
+from meeting_service.ports import Fenced, OnGatewayWait
+from meeting_service.runtime.adoption import Adoption
+from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
+from meeting_service.runtime.outside_changes import OutsideChanges
+from meeting_service.runtime.policy import RunningPolicy
+from meeting_service.runtime.rate_limiter import CallSlotWait
 from meeting_service.runtime.runner import ACTOR, Runner, RunnerDependencies
 
 log = logging.getLogger(__name__)
 
-OUTSIDE_TOPICS = tuple(
-    fact.TOPIC
-    for fact in (Adopted, BudgetRaised, Cancelled, Paused, RemarkMade, Resumed, RoundClosed)
-)
-"""The facts that others append to a meeting somebody is running.
+CALLS_SHARE = 0.65
+"""The share of the time for draining in which calls under way may end."""
+RELEASE_SHARE = 0.15
+"""The share in which the leases are given up, whatever the runners do; the rest is for aborts."""
 
-Each of their commands leaves one: that which ends the rounds, `RoundClosed`.
-"""
+MIN_BACKOFF_SECONDS = 1.0
+"""To which the pause between failing passes may grow at least."""
 
-MAX_CLAIMS_WITHOUT_PROGRESS = 5
-CLAIM_BATCH = 200
-ABORT_SHARE = 0.7
-
-
-class RunningPolicy(Struct, frozen=True):
-    """How a process runs meetings.
-
-    Units: seconds. `recovery` says whether a meeting whose process died goes on or fails.
-    """
-
-    recovery: Literal["resume", "fail"] = "resume"
-    lease_seconds: float = 4.0
-    poll_seconds: float = 0.5
-    drain_seconds: float = 10.0
+UNREADABLE = (CorruptHistory, MeetingNotFound)
 
 
 class Supervisor:
-    """Owns the runners of one process, its leases, and the watch for meetings left behind."""
+    """Owns the runners of one process and its leases, and adopts meetings that no process runs."""
 
-    def __init__(self, deps: RunnerDependencies, policy: RunningPolicy) -> None:
+    def __init__(
+        self,
+        deps: RunnerDependencies,
+        policy: RunningPolicy,
+        loops: BackgroundLoops | None = None,
+        on_gateway_wait: OnGatewayWait = lambda *_: None,
+    ) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._deps = deps
         self._policy = policy
+        self._loops = loops or BackgroundLoops()
         self._runners: dict[MeetingId, Runner] = {}
-        self._taken: set[MeetingId] = set()
+        self._convening: set[MeetingId] = set()
         self._tasks: TaskGroup | None = None
         self._idle = anyio.Event()
         self._is_draining = False
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._renewal = anyio.CancelScope()
+        self._renewal_ended = anyio.Event()
+        names = deps.gateways.names
+        self._adoption = Adoption(deps.meetings, policy, self.owner, names, self._start_adopted)
+        self._missing = MissingGateways(
+            deps.meetings, policy, names, self._adoption, on_gateway_wait
+        )
+        self._outside = OutsideChanges(deps.meetings, self._runners, self._reload)
 
     @property
     def meetings(self) -> Meetings:
@@ -90,14 +77,21 @@ class Supervisor:
     @asynccontextmanager
     async def supervising(self) -> AsyncIterator["Supervisor"]:
         """Run meetings until the context ends; then drain, and give the leases up."""
-        await self._renew()
-        seen = await self.meetings.recorder.max_notification_id() or 0
+        lease_seconds = self._policy.lease_seconds
+        await self.meetings.recorder.register_owner(self.owner, lease_seconds=lease_seconds)
+        await self._outside.begin()
+        run = self._loops.run
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            renewing = self._policy.lease_seconds / 3
-            tasks.start_soon(self._repeat, self._renew, renewing)
-            tasks.start_soon(self._repeat, self._claim, self._policy.lease_seconds / 2)
-            tasks.start_soon(self._follow_others, seen)
+            tasks.start_soon(self._keep_leases)
+            for name, look, pause in (
+                ("claims", self._claim, lease_seconds / 2),
+                ("changes from outside", self._outside.look, self._policy.poll_seconds),
+                ("missing gateways", self._missing.look, self._missing.pause_seconds),
+            ):
+                backoff = max(pause, MIN_BACKOFF_SECONDS)
+                loop = partial(run, pause_seconds=pause, max_backoff_seconds=backoff)
+                tasks.start_soon(loop, name, look)
             try:
                 yield self
             finally:
@@ -109,37 +103,45 @@ class Supervisor:
         """Call a meeting and run it; return it as it was called, as soon as that is stored.
 
         The intent of its first attempt goes into the same commit.
-        Raises: `InvalidConfiguration`, `RoomTaken`, `VersionConflict` when the id is taken.
+        Raises: `InvalidConfiguration`, `RoomTaken`, `TooManyLive`, and `VersionConflict` when the
+        id is taken.
         """
         metadata = self.meetings.metadata(actor)
         events, convened = self.meetings.decide_events(None, command, metadata)
-        runner = Runner(self._deps, convened, epoch=convened.epoch)
-        self._taken.add(convened.id)
+        self._convening.add(convened.id)
         is_started = False
         try:
             ours = self.meetings.metadata(ACTOR, metadata.command_id)
-            more, meeting, step = self.meetings.run_internal_steps(
-                convened, ours, runner.try_acquire
+            acquire = self._deps.gateways.try_acquire
+            more, meeting, step = self.meetings.run_internal_steps(convened, ours, acquire)
+            await self.meetings.append(
+                None,
+                events + more,
+                meeting,
+                lease_owner=self.owner,
+                max_live=self._policy.max_live_meetings,
             )
-            await self.meetings.append(None, events + more, meeting, lease_owner=self.owner)
-            runner.stored(meeting, step)
-            is_started = self._start(runner)
+            is_started = self._start(Runner(self._deps, meeting, convened.epoch, step))
         finally:
             if not is_started:
-                runner.release(was_used=False)
-            # Where it was stored and nobody could tell, the next claim finds that nobody runs it.
-            self._taken.discard(convened.id)
+                self._deps.gateways.release(convened.id, was_used=False)
+            # One that was stored though the append failed is found by the next claim.
+            self._convening.discard(convened.id)
         return convened
 
     def on_change(self, meeting: Meeting) -> None:
-        """Tell the meeting's runner, if it is ours, that somebody changed the meeting."""
+        """Let the meeting's runner, if this process has it, see what others changed."""
         runner = self._runners.get(meeting.id)
         if runner is not None:
             runner.on_change(meeting)
 
-    def waiting(self, meeting_id: MeetingId) -> Waiting | None:
-        """Tell what permit the meeting waits for, if it waits and this process runs it."""
-        return self._deps.gateways.limiter.waiting(meeting_id)
+    def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
+        """Return what call slot the meeting waits for, if this process runs it."""
+        return self._deps.gateways.call_slot_wait(meeting_id)
+
+    def gateway_wait(self, meeting_id: MeetingId) -> GatewayWait | None:
+        """Return what gateway, which no process has, the meeting waits for."""
+        return self._missing.wait_of(meeting_id)
 
     async def stopped(self, meeting_id: MeetingId) -> None:
         """Wait until this process runs the meeting no longer."""
@@ -148,28 +150,43 @@ class Supervisor:
             await runner.stopped.wait()
 
     async def drain(self) -> None:
-        """Stop starting anything, let calls end, abort those that do not, give the leases up.
+        """Start nothing any more, let calls end, abort those that do not, give the leases up.
 
         Takes at most the policy's `drain_seconds`.
         """
         self._is_draining = True
+        seconds = self._policy.drain_seconds
         for runner in list(self._runners.values()):
             runner.drain()
-        with anyio.move_on_after(self._policy.drain_seconds * ABORT_SHARE):
+        with anyio.move_on_after(seconds * CALLS_SHARE):
             await self._until_idle()
         for runner in list(self._runners.values()):
             runner.abort()
-        with anyio.move_on_after(self._policy.drain_seconds * (1 - ABORT_SHARE)):
+        with anyio.move_on_after(seconds * (1 - CALLS_SHARE - RELEASE_SHARE)):
             await self._until_idle()
-            try:
-                await self.meetings.recorder.release_leases(self.owner)
-            except PersistenceError as error:
-                log.warning("the leases could not be given up, they will run out: %s", error)
+        for runner in self._runners.values():
+            log.warning("meeting %s does not stop; its lease is given up", runner.meeting_id)
+        # A time of its own, because a runner may hang in a thread that nothing can cancel.
+        with anyio.move_on_after(seconds * RELEASE_SHARE):
+            await self._release_leases()
+
+    async def _release_leases(self) -> None:
+        if self._tasks is not None:
+            # A renewal that came after the release would take the leases back.
+            self._renewal.cancel()
+            await self._renewal_ended.wait()
+        try:
+            await self.meetings.recorder.release_leases(self.owner)
+        except PersistenceError as error:
+            log.warning("the leases could not be given up, they will run out: %s", error)
 
     async def _until_idle(self) -> None:
         while self._runners:
             self._idle = anyio.Event()
             await self._idle.wait()
+
+    def _start_adopted(self, meeting: Meeting, adoption: Adopt) -> None:
+        self._start(Runner(self._deps, meeting, adoption.epoch), adoption)
 
     def _start(self, runner: Runner, adoption: Adopt | None = None) -> bool:
         # Once draining, a meeting that was just convened or claimed is left to the next process.
@@ -187,7 +204,9 @@ class Supervisor:
                 former.abort()
                 await former.stopped.wait()
             await runner.run(adoption)
-        except Exception as error:  # one meeting's misfortune must not end the others
+        except UNREADABLE as error:
+            await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)
+        except Exception as error:  # one meeting's failure must not end the others
             log.exception("meeting %s cannot go on", runner.meeting_id)
             await self._give_up(runner, f"{type(error).__name__}: {error}")
         finally:
@@ -206,100 +225,44 @@ class Supervisor:
         )
         try:
             await retry_while_unavailable(fail)
-        except (MeetingError, PersistenceError):
+        except Fenced:
+            log.info("meeting %s was taken over by another owner", runner.meeting_id)
+        except PersistenceError:
             log.exception("meeting %s cannot even fail", runner.meeting_id)
+        except Exception as error:  # it cannot be loaded, or takes no command
+            await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        """Do something again and again, whatever the database does meanwhile."""
-        while True:
-            try:
-                await work()
-            except PersistenceError as error:
-                log.warning("the database does not do it now: %s", error)
-            await anyio.sleep(seconds)
+    async def _keep_leases(self) -> None:
+        interval = self._policy.lease_seconds / 3
+        try:
+            with self._renewal:
+                await self._loops.run(
+                    "lease renewal",
+                    self._renew,
+                    pause_seconds=interval,
+                    max_backoff_seconds=interval,
+                )
+        finally:
+            self._renewal_ended.set()
 
     async def _renew(self) -> None:
-        await self.meetings.recorder.renew_leases(
-            self.owner, lease_seconds=self._policy.lease_seconds
-        )
+        recorder, seconds = self.meetings.recorder, self._policy.lease_seconds
+        if not await recorder.renew_leases(self.owner, lease_seconds=seconds):
+            # Fencing decides which of its meetings it still has.
+            log.warning("this process is not known as an owner any more; it registers again")
+            await recorder.register_owner(self.owner, lease_seconds=seconds)
 
     async def _claim(self) -> None:
         while not self._is_draining:
-            leases = await self.meetings.recorder.claim_leases(
-                self.owner,
-                lease_seconds=self._policy.lease_seconds,
-                limit=CLAIM_BATCH,
-                running=self._runners.keys() | self._taken,
-            )
-            async with anyio.create_task_group() as tasks:
-                for lease in leases:
-                    tasks.start_soon(self._adopt, lease)
-            if len(leases) < CLAIM_BATCH:
+            if not await self._adoption.claim(self._runners.keys() | self._convening):
                 return
 
-    async def _adopt(self, lease: Lease) -> None:
-        """Take a claimed meeting over: it goes on, or ends if it has no chance."""
+    async def _reload(self, runner: Runner) -> None:
+        """Let a runner see what others changed; stop it if that cannot be read."""
         try:
-            meeting = await retry_while_unavailable(partial(self.meetings.load, lease.meeting_id))
-            adoption = Adopt(self.owner, lease.epoch, _cause(lease, self.owner))
-            if lease.claims > MAX_CLAIMS_WITHOUT_PROGRESS:
-                await self._end(meeting, adoption, "crash_loop")
-            elif self._policy.recovery == "fail":
-                await self._end(meeting, adoption, "orchestrator_restart")
-            else:
-                self._start(Runner(self._deps, meeting, lease.epoch), adoption)
-        except (MeetingError, PersistenceError):
-            log.exception("meeting %s cannot be adopted", lease.meeting_id)
-
-    async def _end(self, meeting: Meeting, adoption: Adopt, reason: FailReason) -> None:
-        detail = {
-            "crash_loop": f"its process died {MAX_CLAIMS_WITHOUT_PROGRESS} times in a row "
-            "without a turn between",
-            "orchestrator_restart": "its process ended, and recovery is set to fail",
-        }.get(reason, "")
-        metadata = self.meetings.metadata(ACTOR)
-        adopted, after = self.meetings.decide_events(meeting, adoption, metadata)
-        failed, end = self.meetings.decide_events(after, Fail(reason, detail), metadata)
-        try:
-            append = partial(self.meetings.append, meeting, adopted + failed, end)
-            await retry_while_unavailable(partial(append, epoch=adoption.epoch))
-        except (Fenced, VersionConflict):
-            log.info("meeting %s was taken by somebody else", meeting.id)
-
-    async def _follow_others(self, seen: int) -> None:
-        """Notice what other processes append to the meetings this one runs.
-
-        A poll and no doorbell: this process's own appends would ring it all the time.
-        """
-        while True:
-            await anyio.sleep(self._policy.poll_seconds)
-            try:
-                seen = await self._look_after(seen)
-            except PersistenceError as error:
-                log.debug("the database does not do it now: %s", error)
-
-    async def _look_after(self, seen: int) -> int:
-        recorder = self.meetings.recorder
-        last = await recorder.max_notification_id() or 0
-        if last == seen or not self._runners:
-            return last
-        changed = await recorder.select_notifications(
-            seen, 1_000, last, OUTSIDE_TOPICS, inclusive_of_start=False
-        )
-        for meeting_id in {meeting_id for note in changed if (meeting_id := self._changed(note))}:
-            self.on_change(await self.meetings.load(meeting_id))
-        return last if len(changed) < 1_000 else changed[-1].id
-
-    def _changed(self, note: Notification) -> MeetingId | None:
-        """Say which meeting an event changed; none if its runner knows, as it does of its own."""
-        meeting_id = note.originator_id
-        assert isinstance(meeting_id, MeetingId)
-        runner = self._runners.get(meeting_id)
-        is_new = runner is not None and runner.version < note.originator_version
-        return meeting_id if is_new else None
-
-
-def _cause(lease: Lease, owner: str) -> AdoptCause:
-    """A lease lost on this host was lost by a restart; anywhere else, it was taken over."""
-    previous = (lease.previous_owner or owner).partition(":")[0]
-    return "restart" if previous == owner.partition(":")[0] else "takeover"
+            runner.on_change(await self.meetings.load(runner.meeting_id))
+        except PersistenceError:
+            raise
+        except Exception as error:  # whatever is wrong with it, the others go on
+            runner.abort()
+            await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)

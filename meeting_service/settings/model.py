@@ -165,6 +165,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         Seconds,
         Meta(description="How long a meeting waits for an unreachable gateway before it gives up."),
     ] = 60.0
+    missing_gateway_timeout_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="How long a meeting waits for a gateway that no running process has "
+            "before it fails; only time in which some process runs without it counts."
+        ),
+    ] = 86_400.0
     on_budget: Annotated[
         OnBudget,
         Meta(

@@ -1,14 +1,12 @@
 """The recorder in memory: the same rules without a database, for tests and for embedding."""
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Self
 from uuid import UUID
 
 from anyio.lowlevel import cancel_shielded_checkpoint
 from eventsourcing.persistence import DataError, Notification, StoredEvent
-from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from meeting_core.model import MeetingId, is_storable
@@ -18,36 +16,24 @@ from meeting_service.ports import (
     Fenced,
     Lease,
     ReadModels,
-    RoomTaken,
     SummaryFilter,
     SummaryPage,
     SummaryRow,
-    TurnRow,
+    TooManyLive,
     VersionConflict,
 )
-from meeting_service.store.notifier import Notifier
+from meeting_service.store.memory_leases import Held, InMemoryLeases
 from meeting_service.store.postgres.append import only_meeting
 
-_Place = tuple[MeetingId, int, int]
 
-
-class _Held(Struct, frozen=True):
-    lease: Lease
-    progress: int
-
-
-class InMemoryRecorder(Notifier):
+class InMemoryRecorder(InMemoryLeases):
     """Records meetings in this process; leases expire by the clock it is given."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
+        super().__init__(clock)
         self._log: list[Notification] = []
         self._streams: dict[MeetingId, dict[int, StoredEvent]] = {}
-        self._summaries: dict[MeetingId, SummaryRow] = {}
-        self._turns: dict[_Place, TurnRow] = {}
-        self._leases: dict[MeetingId, _Held] = {}
-        self._owners: dict[str, datetime] = {}
+        self._subscribers: list[Callable[[], None]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,6 +50,7 @@ class InMemoryRecorder(Notifier):
         *,
         epoch: int | None = None,
         lease_owner: str | None = None,
+        max_live: int | None = None,
         read_models: ReadModels = NO_READ_MODELS,
     ) -> Sequence[int] | None:
         """Append events of one meeting, or nothing; return their positions."""
@@ -73,13 +60,18 @@ class InMemoryRecorder(Notifier):
         meeting_id = only_meeting(stored_events, read_models)
         self._check_versions(meeting_id, stored_events)
         self._check_epoch(meeting_id, epoch)
-        self._check_room(read_models.summary)
+        summary = read_models.summary
+        if summary is not None and summary.is_live and not self._is_quarantined(meeting_id):
+            self._check_room(summary)
+        if max_live is not None and await self.count_live() >= max_live:
+            raise TooManyLive(max_live)
         _check_text(read_models)
         positions = [self._store(meeting_id, event) for event in stored_events]
         if lease_owner is not None:
-            self._leases[meeting_id] = _Held(Lease(meeting_id, lease_owner, 1, 0), 0)
+            self._leases[meeting_id] = Held(Lease(meeting_id, lease_owner, 1, 0), 0, self._clock())
         self._write_rows(read_models)
-        self.notify()
+        for on_change in self._subscribers:
+            on_change()
         return positions
 
     async def select_events(
@@ -91,7 +83,7 @@ class InMemoryRecorder(Notifier):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read one meeting's events between two versions."""
+        """Return one meeting's events between two versions."""
         assert isinstance(originator_id, UUID)
         stream = self._streams.get(originator_id, {})
         events = [
@@ -110,7 +102,7 @@ class InMemoryRecorder(Notifier):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read all meetings' events in commit order."""
+        """Return all meetings' events in commit order."""
         # Positions count from 1 without gaps, so that a position is also a place in the log.
         first = 0 if start is None else max(start - 1 if inclusive_of_start else start, 0)
         found = self._log[first:stop]
@@ -119,13 +111,13 @@ class InMemoryRecorder(Notifier):
         return found[:limit]
 
     async def max_notification_id(self) -> int | None:
-        """Give the newest position; none in an empty store."""
+        """Return the newest position; None in an empty store."""
         return len(self._log) or None
 
     async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage:
-        """List meetings, newest first."""
+        """Return one page of the meetings, newest first."""
         matching = sorted(
-            (row for row in self._summaries.values() if _matches(row, wanted)),
+            (self._listed(row) for row in self._summaries.values() if _matches(row, wanted)),
             key=attrgetter("created_at", "meeting_id"),
             reverse=True,
         )
@@ -136,44 +128,9 @@ class InMemoryRecorder(Notifier):
         end = wanted.offset + wanted.limit
         return SummaryPage(tuple(matching[wanted.offset : end]), total, len(matching) > end)
 
-    async def count_live(self) -> int:
-        """Count the meetings that have not ended."""
-        return sum(row.is_live for row in self._summaries.values())
-
-    async def claim_leases(
-        self,
-        owner: str,
-        *,
-        lease_seconds: float,
-        limit: int,
-        running: Collection[MeetingId] | None = None,
-    ) -> Sequence[Lease]:
-        """Claim live meetings that nobody runs; this renews the owner's own life too."""
-        live = sorted(
-            (row for row in self._summaries.values() if row.is_live),
-            key=attrgetter("created_at", "meeting_id"),
-        )
-        # A meeting of this owner that was called just now may not have been started yet.
-        settled = self._clock() - timedelta(seconds=lease_seconds)
-        fresh = {row.meeting_id for row in live if row.created_at >= settled}
-        ids = [row.meeting_id for row in live]
-        busy = {*ids} if running is None else fresh | {*running}
-        free = [each for each in ids if self._is_free(each, owner, busy)][:limit]
-        if free:
-            await self.renew_leases(owner, lease_seconds=lease_seconds)
-        return [self._claim(meeting_id, owner) for meeting_id in free]
-
-    async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
-        """Say that the owner lives; all its leases run on."""
-        self._owners[owner] = self._clock() + timedelta(seconds=lease_seconds)
-
-    async def release_leases(self, owner: str) -> None:
-        """Give all the owner's leases up, without their next claim counting as a crash."""
-        self._owners.pop(owner, None)
-        for meeting_id, held in self._leases.items():
-            if held.lease.owner == owner and held.lease.claims > 0:
-                lease = replace(held.lease, claims=held.lease.claims - 1)
-                self._leases[meeting_id] = _Held(lease, held.progress)
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called when something was appended."""
+        self._subscribers.append(on_change)
 
     async def ping(self) -> None:
         """Memory always answers."""
@@ -181,12 +138,12 @@ class InMemoryRecorder(Notifier):
     async def select_meeting_ids(
         self, *, after: MeetingId | None, limit: int
     ) -> Sequence[MeetingId]:
-        """Name every meeting that has events or rows, in the order of their ids."""
+        """Return every meeting that has events or rows, in the order of their ids."""
         known = {*self._streams, *self._summaries, *(place[0] for place in self._turns)}
         return sorted(known if after is None else (id_ for id_ in known if id_ > after))[:limit]
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
-        """Read the rows that are stored for a meeting."""
+        """Return the rows that are stored for a meeting."""
         places = sorted(place for place in self._turns if place[0] == meeting_id)
         turns = tuple(self._turns[place] for place in places)
         return ReadModels(self._summaries.get(meeting_id), turns)
@@ -216,13 +173,11 @@ class InMemoryRecorder(Notifier):
         if epoch is not None and (held is None or held.lease.epoch != epoch):
             raise Fenced(f"epoch {epoch} of meeting {meeting_id} is over")
 
-    def _check_room(self, summary: SummaryRow | None) -> None:
-        if summary is None or not summary.is_live or summary.room_id is None:
-            return
-        for row in self._summaries.values():
-            holds_room = row.is_live and row.room_id == summary.room_id
-            if holds_room and row.meeting_id != summary.meeting_id:
-                raise RoomTaken(summary.room_id, row.meeting_id)
+    def _listed(self, row: SummaryRow) -> SummaryRow:
+        held = self._leases.get(row.meeting_id)
+        if held is None or held.quarantined is None:
+            return row
+        return replace(row, is_live=False, quarantined=held.quarantined)
 
     def _store(self, meeting_id: MeetingId, event: StoredEvent) -> int:
         self._streams.setdefault(meeting_id, {})[event.originator_version] = event
@@ -243,33 +198,9 @@ class InMemoryRecorder(Notifier):
             self._turns[turn.meeting_id, turn.round_num, turn.turn_index] = turn
         summary = read_models.summary
         if summary is not None:
-            self._summaries[summary.meeting_id] = summary
+            self._summaries[summary.meeting_id] = replace(summary, quarantined=None)
             if not summary.is_live:
                 self._leases.pop(summary.meeting_id, None)
-
-    def _is_free(
-        self, meeting_id: MeetingId, claimant: str, running: Collection[MeetingId]
-    ) -> bool:
-        held = self._leases.get(meeting_id)
-        if held is None:
-            return True
-        if held.lease.owner == claimant:
-            return meeting_id not in running
-        expires_at = self._owners.get(held.lease.owner)
-        is_alive = expires_at is not None and expires_at > self._clock()
-        return not is_alive
-
-    def _claim(self, meeting_id: MeetingId, owner: str) -> Lease:
-        progress = sum(place[0] == meeting_id for place in self._turns)
-        held = self._leases.get(meeting_id)
-        if held is None:
-            # Above any epoch the meeting may have had under a lease that was lost.
-            lease = Lease(meeting_id, owner, int(self._clock().timestamp()), 1)
-        else:
-            claims = 1 if progress > held.progress else held.lease.claims + 1
-            lease = Lease(meeting_id, owner, held.lease.epoch + 1, claims, held.lease.owner)
-        self._leases[meeting_id] = _Held(lease, progress)
-        return lease
 
 
 def _matches(row: SummaryRow, wanted: SummaryFilter) -> bool:

@@ -5,7 +5,15 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from meeting_core.budget import micros_left, tokens_left
-from meeting_core.model import EndCause, Meeting, OnBudget, Outcome, PriceTable, SpeakingOrder
+from meeting_core.model import (
+    EndCause,
+    Meeting,
+    OnBudget,
+    Outcome,
+    PriceTable,
+    SpeakingOrder,
+    milliseconds_utc,
+)
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -43,6 +51,27 @@ class ConfigView(Struct, frozen=True, kw_only=True):
     max_reply_bytes: int | None
 
 
+class SeatView(Struct, frozen=True):
+    """A participant; `sort_order` counts from 0 in speaking order."""
+
+    agent_id: str
+    name: str
+    role: str
+    sort_order: int
+
+
+class StartedView(Struct, frozen=True):
+    """The answer to a start, made of the meeting's first event alone."""
+
+    id: str
+    title: str
+    state: str
+    participants: tuple[SeatView, ...]
+    config: ConfigView
+    created_at: Time
+    stream_url: str
+
+
 class CostView(Struct, frozen=True):
     """The budget in money. Units: the currency; `left` is null without a ceiling for it."""
 
@@ -74,6 +103,27 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
     silent: tuple[str, ...]
     partial_rounds: tuple[int, ...]
     silent_rounds: tuple[int, ...]
+
+
+def started_view(meeting: Meeting) -> StartedView:
+    """Show a meeting as it was convened."""
+    return StartedView(
+        str(meeting.id),
+        meeting.config.title,
+        meeting.state,
+        seat_views(meeting),
+        config_view(meeting),
+        milliseconds_utc(meeting.convened_at),
+        f"/api/meetings/{meeting.id}/events",
+    )
+
+
+def seat_views(meeting: Meeting) -> tuple[SeatView, ...]:
+    """Show who takes part, in speaking order."""
+    return tuple(
+        SeatView(seat.agent_id, seat.name, seat.role, n)
+        for n, seat in enumerate(meeting.config.participants)
+    )
 
 
 def config_view(meeting: Meeting) -> ConfigView:

@@ -13,7 +13,7 @@ SOURCES: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
 
 class SourcesView(Struct, frozen=True):
     """How sure the figures are. Units: tokens whose number the provider reported, that we
-    estimated, and that stay charged because nobody knows.
+    estimated, and that stay charged because the number is unknown.
     """
 
     reported: int

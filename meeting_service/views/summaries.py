@@ -2,6 +2,7 @@
 
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 from meeting_core.model import MeetingId, Phase, milliseconds_utc
 from meeting_service.ports import Recorder, SummaryFilter, SummaryRow
 from meeting_service.views.config_views import Time
+from meeting_service.views.waiting import WaitingView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")
@@ -19,7 +21,8 @@ class SummaryView(Struct, frozen=True, kw_only=True):
     """One meeting in the list.
 
     Units: `duration_seconds` from convening to the end, null before it. `completed_at` is only
-    for complete meetings, `ended_at` for all that have ended.
+    for complete meetings, `ended_at` for all that have ended. `waiting` shows only the wait for a
+    gateway that no process has; `quarantined` is why a meeting was put aside.
     """
 
     id: str
@@ -37,6 +40,8 @@ class SummaryView(Struct, frozen=True, kw_only=True):
     created_at: Time
     completed_at: Time | None
     ended_at: Time | None
+    waiting: WaitingView | None
+    quarantined: str | None
 
 
 class ListView(Struct, frozen=True):
@@ -48,12 +53,16 @@ class ListView(Struct, frozen=True):
     next_cursor: str | None
 
 
-async def list_meetings(recorder: Recorder, wanted: SummaryFilter) -> ListView:
-    """Read one page, newest first, in one query."""
+async def list_meetings(
+    recorder: Recorder,
+    wanted: SummaryFilter,
+    waiting: Callable[[MeetingId], WaitingView | None],
+) -> ListView:
+    """Read one page, newest first, in one query; `waiting` says what a meeting waits for."""
     page = await recorder.select_summaries(wanted)
     last = page.rows[-1] if page.rows and page.has_more else None
     return ListView(
-        tuple(_view(row) for row in page.rows),
+        tuple(_view(row, waiting(row.meeting_id)) for row in page.rows),
         page.total,
         page.has_more,
         None if last is None else cursor_after(last.created_at, last.meeting_id),
@@ -82,7 +91,7 @@ def place_of(cursor: str) -> tuple[datetime, MeetingId]:
     return place
 
 
-def _view(row: SummaryRow) -> SummaryView:
+def _view(row: SummaryRow, waiting: WaitingView | None) -> SummaryView:
     ended_at = milliseconds_utc(row.ended_at) if row.ended_at else None
     return SummaryView(
         id=str(row.meeting_id),
@@ -100,6 +109,8 @@ def _view(row: SummaryRow) -> SummaryView:
         created_at=milliseconds_utc(row.created_at),
         completed_at=ended_at if row.state == Phase.COMPLETE else None,
         ended_at=ended_at,
+        waiting=waiting,
+        quarantined=row.quarantined,
     )
 
 

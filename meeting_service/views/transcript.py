@@ -21,37 +21,18 @@ from meeting_core.prompt import render_minutes
 from meeting_service.views.config_views import (
     ConfigView,
     OutcomeView,
+    SeatView,
     Time,
     TokensView,
     config_view,
     outcome_view,
+    seat_views,
     tokens_view,
 )
 from meeting_service.views.spending import SpendingSummaryView, spending_summary
 from meeting_service.views.waiting import WaitingView
 
 RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
-
-
-class SeatView(Struct, frozen=True):
-    """A participant; `sort_order` counts from 0 in the order of the start."""
-
-    agent_id: str
-    name: str
-    role: str
-    sort_order: int
-
-
-class StartedView(Struct, frozen=True):
-    """The answer to a start, made of the meeting's first event alone."""
-
-    id: str
-    title: str
-    state: str
-    participants: tuple[SeatView, ...]
-    config: ConfigView
-    created_at: Time
-    stream_url: str
 
 
 class TurnView(Struct, frozen=True, kw_only=True):
@@ -120,6 +101,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     tokens: TokensView
     spending: SpendingSummaryView
     waiting: WaitingView | None
+    quarantined: str | None
     version: int
     created_at: Time
     started_at: Time | None
@@ -129,21 +111,11 @@ class StatusView(Struct, frozen=True, kw_only=True):
     ended_at: Time | None
 
 
-def started_view(meeting: Meeting) -> StartedView:
-    """Show a meeting as it was convened."""
-    return StartedView(
-        str(meeting.id),
-        meeting.config.title,
-        meeting.state,
-        _seats(meeting),
-        config_view(meeting),
-        milliseconds_utc(meeting.convened_at),
-        f"/api/meetings/{meeting.id}/events",
-    )
-
-
 def status_view(
-    meeting: Meeting, spent: Spending, waiting: WaitingView | None = None
+    meeting: Meeting,
+    spent: Spending,
+    waiting: WaitingView | None = None,
+    quarantined: str | None = None,
 ) -> StatusView:
     """Show a meeting as it stands, with what it spent and what it waits for."""
     config = meeting.config
@@ -162,7 +134,7 @@ def status_view(
         total_rounds=config.num_rounds,
         total_participants=len(config.participants),
         progress_pct=meeting.progress_pct,
-        participants=_seats(meeting),
+        participants=seat_views(meeting),
         config=config_view(meeting),
         rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
         output_md=output_md(meeting),
@@ -173,6 +145,7 @@ def status_view(
         tokens=tokens_view(meeting),
         spending=spending_summary(spent),
         waiting=waiting,
+        quarantined=quarantined,
         version=meeting.version,
         created_at=milliseconds_utc(meeting.convened_at),
         started_at=_time(meeting.rounds[0].opened_at if meeting.rounds else None),
@@ -184,12 +157,12 @@ def status_view(
 
 
 def output_md(meeting: Meeting) -> str | None:
-    """Write the minutes of a complete meeting; none of any other."""
+    """Return the minutes of a complete meeting; None of any other."""
     return None if meeting.outcome is None else render_minutes(meeting, meeting.outcome)
 
 
 def error_message(meeting: Meeting) -> str | None:
-    """Say why a meeting failed."""
+    """Return why a meeting failed; None if it has not."""
     if meeting.failure is None:
         return None
     return f"{meeting.failure}: {meeting.failure_detail}".removesuffix(": ")
@@ -197,13 +170,6 @@ def error_message(meeting: Meeting) -> str | None:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else milliseconds_utc(at)
-
-
-def _seats(meeting: Meeting) -> tuple[SeatView, ...]:
-    return tuple(
-        SeatView(seat.agent_id, seat.name, seat.role, n)
-        for n, seat in enumerate(meeting.config.participants)
-    )
 
 
 def _current_turn(meeting: Meeting) -> int:

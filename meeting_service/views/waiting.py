@@ -22,8 +22,8 @@ WaitReason: TypeAlias = Literal["call_slot", "gateway", "retry", "budget"]
 
 
 class WaitingView(Struct, frozen=True, kw_only=True):
-    """What a meeting waits for: a call slot of a busy gateway, an unreachable gateway, the time of
-    its next attempt, or a higher budget.
+    """What a meeting waits for: a call slot of a busy gateway, a gateway that is unreachable, or
+    that no process has, the time of its next attempt, or a higher budget.
 
     Shape: `gateway` is null while it waits for a budget, `until` if nothing bounds the wait, and
     `calls_ahead` except for a call slot. Only the process that runs a meeting knows that it waits
@@ -38,7 +38,7 @@ class WaitingView(Struct, frozen=True, kw_only=True):
 
 
 def waiting_view(meeting: Meeting, events: Sequence[MeetingEvent]) -> WaitingView | None:
-    """Show what a meeting waits for; none if it does not, or if only its process knows."""
+    """Return what a meeting waits for; None if it does not wait, or if only its process knows."""
     if meeting.phase is Phase.PAUSED:
         if meeting.pause_cause != "budget":
             return None
@@ -53,15 +53,15 @@ def waiting_view(meeting: Meeting, events: Sequence[MeetingEvent]) -> WaitingVie
             until = milliseconds_utc(step.at)
             return WaitingView(reason="retry", gateway=step.then.gateway, since=since, until=until)
         case WaitForGateway():
-            since = milliseconds_utc(_away_since(meeting, task_state))
+            since = milliseconds_utc(_unreachable_since(meeting, task_state))
             until = milliseconds_utc(step.until)
             return WaitingView(reason="gateway", gateway=step.gateway, since=since, until=until)
         case _:
             return None
 
 
-def _away_since(meeting: Meeting, task_state: TaskState) -> datetime:
-    """Say when a call first found the gateway away: the meeting's patience counts from then."""
+def _unreachable_since(meeting: Meeting, task_state: TaskState) -> datetime:
+    """Return when a call first could not reach the gateway; the time to wait counts from then."""
     assert task_state.give_up_at is not None
     return task_state.give_up_at - timedelta(
         seconds=meeting.config.gateway_reconnect_timeout_seconds

@@ -47,7 +47,7 @@ _CLASS = ("class",)
 
 RULES: tuple[Rule, ...] = (
     Rule(("vigil", "vigils", "staying awake", "stays awake"), "busy_wait, CommitSpinner"),
-    Rule(("door", "doors", "may enter"), "gateway_access, GatewayClient.try_acquire"),
+    Rule(("door", "doors", "may enter"), "gateway_client, GatewayClient.try_acquire"),
     Rule(("permit", "permits", "ticket", "tickets"), "call slot, CallLimiter"),
     Rule(("patience", "patient", "patiently"), "retry_while_unavailable, timeout"),
     Rule(("surroundings",), "RunnerDependencies"),

@@ -1,5 +1,6 @@
 """What every store does with appends and reads."""
 
+from collections import Counter
 from uuid import UUID, uuid4
 
 import anyio
@@ -12,6 +13,7 @@ from meeting_service.ports import (
     ReadModels,
     Recorder,
     RoomTaken,
+    TooManyLive,
     VersionConflict,
 )
 from tests.contracts.store_world import (
@@ -158,24 +160,24 @@ class AppendContract:
         assert [n.id for n in await read(None, 10, topics=["other"])] == [3]
         assert [n.id for n in await read(None, 2)] == [1, 2]
 
-    async def test_who_listens_hears_of_an_append_by_anyone(self, store: Store):
-        heard = anyio.Event()
-        store.recorder.subscribe(heard.set)
+    async def test_a_subscriber_is_notified_of_an_append_by_anyone(self, store: Store):
+        notified = anyio.Event()
+        store.recorder.subscribe(notified.set)
         other = await store.another_process()
         await other.insert_events(events(uuid4(), 1))
         with anyio.fail_after(10):
-            await heard.wait()
+            await notified.wait()
 
-    async def test_everyone_who_listens_hears(self, recorder: Recorder):
-        rung: list[str] = []
-        recorder.subscribe(lambda: rung.append("one"))
-        recorder.subscribe(lambda: rung.append("two"))
+    async def test_every_subscriber_is_notified(self, recorder: Recorder):
+        notified: list[str] = []
+        recorder.subscribe(lambda: notified.append("one"))
+        recorder.subscribe(lambda: notified.append("two"))
         await recorder.insert_events(events(uuid4(), 1))
 
-        async def both_rang() -> bool:
-            return {"one", "two"} <= set(rung)
+        async def both_were() -> bool:
+            return {"one", "two"} <= set(notified)
 
-        await until(both_rang)
+        await until(both_were)
 
     async def test_a_room_takes_one_live_meeting(self, recorder: Recorder):
         holder = await convene(recorder, room_id="lab")
@@ -204,6 +206,39 @@ class AppendContract:
         assert sum(isinstance(result, RoomTaken) for result in results) == 19
         assert await store.recorder.count_live() == 1
 
+    async def test_only_so_many_meetings_may_be_live(self, recorder: Recorder):
+        first = await convene(recorder, owner="a", max_live=2)
+        await convene(recorder, owner="a", max_live=2)
+        late = uuid4()
+        with pytest.raises(TooManyLive) as refused:
+            await convene(recorder, owner="a", max_live=2, meeting_id=late)
+        assert refused.value.max_live == 2
+        assert await versions(recorder, late) == []
+        await end(recorder, first, 2)
+        await convene(recorder, owner="a", max_live=2, meeting_id=late)
+
+    async def test_a_start_that_is_sent_again_finds_itself_whatever_the_limit(
+        self, recorder: Recorder
+    ):
+        meeting_id = await convene(recorder, owner="a", max_live=1)
+        with pytest.raises(VersionConflict):
+            await convene(recorder, owner="a", max_live=1, meeting_id=meeting_id)
+
+    async def test_concurrent_starts_do_not_pass_the_limit(self, store: Store):
+        recorders = [store.recorder, await store.another_process()]
+        await convene(store.recorder, room_id="taken")
+        # A start that is refused for another reason takes no place.
+        starts = (
+            convene(
+                recorders[n % 2], owner="a", max_live=8, room_id="taken" if n % 5 == 0 else None
+            )
+            for n in range(40)
+        )
+        results = await together(*(outcome(start) for start in starts))
+        counts = Counter(type(result) for result in results)
+        assert counts == {UUID: 7, RoomTaken: 8, TooManyLive: 25}
+        assert await store.recorder.count_live() == 8
+
     async def test_the_first_refusal_is_the_taken_version(self, recorder: Recorder):
         # So that a retried append finds itself, whatever has become of the lease meanwhile.
         meeting_id = await convene(recorder, owner="a")
@@ -212,7 +247,10 @@ class AppendContract:
                 await recorder.insert_events([event(meeting_id, 1), *second], epoch=9)
 
     async def test_refusals_are_what_the_library_calls_integrity_errors(self):
-        assert all(issubclass(c, IntegrityError) for c in (VersionConflict, Fenced, RoomTaken))
+        assert all(
+            issubclass(refusal, IntegrityError)
+            for refusal in (VersionConflict, Fenced, RoomTaken, TooManyLive)
+        )
 
     async def test_an_ended_turn_is_stored_with_its_event(self, store: Store):
         meeting_id = await convene(store.recorder)

@@ -1,7 +1,8 @@
 """What every store does with leases: who may run a meeting, and who may no longer."""
 
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -20,8 +21,14 @@ from tests.contracts.store_world import (
 )
 
 
-async def claim(recorder: Recorder, owner: str, limit: int = 100) -> list[Lease]:
-    return list(await recorder.claim_leases(owner, lease_seconds=LONG, limit=limit))
+async def register(recorder: Recorder, owner: str) -> None:
+    await recorder.register_owner(owner, lease_seconds=LONG)
+
+
+async def claim(recorder: Recorder, owner: str, limit: int = 100, **wanted: Any) -> list[Lease]:
+    """Claim as a registered owner."""
+    await register(recorder, owner)
+    return list(await recorder.claim_leases(owner, lease_seconds=LONG, limit=limit, **wanted))
 
 
 async def speak(recorder: Recorder, meeting_id: UUID, version: int, turn_index: int) -> None:
@@ -33,7 +40,7 @@ async def speak(recorder: Recorder, meeting_id: UUID, version: int, turn_index: 
 
 class LeaseContract:
     async def test_the_first_lease_comes_with_the_first_append(self, recorder: Recorder):
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         meeting_id = await convene(recorder, owner="a")
         assert await recorder.insert_events(events(meeting_id, 2), epoch=1)
         assert await recorder.insert_events(events(meeting_id, 3, 4, 5), epoch=1)
@@ -66,13 +73,13 @@ class LeaseContract:
         assert [type(result) for result in results[1:]] == [list] * 19
 
     async def test_nobody_claims_what_a_living_owner_holds(self, recorder: Recorder):
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         await convene(recorder, owner="a")
         assert await claim(recorder, "b") == []
 
     async def test_what_an_owner_held_is_claimed_when_its_time_is_over(self, store: Store):
         recorder = store.recorder
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         meeting_id = await convene(recorder, owner="a")
         await store.expire("a")
         assert await claim(recorder, "b") == [Lease(meeting_id, "b", 2, 1, "a")]
@@ -80,7 +87,7 @@ class LeaseContract:
 
     async def test_the_owner_before_is_fenced_from_the_claim_on(self, store: Store):
         recorder = store.recorder
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         meeting_id = await convene(recorder, owner="a")
         await store.expire("a")
         # Nobody has claimed the meeting yet, so nobody else can be running it.
@@ -93,28 +100,73 @@ class LeaseContract:
 
     async def test_an_owner_that_is_back_in_time_keeps_its_leases(self, store: Store):
         recorder = store.recorder
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         await convene(recorder, owner="a")
         await store.expire("a")
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        assert await recorder.renew_leases("a", lease_seconds=LONG)
         assert await claim(recorder, "b") == []
 
     async def test_one_renewal_is_for_all_the_leases(self, store: Store):
         recorder = store.recorder
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         for _ in range(5):
             await convene(recorder, owner="a")
         await store.expire("a")
         assert len(await claim(recorder, "b")) == 5
         await store.expire("b")
-        await recorder.renew_leases("b", lease_seconds=LONG)
+        assert await recorder.renew_leases("b", lease_seconds=LONG)
         assert await claim(recorder, "c") == []
 
-    async def test_who_claims_lives(self, store: Store):
-        meeting_id = await convene(store.recorder)
-        (lease,) = await claim(store.recorder, "a")
+    async def test_a_claim_renews_its_claimant(self, store: Store):
+        recorder = store.recorder
+        meeting_id = await convene(recorder)
+        await register(recorder, "a")
+        await store.expire("a")
+        (lease,) = await recorder.claim_leases("a", lease_seconds=LONG, limit=9)
         assert lease == Lease(meeting_id, "a", lease.epoch, 1, None)
-        assert await claim(store.recorder, "b") == []
+        assert await claim(recorder, "b") == []
+
+    async def test_nothing_brings_a_released_owner_back_but_registering(self, recorder: Recorder):
+        await register(recorder, "a")
+        held = await convene(recorder, owner="a")
+        await recorder.release_leases("a")
+        assert not await recorder.renew_leases("a", lease_seconds=LONG)
+        assert not await recorder.claim_leases("a", lease_seconds=LONG, limit=9, running=())
+        assert await recorder.claim_meeting("a", held, lease_seconds=LONG) is None
+        assert [lease.meeting_id for lease in await claim(recorder, "b")] == [held]
+        assert not await recorder.renew_leases("a", lease_seconds=LONG)
+
+    async def test_an_owner_that_was_never_registered_is_not_renewed(self, recorder: Recorder):
+        assert not await recorder.renew_leases("a", lease_seconds=LONG)
+
+    async def test_an_owner_gets_back_what_it_has_held_for_long_and_does_not_run(
+        self, store: Store
+    ):
+        recorder = store.recorder
+        await register(recorder, "a")
+        # Its clock may be hours late or early: when it was convened does not matter.
+        lost = await convene(recorder, owner="a", created_at=START + timedelta(days=1))
+        run = await convene(recorder, owner="a", created_at=START - timedelta(days=1))
+        assert await claim(recorder, "a", running={run}) == []
+        await store.expire("a")
+        assert await claim(recorder, "a", running={run}) == [Lease(lost, "a", 2, 1, "a")]
+        assert await claim(recorder, "a", running={run}) == []
+
+    async def test_one_meeting_is_claimed_by_its_id(self, store: Store):
+        recorder = store.recorder
+        await register(recorder, "a")
+        await register(recorder, "b")
+        meeting_id = await convene(recorder, owner="a", gateways=("local",))
+        await convene(recorder)
+        assert await recorder.claim_meeting("b", meeting_id, lease_seconds=LONG) is None
+        await recorder.release_leases("a")
+        lease = await recorder.claim_meeting("b", meeting_id, lease_seconds=LONG)
+        assert lease == Lease(meeting_id, "b", 2, 1, "a")
+        await end(recorder, meeting_id, 2)
+        await recorder.release_leases("b")
+        await register(recorder, "c")
+        assert await recorder.claim_meeting("c", meeting_id, lease_seconds=LONG) is None
+        assert await recorder.claim_meeting("c", uuid4(), lease_seconds=LONG) is None
 
     async def test_a_lost_lease_starts_above_any_epoch_there_was(self, recorder: Recorder):
         await convene(recorder)
@@ -123,13 +175,13 @@ class LeaseContract:
 
     async def test_nobody_claims_its_own_meetings(self, store: Store):
         recorder = store.recorder
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         await convene(recorder, owner="a")
         await store.expire("a")
         assert await claim(recorder, "a") == []
 
     async def test_released_leases_can_be_claimed_at_once(self, recorder: Recorder):
-        await recorder.renew_leases("a", lease_seconds=LONG)
+        await register(recorder, "a")
         held = {await convene(recorder, owner="a") for _ in range(3)}
         await recorder.release_leases("a")
         assert {lease.meeting_id for lease in await claim(recorder, "b")} == held

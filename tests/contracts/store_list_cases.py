@@ -44,6 +44,7 @@ class ListContract:
             project_id="p",
             parent_meeting_id=parent,
             output_path="/out/x.md",
+            gateways=("b", 'a,"', ""),
             created_at=START + timedelta(microseconds=123_456),
             ended_at=START + timedelta(seconds=2),
         )

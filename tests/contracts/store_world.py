@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 from eventsourcing.persistence import StoredEvent
+from psycopg.conninfo import conninfo_to_dict
 
 from meeting_core.model import MeetingId
 from meeting_service.ports import ReadModels, Recorder, SummaryRow, TurnRow
@@ -36,6 +37,10 @@ class Store(ABC):
     async def expire(self, owner: str) -> None:
         """Let the owner's leases run out."""
 
+    @abstractmethod
+    async def pass_time(self, seconds: float) -> None:
+        """Let so much time pass, by the store's clock, since gateways were last waited for."""
+
 
 class InMemoryStore(Store):
     def __init__(self) -> None:
@@ -46,7 +51,10 @@ class InMemoryStore(Store):
         return self.recorder
 
     async def expire(self, owner: str) -> None:
-        self.now += timedelta(seconds=2 * LONG)
+        await self.pass_time(2 * LONG)
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
 
 
 class PostgresStore(Store):
@@ -59,6 +67,21 @@ class PostgresStore(Store):
 
     async def expire(self, owner: str) -> None:
         await self.run("UPDATE meetings_owners SET expires_at = now() WHERE owner = $1", owner)
+        await self.run(
+            "UPDATE meetings_leases SET leased_at = leased_at - $1::interval",
+            timedelta(seconds=2 * LONG),
+        )
+
+    async def pass_time(self, seconds: float) -> None:
+        passed = timedelta(seconds=seconds)
+        await self.run(
+            "UPDATE meetings_gateway_waits SET noted_at = noted_at - $1::interval", passed
+        )
+
+    async def isolate_by_default(self, level: str) -> None:
+        """Give the database a default isolation level, for the connections to come."""
+        name = conninfo_to_dict(self.dsn)["dbname"]
+        await self.run(f"ALTER DATABASE {name} SET default_transaction_isolation TO '{level}'")
 
     async def run(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """Run a statement on a connection of its own."""
@@ -101,6 +124,7 @@ def summary(meeting_id: MeetingId | None = None, **changes: Any) -> SummaryRow:
         "project_id": None,
         "parent_meeting_id": None,
         "output_path": None,
+        "gateways": ("default",),
         "created_at": START,
         "ended_at": None,
     }
@@ -124,12 +148,19 @@ def turn(meeting_id: MeetingId, turn_index: int = 0, **changes: Any) -> TurnRow:
     return TurnRow(**{**row, **changes})
 
 
-async def convene(recorder: Recorder, *, owner: str | None = None, **changes: Any) -> UUID:
+async def convene(
+    recorder: Recorder,
+    *,
+    owner: str | None = None,
+    max_live: int | None = None,
+    **changes: Any,
+) -> UUID:
     """Store the first event of a meeting and its row in the list."""
     meeting_id: UUID = changes.pop("meeting_id", None) or uuid4()
     await recorder.insert_events(
         events(meeting_id, 1),
         lease_owner=owner,
+        max_live=max_live,
         read_models=ReadModels(summary(meeting_id, **changes)),
     )
     return meeting_id

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from uuid import UUID, uuid4
 
 import anyio
@@ -11,9 +12,9 @@ from anyio.lowlevel import checkpoint
 from eventsourcing.persistence import InterfaceError, OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from meeting_service.ports import Fenced, Lease, Recorder
-from meeting_service.store.postgres.append_statement import SETTINGS
+from meeting_service.ports import Fenced, Lease, Recorder, SummaryFilter
 from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.writer import APPLICATION_NAME
 from tests.contracts.stock_library import stock_recorder
 from tests.contracts.store_world import (
     LONG,
@@ -50,6 +51,7 @@ async def test_no_append_lands_after_the_claim_that_fences_it(
 
 
 async def _race_a_claim(store: PostgresStore, claimant: Recorder, at_once: int) -> None:
+    await claimant.register_owner("b", lease_seconds=LONG)
     meetings = [await convene(store.recorder, owner="a") for _ in range(at_once)]
     seen_by_claimant: dict[UUID, list[int]] = {}
 
@@ -149,7 +151,8 @@ async def test_a_stock_writer_in_a_transaction_keeps_ours_out_until_it_commits(
 
 
 async def test_leases_run_out_by_the_clock_of_the_database(store: PostgresStore):
-    await store.recorder.renew_leases("a", lease_seconds=0.2)
+    await store.recorder.register_owner("a", lease_seconds=0.2)
+    await store.recorder.register_owner("b", lease_seconds=LONG)
     meeting_id = await convene(store.recorder, owner="a")
     assert not await store.recorder.claim_leases("b", lease_seconds=LONG, limit=9)
 
@@ -160,10 +163,96 @@ async def test_leases_run_out_by_the_clock_of_the_database(store: PostgresStore)
     await until(b_gets_it)
 
 
+async def test_neither_slow_reads_nor_a_claim_that_waits_hold_a_renewal_up(store: PostgresStore):
+    recorder = store.recorder
+    await recorder.register_owner("a", lease_seconds=LONG)
+    waiting = [recorder.select_summaries(SummaryFilter()) for _ in range(12)]
+    claim = recorder.claim_leases("a", lease_seconds=LONG, limit=9)
+    async with store.transaction() as connection, anyio.create_task_group() as tasks:
+        await connection.execute("LOCK TABLE meetings_summaries IN ACCESS EXCLUSIVE MODE")
+        tasks.start_soon(together, claim, *waiting)
+
+        async def nine_wait() -> bool:
+            return len(await store.run("SELECT FROM pg_locks WHERE NOT granted")) == 9
+
+        await until(nine_wait)
+        with anyio.fail_after(5):
+            assert await recorder.renew_leases("a", lease_seconds=LONG)
+        await connection.execute("ROLLBACK")
+
+
+async def test_a_read_that_gets_no_connection_says_so(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("meeting_service.store.postgres.recorder.MAX_ACQUIRE_SECONDS", 0.05)
+    async with await PostgresRecorder.open(store.dsn, max_readers=1) as busy:
+        async with store.transaction() as connection, anyio.create_task_group() as tasks:
+            await connection.execute("LOCK TABLE meetings_summaries IN ACCESS EXCLUSIVE MODE")
+            tasks.start_soon(busy.select_summaries, SummaryFilter())
+            await until(lambda: _someone_waits(store))
+            for read in (busy.ping, busy.count_live, partial(busy.select_read_models, uuid4())):
+                with pytest.raises(OperationalError, match="no connection for reading was free"):
+                    await read()
+            await connection.execute("ROLLBACK")
+        await busy.ping()
+
+
+async def test_a_renewal_that_hangs_is_given_up_and_the_next_one_gets_through(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("meeting_service.store.postgres.leases.MIN_RENEWAL_SECONDS", 0.3)
+    await store.recorder.register_owner("a", lease_seconds=LONG)
+    async with store.transaction() as connection:
+        await connection.execute("LOCK TABLE meetings_owners IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(OperationalError, match=r"did not answer within 0.3 s"):
+            await store.recorder.renew_leases("a", lease_seconds=0.1)
+    assert await store.recorder.renew_leases("a", lease_seconds=LONG)
+
+
+async def test_renewals_and_claims_reconnect_by_themselves(admin_dsn: str, store: PostgresStore):
+    recorder = store.recorder
+    await recorder.register_owner("a", lease_seconds=LONG)
+    await recorder.claim_leases("a", lease_seconds=LONG, limit=9)
+    await _hang_up(admin_dsn, store, "meetings: renewals")
+    await _hang_up(admin_dsn, store, "meetings: claims")
+    meeting_id = await convene(recorder)
+
+    async def renews() -> bool:
+        return (await outcome(recorder.renew_leases("a", lease_seconds=LONG))) is True
+
+    async def claims() -> bool:
+        found = await outcome(recorder.claim_leases("a", lease_seconds=LONG, limit=9))
+        return isinstance(found, list) and [lease.meeting_id for lease in found] == [meeting_id]
+
+    await until(renews)
+    await until(claims)
+
+
+async def test_no_connection_sends_parameters_that_a_pooler_refuses(store: PostgresStore):
+    recorder = store.recorder
+    assert isinstance(recorder, PostgresRecorder)
+    await recorder.register_owner("a", lease_seconds=LONG)
+    await recorder.claim_leases("a", lease_seconds=LONG, limit=9)
+    others = (recorder._writer, recorder._renewals, recorder._claims)
+    sent, names = set(), set()
+    async with recorder._pool.acquire() as reading:
+        for connection in (reading, *(other._connection for other in others)):
+            assert connection is not None
+            settings = await connection.fetch(
+                "SELECT name, setting, source FROM pg_settings"
+                " WHERE source = 'client' OR name = 'application_name'"
+            )
+            sent |= {name for name, _, source in settings if source == "client"}
+            names |= {setting for name, setting, _ in settings if name == "application_name"}
+    assert sent <= {"client_encoding"}
+    assert names == {f"meetings: {use}" for use in ("appends", "claims", "reads", "renewals")}
+
+
 async def test_a_meeting_somebody_holds_in_a_transaction_does_not_hold_claims_up(
     store: PostgresStore,
 ):
     held, free = [await convene(store.recorder) for _ in range(2)]
+    await store.recorder.register_owner("a", lease_seconds=LONG)
     async with store.transaction() as connection:
         await connection.execute(
             "SELECT FROM meetings_summaries WHERE meeting_id = $1 FOR UPDATE", held
@@ -222,7 +311,7 @@ async def test_an_append_that_takes_too_long_fails_and_the_next_one_gets_through
         await until(gets_through)
 
 
-async def test_an_append_fails_at_once_while_the_database_is_away(
+async def test_an_append_fails_at_once_while_the_database_is_unreachable(
     admin_dsn: str, store: PostgresStore
 ):
     name = conninfo_to_dict(store.dsn)["dbname"]
@@ -238,14 +327,14 @@ async def test_an_append_fails_at_once_while_the_database_is_away(
         await store.recorder.insert_events(events(uuid4(), 1))
 
 
-async def test_whoever_listens_is_rung_after_the_connection_was_lost(
+async def test_subscribers_are_notified_after_the_connection_was_lost(
     admin_dsn: str, store: PostgresStore
 ):
-    rung = anyio.Event()
-    store.recorder.subscribe(rung.set)
+    notified = anyio.Event()
+    store.recorder.subscribe(notified.set)
     await _hang_up(admin_dsn, store)
     with anyio.fail_after(20):
-        await rung.wait()
+        await notified.wait()
 
 
 async def test_closing_commits_what_is_queued_and_takes_no_more(store: PostgresStore):
@@ -265,8 +354,12 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(store: PostgresS
             await checkpoint()
         await recorder.aclose()
     assert [type(result) for result in results] == [list] * 300
-    with pytest.raises(OperationalError):
-        await recorder.insert_events(events(uuid4(), 1))
+    for call in (
+        recorder.insert_events(events(uuid4(), 1)),
+        recorder.renew_leases("a", lease_seconds=LONG),
+    ):
+        with pytest.raises(OperationalError, match="the store is closed"):
+            await call
 
 
 async def test_a_database_without_our_schema_is_refused(empty_database_url: str):
@@ -290,12 +383,14 @@ async def _someone_waits(store: PostgresStore) -> bool:
     return bool(await store.run("SELECT FROM pg_locks WHERE NOT granted"))
 
 
-async def _hang_up(admin_dsn: str, store: PostgresStore) -> None:
-    """End the connection that writes and listens."""
+async def _hang_up(
+    admin_dsn: str, store: PostgresStore, application_name: str = APPLICATION_NAME
+) -> None:
+    """End a connection, by default the one that writes and listens."""
     ended = await PostgresStore(admin_dsn, AsyncExitStack()).run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = $1 AND application_name = $2",
         conninfo_to_dict(store.dsn)["dbname"],
-        SETTINGS["application_name"],
+        application_name,
     )
     assert len(ended) == 1

@@ -7,14 +7,18 @@ import pytest
 
 from meeting_service.ports import Recorder
 from tests.contracts.store_append_cases import AppendContract
+from tests.contracts.store_gateway_cases import GatewayContract
 from tests.contracts.store_lease_cases import LeaseContract
 from tests.contracts.store_list_cases import ListContract
+from tests.contracts.store_quarantine_cases import QuarantineContract
 from tests.contracts.store_world import InMemoryStore, PostgresStore, Store
 
 pytestmark = pytest.mark.anyio
 
 
-class StoreContract(AppendContract, LeaseContract, ListContract):
+class StoreContract(
+    AppendContract, GatewayContract, LeaseContract, ListContract, QuarantineContract
+):
     @pytest.fixture
     def recorder(self, store: Store) -> Recorder:
         return store.recorder
@@ -27,9 +31,14 @@ class TestInMemory(StoreContract):
 
 
 class TestPostgres(StoreContract):
-    @pytest.fixture
-    async def store(self, database_url: str) -> AsyncIterator[Store]:
+    """With databases whose own default is another isolation level than the store relies on."""
+
+    @pytest.fixture(params=["repeatable read", "serializable"])
+    async def store(
+        self, request: pytest.FixtureRequest, database_url: str
+    ) -> AsyncIterator[Store]:
         async with AsyncExitStack() as stack:
             store = PostgresStore(database_url, stack)
+            await store.isolate_by_default(request.param)
             store.recorder = await store.another_process()
             yield store

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 KILLS = 4
 LATEST_CALL = 7
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 SETTINGS = """\
 max_attempts = 4
 
@@ -84,7 +84,7 @@ async def kill_at_call(world: World, number: int) -> None:
             is_due.set()
 
     world.peer.before_reply = kill
-    with anyio.move_on_after(PATIENCE_SECONDS):
+    with anyio.move_on_after(TIMEOUT_SECONDS):
         await is_due.wait()
     world.service.kill()
     await world.service.ended()

@@ -14,7 +14,7 @@ from tests.model_peer import Speech, speak_once
 pytestmark = pytest.mark.anyio
 
 LATEST_SECONDS = 1.0
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 CALL = "round-1-dev"
 
 
@@ -51,15 +51,15 @@ class BusyModel:
             self.refused.set()
 
 
-async def told(world: World, meeting_id: str, event: str) -> None:
+async def shown(world: World, meeting_id: str, event: str) -> None:
     """Watch the feed until it tells this."""
     url = f"{world.service.url}/api/meetings/{meeting_id}/events"
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         async with httpx.AsyncClient() as client, client.stream("GET", url) as stream:
             async for line in stream.aiter_lines():
                 if line == f"event: {event}":
                     return
-    raise AssertionError(f"{event} was never told")
+    raise AssertionError(f"{event} was never shown")
 
 
 async def recorded_retry_at(world: World, meeting_id: str) -> float:
@@ -82,7 +82,7 @@ async def test_a_wait_that_a_provider_asks_for_is_kept_to_the_second(world: Worl
     model = BusyModel(world, retry_after_seconds=3)
     await world.service.start()
     meeting_id = await world.convene()
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         await model.asked_again.wait()
     waited = model.asked_at[0] - model.refused_at
     assert 3.0 <= waited <= 3.0 + LATEST_SECONDS
@@ -96,7 +96,7 @@ async def test_a_wait_is_kept_though_the_process_is_killed_in_it(
     model = BusyModel(world, retry_after_seconds=3)
     await world.service.start()
     meeting_id = await world.convene()
-    await told(world, meeting_id, "meeting-warning")
+    await shown(world, meeting_id, "meeting-warning")
     world.service.kill()
     await world.service.ended()
     retry_at = await recorded_retry_at(world, meeting_id)
@@ -108,7 +108,7 @@ async def test_a_wait_is_kept_though_the_process_is_killed_in_it(
     await world.service.start()
     ready_at = datetime.now(UTC).timestamp()
     assert not is_dead_throughout or ready_at > retry_at
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         await model.asked_again.wait()
     assert retry_at <= model.asked_at[0] <= max(retry_at, ready_at) + LATEST_SECONDS
     await assert_asked_once_more(world, meeting_id, model)

@@ -10,7 +10,7 @@ from meeting_service.background import MAX_FAILURES_IN_A_ROW, BackgroundLoops
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 class Work:
@@ -38,7 +38,7 @@ def quick_loops() -> BackgroundLoops:
 )
 async def test_whatever_a_pass_raises_the_loop_goes_on(failure, caplog):
     loops, work = quick_loops(), Work(failure)
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(loops.run, "work", work.one_pass)
             await work.succeeded.wait()
@@ -50,7 +50,7 @@ async def test_whatever_a_pass_raises_the_loop_goes_on(failure, caplog):
 
 async def test_a_failure_that_is_not_the_databases_is_logged_with_its_traceback(caplog):
     loops, work = quick_loops(), Work(ValueError("odd"))
-    with anyio.fail_after(PATIENCE_SECONDS), caplog.at_level(logging.ERROR):
+    with anyio.fail_after(TIMEOUT_SECONDS), caplog.at_level(logging.ERROR):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(loops.run, "work", work.one_pass)
             await work.succeeded.wait()
@@ -60,27 +60,27 @@ async def test_a_failure_that_is_not_the_databases_is_logged_with_its_traceback(
 
 async def test_a_loop_that_keeps_failing_is_a_problem_until_it_succeeds():
     loops = quick_loops()
-    told: list[str | None] = []
+    problems: list[str | None] = []
     done = anyio.Event()
     passes = 0
 
     async def one_pass() -> None:
         nonlocal passes
         passes += 1
-        told.append(loops.problem)
+        problems.append(loops.problem)
         if passes <= MAX_FAILURES_IN_A_ROW + 1:
             raise ValueError("odd")
         if passes > MAX_FAILURES_IN_A_ROW + 2:
             done.set()
             await anyio.sleep_forever()
 
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(loops.run, "renewal", one_pass)
             await done.wait()
             tasks.cancel_scope.cancel()
     problem = "the background loop 'renewal' keeps failing: ValueError: odd"
-    assert told == [None] * (MAX_FAILURES_IN_A_ROW + 1) + [problem, None]
+    assert problems == [None] * (MAX_FAILURES_IN_A_ROW + 1) + [problem, None]
 
 
 async def test_a_loop_that_ends_for_another_reason_than_a_cancellation_is_a_problem():

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from meeting_core import Fact, fold
-from meeting_core.model import Cancelled, Paused
+from meeting_core.model import Cancelled, Participant, Paused
 from meeting_service.ports import NO_READ_MODELS, ReadModels, SummaryRow, TurnRow
 from meeting_service.projections import read_models, summary_of, turn_rows
 from tests.builders import (
@@ -44,10 +44,20 @@ def test_a_new_meeting_has_a_row_in_the_list_and_no_turn():
         project_id=None,
         parent_meeting_id=PARENT,
         output_path=None,
+        gateways=("",),
         created_at=START,
         ended_at=None,
     )
     assert read_models(None, meeting) == ReadModels(row)
+
+
+def test_a_row_names_each_gateway_once_in_the_order_of_the_participants():
+    seats = (
+        Participant("ann", "ann", gateway="b"),
+        Participant("bob", "bob", gateway="a"),
+        Participant("cid", "cid", gateway="b"),
+    )
+    assert summary_of(meeting_after(convened(participants=seats))).gateways == ("b", "a")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""From the driver's errors to the library's, so that no caller has to know the driver."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The driver's errors as the library's, so that no caller has to know the driver."""
 
 import asyncpg
 from eventsourcing.persistence import (
@@ -41,8 +38,8 @@ DRIVER_ERRORS = (
 
 
 def translated(error: BaseException) -> PersistenceError:
-    """Give the library's error for one of the driver's."""
-    text = str(error) or type(error).__name__
+    """Return the library's error for one of the driver's."""
+    text = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else repr(error))
     match error:
         case PersistenceError():
             return error
@@ -58,18 +55,6 @@ def translated(error: BaseException) -> PersistenceError:
         case ValueError():
             return DataError(text)  # a value the driver cannot send
         case OSError():
-            return OperationalError(f"the database is away: {text}")
+            return OperationalError(f"the database is unreachable: {text}")
         case _:
             return DatabaseError(text)
-
-
-@contextmanager
-def library_errors() -> Iterator[None]:
-    """Turn the driver's errors inside into the library's.
-
-    Raises: the `PersistenceError` tree.
-    """
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        raise translated(error) from error

@@ -1,6 +1,19 @@
 -- Every statement the store sends, by name: a line of two dashes, the name and a colon, then what
 -- it does. Optional arguments are null when not given; none of them costs an index.
 
+-- configure_session:
+-- Set what every session needs, whatever the database's defaults are: $1 is the application's name.
+-- Under another isolation level a check would not see what was committed while it waited for a lock.
+SELECT set_config('default_transaction_isolation', 'read committed', false),
+    set_config('application_name', $1, false),
+    set_config('jit', 'off', false);
+
+-- configure_writer:
+-- Have plans not depend on how small the tables were when they were made: a connection that first
+-- appended to an empty table would go on reading all of it for ever.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+    set_config('enable_seqscan', 'off', false);
+
 -- append:
 -- Append events of several meetings, each append by itself accepted or refused: heads, events,
 -- the events' states, first leases, summaries and turns.
@@ -82,7 +95,7 @@ WITH matching AS NOT MATERIALIZED (
         AND ($3::text IS NULL OR project_id = $3::text)
         AND ($4::text IS NULL OR state = $4::text)
 )
-SELECT matches.total, page.*
+SELECT matches.total, page.*, lease.quarantined
 FROM (SELECT count(*) AS total FROM matching) matches
 LEFT JOIN (
     SELECT * FROM matching
@@ -93,24 +106,55 @@ LEFT JOIN (
     ORDER BY created_at DESC, meeting_id DESC
     LIMIT $7::bigint OFFSET $8::bigint
 ) page ON true
+LEFT JOIN meetings_leases lease ON lease.meeting_id = page.meeting_id
 ORDER BY page.created_at DESC, page.meeting_id DESC;
 
 -- count_live:
--- Count the meetings that have not ended.
-SELECT count(*) FROM meetings_summaries WHERE is_live;
+-- Count the meetings that have not ended and are not quarantined.
+SELECT count(*) FROM meetings_live;
 
--- claim_leases:
--- Give the owner $1 at most $3 leases of live meetings that nobody runs, for $2 seconds; $4 are
--- those it runs itself.
-SELECT meeting_id, owner, epoch, claims, previous_owner FROM meetings_claim($1, $2, $3, $4);
+-- register_owner:
+-- Let the owner $1 live for $2 seconds.
+SELECT meetings_register($1, $2);
 
 -- renew_leases:
--- Let the owner $1 live for another $2 seconds.
+-- Let the owner $1 live for another $2 seconds, if it is registered.
 SELECT meetings_renew($1, $2);
 
 -- release_leases:
 -- Let others claim what the owner $1 holds.
 SELECT meetings_release($1);
+
+-- claim_leases:
+-- Give the owner $1, for $2 seconds, at most $3 leases of live meetings that nobody runs: $4 are those
+-- it runs itself, $5 the gateways it has, $6 the one meeting it wants.
+SELECT meeting_id, owner, epoch, claims, previous_owner
+FROM meetings_claim($1, $2, $3, $4, $5, $6);
+
+-- wait_for_gateways:
+-- Note that meetings nobody runs wait for gateways not among $1, adding at most $2 seconds.
+SELECT meeting_id, gateway, waited_seconds FROM meetings_wait_for_gateways($1, $2);
+
+-- quarantine:
+-- Put the meeting $1 aside for the reason $4, if the owner $2 holds it with the epoch $3.
+SELECT meetings_quarantine($1, $2, $3, $4);
+
+-- release_quarantine:
+-- Make the meeting $1 live again, unless a live one holds its room.
+SELECT is_released, room, holder FROM meetings_release_quarantine($1);
+
+-- select_quarantined:
+-- List at most $1 meetings in quarantine, the first put there first.
+SELECT q.meeting_id, s.title, s.state, q.quarantined AS reason, q.quarantined_at AS since
+FROM meetings_leases q
+JOIN meetings_summaries s ON s.meeting_id = q.meeting_id
+WHERE q.quarantined IS NOT NULL
+ORDER BY q.quarantined_at, q.meeting_id
+LIMIT $1::bigint;
+
+-- quarantine_reason:
+-- Read why the meeting $1 is in quarantine.
+SELECT quarantined FROM meetings_leases WHERE meeting_id = $1;
 
 -- ping:
 -- Find out whether the database answers.
@@ -149,11 +193,18 @@ SELECT * FROM meetings_summaries WHERE meeting_id = $1;
 SELECT * FROM meetings_turns WHERE meeting_id = $1 ORDER BY round_num, turn_index;
 
 -- delete_summary:
--- Forget one meeting's row in the list.
+-- Delete one meeting's row in the list.
 DELETE FROM meetings_summaries WHERE meeting_id = $1;
 
+-- delete_lease_of_ended:
+-- Delete one meeting's lease, unless the meeting is live.
+DELETE FROM meetings_leases l
+WHERE l.meeting_id = $1 AND NOT EXISTS (
+    SELECT FROM meetings_summaries s WHERE s.meeting_id = l.meeting_id AND s.is_live
+);
+
 -- delete_turns:
--- Forget one meeting's turns.
+-- Delete one meeting's turns.
 DELETE FROM meetings_turns WHERE meeting_id = $1;
 
 -- insert_summary:

@@ -9,6 +9,7 @@ from eventsourcing.persistence import StoredEvent
 from meeting_core.model import MeetingId
 from meeting_service.ports import ReadModels
 from meeting_service.store.postgres import rows
+from meeting_service.store.postgres.append import rows_json
 from meeting_service.store.postgres.queries import QUERIES
 
 Project: TypeAlias = Callable[[Sequence[StoredEvent]], ReadModels]
@@ -16,7 +17,7 @@ Project: TypeAlias = Callable[[Sequence[StoredEvent]], ReadModels]
 
 
 async def select_read_models(connection: PoolConnectionProxy, meeting_id: MeetingId) -> ReadModels:
-    """Read the rows that are stored for a meeting."""
+    """Return the rows that are stored for a meeting."""
     summary = await connection.fetchrow(QUERIES["select_summary"], meeting_id)
     turns = await connection.fetch(QUERIES["select_turns"], meeting_id)
     return ReadModels(
@@ -35,12 +36,13 @@ async def correct_read_models(
     async with connection.transaction():
         await connection.execute(QUERIES["lock_appends"])
         events = await connection.fetch(QUERIES["select_events"], meeting_id, None, None, None)
-        right = project(rows.stored_events(meeting_id, events))
+        right = project([StoredEvent(meeting_id, *event) for event in events])
         stored = await select_read_models(connection, meeting_id)
         if stored != right:
             await connection.execute(QUERIES["delete_summary"], meeting_id)
             await connection.execute(QUERIES["delete_turns"], meeting_id)
             summaries = [] if right.summary is None else [right.summary]
-            await connection.execute(QUERIES["insert_summary"], rows.rows_json(summaries))
-            await connection.execute(QUERIES["insert_turns"], rows.rows_json(right.turns))
+            await connection.execute(QUERIES["insert_summary"], rows_json(summaries))
+            await connection.execute(QUERIES["insert_turns"], rows_json(right.turns))
+            await connection.execute(QUERIES["delete_lease_of_ended"], meeting_id)
     return stored, right

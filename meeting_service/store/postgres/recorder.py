@@ -1,12 +1,14 @@
 """The recorder on PostgreSQL: appends through the group commit, reads through a pool."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 from eventsourcing.persistence import (
     Notification,
+    OperationalError,
     PersistenceError,
     ProgrammingError,
     StoredEvent,
@@ -15,17 +17,21 @@ from eventsourcing.persistence import (
 from meeting_core.model import MeetingId
 from meeting_service.ports import (
     NO_READ_MODELS,
-    Lease,
+    Quarantined,
     ReadModels,
     SummaryFilter,
     SummaryPage,
 )
-from meeting_service.store.notifier import Notifier
 from meeting_service.store.postgres import rebuilding, rows
 from meeting_service.store.postgres.append import Append
-from meeting_service.store.postgres.persistence_errors import library_errors
+from meeting_service.store.postgres.leases import PostgresLeases
+from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
 from meeting_service.store.postgres.queries import QUERIES
 from meeting_service.store.postgres.writer import Writer
+
+APPLICATION_NAME = "meetings: reads"
+MAX_ACQUIRE_SECONDS = 10.0
+"""How long a read waits for one of the pool's connections."""
 
 
 class _PooledConnection(asyncpg.Connection):
@@ -34,31 +40,35 @@ class _PooledConnection(asyncpg.Connection):
         return ""
 
 
-class PostgresRecorder:
+class PostgresRecorder(PostgresLeases):
     """Records meetings in PostgreSQL. `open` makes one; `async with` or `aclose` ends it."""
 
     def __init__(self, dsn: str, pool: asyncpg.Pool, timeout_seconds: float) -> None:
+        super().__init__(dsn, timeout_seconds)
         self._pool = pool
-        self._notifier = Notifier()
-        self._writer = Writer(dsn, self._notifier, timeout_seconds)
+        self._max_acquire_seconds = min(MAX_ACQUIRE_SECONDS, timeout_seconds)
+        self._writer = Writer(dsn, timeout_seconds)
 
     @classmethod
-    async def open(cls, dsn: str, *, most_readers: int = 8, timeout_seconds: float = 30.0) -> Self:
+    async def open(cls, dsn: str, *, max_readers: int = 8, timeout_seconds: float = 30.0) -> Self:
         """Connect to a database whose schema is current.
 
         Units: connections for reading; seconds that one statement may take.
-        Raises: `OperationalError` when it is away, `ProgrammingError` when its schema is not ours.
+        Raises: `OperationalError` when it is unreachable, `ProgrammingError` when its schema is
+        not ours.
         """
-        with library_errors():
+        try:
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1,
-                max_size=most_readers,
+                max_size=max_readers,
                 connection_class=_PooledConnection,
+                init=_configure,
                 timeout=timeout_seconds,
                 command_timeout=timeout_seconds,
-                server_settings={"application_name": "meetings: reads", "jit": "off"},
             )
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
         recorder = cls(dsn, pool, timeout_seconds)
         try:
             await recorder._writer.open()
@@ -76,6 +86,7 @@ class PostgresRecorder:
     async def aclose(self) -> None:
         """Commit what is queued, then disconnect."""
         await self._writer.aclose()
+        self._disconnect()
         self._pool.terminate()
 
     async def insert_events(
@@ -84,12 +95,15 @@ class PostgresRecorder:
         *,
         epoch: int | None = None,
         lease_owner: str | None = None,
+        max_live: int | None = None,
         read_models: ReadModels = NO_READ_MODELS,
     ) -> Sequence[int] | None:
         """Append events of one meeting in one transaction; return their positions."""
         if not stored_events:
             return []
-        return await self._writer.append(Append(stored_events, epoch, lease_owner, read_models))
+        return await self._writer.append(
+            Append(stored_events, epoch, lease_owner, read_models, max_live)
+        )
 
     async def select_events(
         self,
@@ -100,12 +114,14 @@ class PostgresRecorder:
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read one meeting's events between two versions."""
+        """Return one meeting's events between two versions."""
         if not isinstance(originator_id, UUID):
             raise ProgrammingError(f"a meeting's id is a UUID, not {originator_id!r}")
         name = "select_events_newest_first" if desc else "select_events"
         records = await self._fetch(name, originator_id, gt, lte, limit)
-        return rows.stored_events(originator_id, records)
+        return [
+            StoredEvent(originator_id, version, topic, state) for version, topic, state in records
+        ]
 
     async def select_notifications(
         self,
@@ -116,15 +132,23 @@ class PostgresRecorder:
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read all meetings' events in commit order."""
+        """Return all meetings' events in commit order."""
         first = start if start is None or inclusive_of_start else start + 1
         wanted = list(topics) or None
-        return rows.notifications(
-            await self._fetch("select_notifications", first, stop, wanted, limit)
-        )
+        records = await self._fetch("select_notifications", first, stop, wanted, limit)
+        return [
+            Notification(
+                id=position,
+                originator_id=meeting_id,
+                originator_version=version,
+                topic=topic,
+                state=state,
+            )
+            for position, meeting_id, version, topic, state in records
+        ]
 
     async def max_notification_id(self) -> int | None:
-        """Read the newest position; none in an empty store."""
+        """Return the newest position; None in an empty store."""
         position: int | None = await self._fetch_value("max_notification_id")
         return position
 
@@ -145,35 +169,23 @@ class PostgresRecorder:
         return rows.summary_page(records, wanted.limit)
 
     async def count_live(self) -> int:
-        """Count the meetings that have not ended."""
+        """Count the meetings that have not ended and are not quarantined."""
         count: int = await self._fetch_value("count_live")
         return count
 
-    async def claim_leases(
-        self,
-        owner: str,
-        *,
-        lease_seconds: float,
-        limit: int,
-        running: Collection[MeetingId] | None = None,
-    ) -> Sequence[Lease]:
-        """Claim live meetings that nobody runs; this renews the owner's own life too."""
-        records = await self._fetch(
-            "claim_leases", owner, lease_seconds, limit, None if running is None else list(running)
-        )
-        return [Lease(**record) for record in records]
+    async def select_quarantined(self, limit: int) -> Sequence[Quarantined]:
+        """Return the meetings in quarantine, the first put there first."""
+        records = await self._fetch("select_quarantined", limit)
+        return [Quarantined(**record) for record in records]
 
-    async def renew_leases(self, owner: str, *, lease_seconds: float) -> None:
-        """Say that the owner lives: one row, whatever the number of its leases."""
-        await self._fetch_value("renew_leases", owner, lease_seconds)
+    async def quarantine_reason(self, meeting_id: MeetingId) -> str | None:
+        """Return why a meeting is in quarantine; None if it is not."""
+        reason: str | None = await self._fetch_value("quarantine_reason", meeting_id)
+        return reason
 
-    async def release_leases(self, owner: str) -> None:
-        """Give all the owner's leases up, without their next claim counting as a crash."""
-        await self._fetch_value("release_leases", owner)
-
-    def subscribe(self, notify: Callable[[], None]) -> None:
-        """Have `ring` called when something was appended, by anyone; it may be missed."""
-        self._notifier.subscribe(notify)
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called when something was appended, by anyone; it may be missed."""
+        self._writer.subscribe(on_change)
 
     async def ping(self) -> None:
         """Return when reads are answered and appends are taken."""
@@ -183,30 +195,58 @@ class PostgresRecorder:
     async def select_meeting_ids(
         self, *, after: MeetingId | None, limit: int
     ) -> Sequence[MeetingId]:
-        """Name every meeting that has events or rows, in the order of their ids."""
+        """Return every meeting that has events or rows, in the order of their ids."""
         return [
             record["meeting_id"] for record in await self._fetch("select_meeting_ids", after, limit)
         ]
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
-        """Read the rows that are stored for a meeting."""
-        with library_errors():
-            async with self._pool.acquire() as connection:
-                return await rebuilding.select_read_models(connection, meeting_id)
+        """Return the rows that are stored for a meeting."""
+        connection = await self._acquire()
+        try:
+            return await rebuilding.select_read_models(connection, meeting_id)
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await self._pool.release(connection)
 
     async def correct_read_models(
         self, meeting_id: MeetingId, project: rebuilding.Project
     ) -> tuple[ReadModels, ReadModels]:
         """Replace a meeting's rows by what its events say; return them as they were and are."""
-        with library_errors():
-            async with self._pool.acquire() as connection:
-                return await rebuilding.correct_read_models(connection, meeting_id, project)
+        connection = await self._acquire()
+        try:
+            return await rebuilding.correct_read_models(connection, meeting_id, project)
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await self._pool.release(connection)
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        with library_errors():
-            records: list[asyncpg.Record] = await self._pool.fetch(QUERIES[name], *arguments)
-            return records
+        connection = await self._acquire()
+        try:
+            records: list[asyncpg.Record] = await connection.fetch(QUERIES[name], *arguments)
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await self._pool.release(connection)
+        return records
 
     async def _fetch_value(self, name: str, *arguments: object) -> Any:
-        with library_errors():
-            return await self._pool.fetchval(QUERIES[name], *arguments)
+        records = await self._fetch(name, *arguments)
+        return records[0][0] if records else None
+
+    async def _acquire(self) -> PoolConnectionProxy:
+        seconds = self._max_acquire_seconds
+        try:
+            return await self._pool.acquire(timeout=seconds)
+        except TimeoutError as error:
+            raise OperationalError(
+                f"no connection for reading was free within {seconds:g} s"
+            ) from error
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+
+
+async def _configure(connection: asyncpg.Connection) -> None:
+    await connection.execute(QUERIES["configure_session"], APPLICATION_NAME)

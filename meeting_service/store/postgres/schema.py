@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from meeting_service.store.postgres.connections import connect
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HEAD = "0001"
 """The newest revision there is; known here so that a current database needs no alembic."""
 
+APPLICATION_NAME = "meetings: schema"
 VERSION_TABLE = "meetings_schema_version"
 
 UPGRADE_LOCK = 7882818273441376116
@@ -25,11 +28,11 @@ class MigrationError(Exception):
 
 
 async def current(dsn: str) -> str | None:
-    """Read the database's revision; none for a database without our schema.
+    """Return the database's revision; None for a database without our schema.
 
-    Raises: what asyncpg raises when the database is away.
+    Raises: what asyncpg raises when the database is unreachable.
     """
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn, APPLICATION_NAME)
     try:
         if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
             return None
@@ -62,10 +65,10 @@ async def run_in_transaction(dsn: str, migrate: "Callable[[Connection], None]") 
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(dsn)
+    async def creator() -> asyncpg.Connection:
+        return await connect(dsn, APPLICATION_NAME)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")

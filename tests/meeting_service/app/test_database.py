@@ -4,9 +4,14 @@ import importlib.util
 
 import pytest
 
-from meeting_service.app.database import default_data_dir, embedded_server, open_recorder
+from meeting_service.app.database import (
+    default_data_dir,
+    describe_database,
+    embedded_server,
+    open_recorder,
+)
 from meeting_service.embedded_postgres import EmbeddedServerError
-from meeting_service.settings import Settings
+from meeting_service.settings import DatabaseUrl, Settings
 
 
 async def refusal(settings: Settings) -> str:
@@ -21,6 +26,27 @@ def test_the_embedded_database_is_meetings_in_the_users_state(monkeypatch):
     assert str(default_data_dir()) == "/elsewhere/ai-meetings"
     assert embedded_server(None).data_dir == default_data_dir()
     assert embedded_server(None).dsn().startswith("postgresql://postgres@/meetings?")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:sesame@db.example:5433/meetings", "db.example:5433/meetings"),
+        ("postgresql://u:sesame@[::1]/meetings?password=sesame", "[::1]/meetings"),
+        ("postgresql://u:sesame@a:1,b:2/meetings", "a:1,b:2/meetings"),
+        ("postgresql://u@/meetings?host=/run/postgres&password=sesame", "/run/postgres/meetings"),
+        ("postgresql:///meetings", "localhost/meetings"),
+    ],
+)
+def test_a_database_is_named_by_host_and_name_without_secrets(url, shown):
+    settings = Settings(database_url=DatabaseUrl(url))
+    assert describe_database(settings) == f"PostgreSQL at {shown}"
+
+
+def test_the_embedded_database_is_named_by_its_folder(tmp_path):
+    shown = describe_database(Settings(data_dir=tmp_path))
+    assert shown.startswith("embedded PostgreSQL")
+    assert str(tmp_path) in shown
 
 
 @pytest.mark.anyio

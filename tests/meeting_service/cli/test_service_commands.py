@@ -68,7 +68,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the service until the block is left; return its process and its address."""
     with spawn("serve", *arguments) as process:
         try:
-            yield process, first_line(process).split()[-1]
+            yield process, address_in(first_line(process))
         finally:
             process.kill()
 
@@ -78,6 +78,10 @@ def first_line(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline()
     assert line
     return line
+
+
+def address_in(line: str) -> str:
+    return next(word for word in line.split() if word.startswith("http"))
 
 
 def rest_of(process: subprocess.Popen[str]) -> str:

@@ -1,4 +1,4 @@
-"""The tail of the store: nothing missed, nothing twice, whatever happens to bell and database."""
+"""The feed of what is stored: nothing missed, nothing twice, whatever the database does."""
 
 import anyio
 import pytest
@@ -6,14 +6,13 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from meeting_core import fold
-from meeting_core.model import Cancelled, EntryRange, SynthesisTask, Version
-from meeting_service.feed import feed as tail
-from meeting_service.feed import subscriptions
-from meeting_service.feed.encoded_events import Delta, MeetingCache
-from meeting_service.meetings import Meetings
+from meeting_core.errors import CorruptHistory
+from meeting_core.model import EntryRange, SynthesisTask, Version
+from meeting_service.feed import feed as feed_module
+from meeting_service.feed import streams
+from meeting_service.feed.encoded_events import Delta, EventEncoder, LiveEvent
 from tests.builders import (
     MEETING_ID,
-    START,
     attempt_abandoned,
     attempt_started,
     convened,
@@ -27,11 +26,11 @@ from tests.builders import (
 )
 from tests.feed_world import (
     OTHER_ID,
-    ShakyRecorder,
-    Told,
+    Shown,
     feed_world,
     go_live,
     long_history,
+    named,
     of_another,
     read_events,
     settle,
@@ -63,27 +62,23 @@ EVENTS = [
 ]
 
 
-def named(told: list[Told]) -> list[tuple[int | None, str]]:
-    return [(each.id, each.event) for each in told]
-
-
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_a_stream_tells_what_was_stored_and_then_what_happens(has_bell):
-    async with feed_world(has_bell=has_bell) as world:
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_a_stream_shows_what_was_stored_and_then_what_happens(has_notifications):
+    async with feed_world(has_notifications=has_notifications) as world:
         await world.store(*WHOLE[:5])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
-            told = await take(stream, 5)
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
+            shown = await take(stream, 5)
             for event in WHOLE[5:]:
                 await world.store(event)
                 await checkpoint()
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
 
 
-async def test_a_bell_is_not_waited_for_by_the_clock():
+async def test_a_notification_is_enough_without_the_poll():
     async with feed_world(poll_seconds=3_600) as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 1)
             await world.tailed()
             for event in WHOLE[1:]:
@@ -95,46 +90,46 @@ async def test_a_stream_resumes_after_any_version():
     async with feed_world() as world:
         await world.store(*WHOLE)
         for seen in range(len(WHOLE)):
-            with world.feed.meeting_stream(await world.load(), seen) as stream:
-                told = await take_all(stream)
-            assert named(told) == [each for each in EVENTS if each[0] > seen]
+            with world.feed.meeting_stream(MEETING_ID, seen, await world.load()) as stream:
+                shown = await take_all(stream)
+            assert named(shown) == [each for each in EVENTS if each[0] > seen]
 
 
-async def test_live_and_stored_events_are_told_alike():
+async def test_live_and_stored_events_are_shown_alike():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as live:
-            told = await take(live, 1)
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as live:
+            shown = await take(live, 1)
             await world.tailed()
             await world.store(*WHOLE[1:])
-            told += await take_all(live)
-        with world.feed.meeting_stream(await world.load(), 0) as stored:
-            assert await take_all(stored) == told
+            shown += await take_all(live)
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stored:
+            assert await take_all(stored) == shown
 
 
 async def test_a_stream_that_nobody_takes_from_reads_the_store_later():
-    events = long_history(attempts=subscriptions.MAX_WAITING)
+    events = long_history(attempts=streams.MAX_WAITING)
     # Started, round 1, the turn's start, a warning for every attempt, the turn.
-    told_in_all = subscriptions.MAX_WAITING + 4
+    shown_in_all = streams.MAX_WAITING + 4
     async with feed_world() as world:
         await world.store(*events[:2])
         meeting = await world.load()
         with (
-            world.feed.meeting_stream(meeting, 0) as slow,
-            world.feed.meeting_stream(meeting, 0) as quick,
+            world.feed.meeting_stream(MEETING_ID, 0, meeting) as slow,
+            world.feed.meeting_stream(MEETING_ID, 0, meeting) as quick,
         ):
             await world.tailed()
-            slow_told, quick_told = await take(slow, 2), await take(quick, 2)
+            slow_shown, quick_shown = await take(slow, 2), await take(quick, 2)
             reads = world.recorder.history_reads
             for started, ended in zip(events[2::2], events[3::2], strict=True):
                 await world.store(started, ended)
-                quick_told += await take(quick, 1)
-            quick_told += await take(quick, told_in_all - len(quick_told))
+                quick_shown += await take(quick, 1)
+            quick_shown += await take(quick, shown_in_all - len(quick_shown))
             assert world.recorder.history_reads == reads
-            slow_told += await take(slow, told_in_all - len(slow_told))
+            slow_shown += await take(slow, shown_in_all - len(slow_shown))
             assert world.recorder.history_reads > reads
-        assert slow_told == quick_told
-        assert len(slow_told) == told_in_all
+        assert slow_shown == quick_shown
+        assert len(slow_shown) == shown_in_all
 
 
 async def test_nothing_is_read_while_nobody_watches():
@@ -145,33 +140,63 @@ async def test_nothing_is_read_while_nobody_watches():
         assert world.recorder.reads == 0
 
 
-async def test_the_tail_rests_again_when_the_last_one_leaves():
+async def test_the_feed_rests_again_when_the_last_one_leaves():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 3)
+            await world.tailed()
         assert world.feed.watching == 0
-        await until(lambda: world.feed._cache.known(MEETING_ID) is None)
+        await until(lambda: world.feed._position is None)
         reads = world.recorder.reads
         await world.store(*SPOKEN[3:])
         await settle()
         assert world.recorder.reads == reads
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 
 async def test_a_stream_outlives_the_database():
     async with feed_world() as world:
         await world.store(*WHOLE[:4])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
-            told = await take(stream, 4)
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
+            shown = await take(stream, 4)
             world.recorder.is_unreachable = True
             await world.store(*WHOLE[4:])
             reads = world.recorder.reads
             await until(lambda: world.recorder.reads > reads + 3)
             world.recorder.is_unreachable = False
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
+
+
+@pytest.mark.parametrize("error", [ValueError, CorruptHistory])
+async def test_a_fault_in_a_pass_ends_neither_the_feed_nor_the_process(error, caplog):
+    async with feed_world() as world:
+        await world.store(*WHOLE[:4])
+        with world.feed.global_stream(0) as stream:
+            shown = await take(stream, 4)
+            world.recorder.fault = error("not as it should be")
+            await world.store(*WHOLE[4:])
+            await until(lambda: world.loops.states["feed"].failures > 1)
+            assert "background loop feed failed" in caplog.text
+            world.recorder.fault = None
+            shown += await take(stream, 9)
+        assert named(shown) == EVENTS
+
+
+async def test_a_fault_in_the_deltas_ends_neither_them_nor_the_process(monkeypatch):
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
+            await go_live(world, stream)
+            with monkeypatch.context() as broken:
+                broken.setattr(feed_module, "clean_text", None)
+                world.feed.emit_delta(fold(SPEAKING), "ann", "lost")
+                await until(lambda: world.loops.states["feed deltas"].failures > 0)
+            world.feed.emit_delta(fold(SPEAKING), "ann", "shown")
+            (delta,) = await take(stream, 1)
+            assert delta.data["text"] == "shown"
 
 
 async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
@@ -179,7 +204,7 @@ async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
         await world.store(*WHOLE)
         meeting = await world.load()
         world.recorder.is_unreachable = True
-        with world.feed.meeting_stream(meeting, 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, meeting) as stream:
             with anyio.move_on_after(0.1) as waiting:
                 await stream.take()
             assert waiting.cancelled_caught
@@ -190,15 +215,15 @@ async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
 async def test_taking_may_be_interrupted_at_any_time_without_a_loss():
     async with feed_world() as world:
         await world.store(*WHOLE[:1])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
-            told: list[Told] = []
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
+            shown: list[Shown] = []
             for event in WHOLE[1:]:
                 await world.store(event)
                 with anyio.CancelScope() as interrupted:
                     interrupted.cancel()
-                    told += read_events(await stream.take() or b"")
-            told += await take_all(stream)
-        assert named(told) == EVENTS
+                    shown += read_events(await stream.take() or b"")
+            shown += await take_all(stream)
+        assert named(shown) == EVENTS
 
 
 async def test_the_stream_of_all_meetings_begins_now():
@@ -207,23 +232,23 @@ async def test_the_stream_of_all_meetings_begins_now():
         with world.feed.global_stream(await world.feed.newest_position()) as stream:
             await world.store(*of_another(WHOLE[:4]))
             await world.store(*WHOLE[4:])
-            told = await take(stream, len(EVENTS))
-        assert named(told) == [(number + 4, event) for number, event in EVENTS]
-        assert {each.data["meeting_id"] for each in told[:4]} == {str(OTHER_ID)}
-        assert {each.data["meeting_id"] for each in told[4:]} == {str(MEETING_ID)}
+            shown = await take(stream, len(EVENTS))
+        assert named(shown) == [(number + 4, event) for number, event in EVENTS]
+        assert {each.data["meeting_id"] for each in shown[:4]} == {str(OTHER_ID)}
+        assert {each.data["meeting_id"] for each in shown[4:]} == {str(MEETING_ID)}
 
 
-@pytest.mark.parametrize("has_bell", [True, False])
-async def test_the_stream_of_all_meetings_resumes_after_any_position(has_bell):
+@pytest.mark.parametrize("has_notifications", [True, False])
+async def test_the_stream_of_all_meetings_resumes_after_any_position(has_notifications):
     mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
-    async with feed_world(has_bell=has_bell) as world:
+    async with feed_world(has_notifications=has_notifications) as world:
         with world.feed.global_stream(0) as stream:
             await world.tailed()
             for event in mixed:
                 await world.store(event)
-            told = await take(stream, 2 * len(EVENTS))
+            shown = await take(stream, 2 * len(EVENTS))
         for seen in range(len(mixed)):
-            rest = [each for each in told if each.id > seen]
+            rest = [each for each in shown if each.id > seen]
             with world.feed.global_stream(seen) as stream:
                 assert await take(stream, len(rest)) == rest
 
@@ -233,76 +258,19 @@ async def test_the_stream_of_all_meetings_can_be_narrowed_to_one():
         await world.store(*WHOLE[:4])
         with world.feed.global_stream(0, OTHER_ID) as stream:
             await world.store(*of_another(WHOLE[:4]))
-            told = await take(stream, 4)
+            shown = await take(stream, 4)
             await world.tailed()
             await world.store(*WHOLE[4:])
             await world.store(*of_another(WHOLE[4:]))
-            told += await take(stream, len(EVENTS) - 4)
-        assert [each.event for each in told] == [event for _, event in EVENTS]
-        assert {each.data["meeting_id"] for each in told} == {str(OTHER_ID)}
+            shown += await take(stream, len(EVENTS) - 4)
+        assert [each.event for each in shown] == [event for _, event in EVENTS]
+        assert {each.data["meeting_id"] for each in shown} == {str(OTHER_ID)}
 
 
-async def test_a_history_that_cannot_be_read_keeps_nobody_else_waiting(caplog):
-    async with feed_world() as world:
-        await world.store(*SPEAKING[:1], SPEAKING[2])
-        with (
-            world.feed.global_stream(0) as stored,
-            world.feed.global_stream(await world.feed.newest_position()) as live,
-        ):
-            await world.tailed()
-            await world.store(replace(SPEAKING[2], originator_version=5))
-            await world.store(*of_another(SPOKEN))
-            await world.tailed()
-            told = await take(stored, 1 + 4)
-            assert named(told)[0] == (1, "meeting-started")
-            assert [each.event for each in told[1:]] == [event for _, event in EVENTS[:4]]
-            assert await take(live, 4) == told[1:]
-    assert "leaves out the event at position" in caplog.text
-
-
-async def test_a_stream_of_a_history_that_cannot_be_read_ends(caplog):
+async def test_a_text_is_shown_as_it_grows_between_the_start_and_the_end_of_its_turn():
     async with feed_world() as world:
         await world.store(*SPEAKING[:2])
-        meeting = await world.load()
-        await world.store(replace(SPEAKING[1], originator_version=3))
-        with world.feed.meeting_stream(meeting, 0) as stream:
-            assert named(await take_all(stream)) == EVENTS[:2]
-    assert "ends early" in caplog.text
-
-
-async def test_a_meeting_that_was_forgotten_is_read_again(monkeypatch):
-    monkeypatch.setattr(tail, "MAX_CACHED_MEETINGS", 1)
-    mixed = [event for pair in zip(WHOLE, of_another(WHOLE), strict=True) for event in pair]
-    async with feed_world() as world:
-        with world.feed.global_stream(0) as stream:
-            await world.tailed()
-            for event in mixed:
-                await world.store(event)
-            told = await take(stream, 2 * len(EVENTS))
-        assert [each.event for each in told[::2]] == [event for _, event in EVENTS]
-
-
-async def test_only_so_many_meetings_are_kept_and_none_that_has_ended():
-    recorder = ShakyRecorder()
-    meetings = Meetings(recorder, lambda: START)
-    cache = MeetingCache(meetings, limit=1)
-    mapper = meetings.mapper
-    for event in (*SPEAKING, *of_another(SPEAKING)):
-        await cache.dispatch(mapper.to_stored_event(event))
-    assert cache.known(MEETING_ID) is None
-    assert cache.known(OTHER_ID) is not None
-    given_up = attempt_abandoned(cause="cancel")
-    cancelled = history(convened(), round_opened(1), attempt_started(), given_up, Cancelled())
-    for event in of_another(cancelled)[3:]:
-        told = await cache.dispatch(mapper.to_stored_event(event))
-    assert told.is_last
-    assert cache.known(OTHER_ID) is None
-
-
-async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_turn():
-    async with feed_world() as world:
-        await world.store(*SPEAKING[:2])
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 2)
             await go_live(world, stream)
             await world.store(SPEAKING[2])
@@ -310,7 +278,7 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
             world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             start, delta = await take(stream, 2)
             assert start.event == "meeting-turn-start"
-            assert delta == Told(
+            assert delta == Shown(
                 None,
                 "meeting-turn-delta",
                 {
@@ -329,30 +297,50 @@ async def test_a_text_is_told_as_it_grows_between_the_start_and_the_end_of_its_t
 async def test_a_stream_that_begins_within_a_turn_gets_the_rest_of_its_text():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             world.feed.emit_delta(fold(SPEAKING), "ann", "my part.")
             (delta,) = await take(stream, 1)
             assert (delta.event, delta.data["text"]) == ("meeting-turn-delta", "my part.")
 
 
-async def test_a_text_is_told_to_whoever_watches_all_meetings():
-    async with feed_world(has_bell=False) as world:
+async def test_a_text_is_shown_to_those_who_watch_all_meetings():
+    async with feed_world(has_notifications=False) as world:
         with world.feed.global_stream(0) as stream:
             await go_live(world, stream)
             await world.store(*SPEAKING)
             world.feed.emit_delta(fold(SPEAKING), "ann", "I did ")
-            told = await take(stream, 4)
-            assert [each.event for each in told[2:]] == ["meeting-turn-start", "meeting-turn-delta"]
+            shown = await take(stream, 4)
+            assert [each.event for each in shown[2:]] == [
+                "meeting-turn-start",
+                "meeting-turn-delta",
+            ]
 
 
-async def test_no_text_is_told_after_its_turn_has_ended():
+async def test_text_of_an_attempt_is_not_shown_to_streams_that_have_not_shown_its_start():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        meeting = await world.load()
+        with (
+            world.feed.global_stream(await world.feed.newest_position()) as everything,
+            world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream,
+        ):
+            await go_live(world, everything)
+            await go_live(world, stream)
+            world.feed.emit_delta(meeting, "ann", "my part.")
+            assert named(await take(stream, 1)) == [(None, "meeting-turn-delta")]
+            await world.store(SPOKEN[3])
+            assert named(await take(everything, 1)) == [(4, "meeting-turn")]
+
+
+async def test_no_text_is_shown_after_its_turn_has_ended():
+    async with feed_world() as world:
+        await world.store(*SPEAKING)
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 3)
             await go_live(world, stream)
             await world.store(SPOKEN[3])
+            await world.tailed()
             world.feed.emit_delta(fold(SPEAKING), "ann", "too late")
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
             world.feed.emit_delta(fold(SPEAKING), "ann", "much too late")
@@ -361,7 +349,7 @@ async def test_no_text_is_told_after_its_turn_has_ended():
             assert named(await take_all(stream)) == EVENTS[4:]
 
 
-async def test_no_text_of_a_former_attempt_is_told():
+async def test_no_text_of_a_former_attempt_is_shown():
     again = history(
         convened(),
         round_opened(1),
@@ -371,7 +359,7 @@ async def test_no_text_of_a_former_attempt_is_told():
     )
     async with feed_world() as world:
         await world.store(*again)
-        with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
             await take(stream, 4)
             await go_live(world, stream)
             world.feed.emit_delta(fold(again), "ann", "new ")
@@ -385,7 +373,7 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, 0) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 0, meeting) as stream:
             await take(stream, 3)
             await go_live(world, stream)
             world.feed.emit_delta(meeting, "ann", "waits")
@@ -396,30 +384,30 @@ async def test_a_stream_that_is_behind_gets_no_text_of_a_turn_it_has_seen_end():
             assert named(await take(stream, 1)) == [(4, "meeting-turn")]
 
 
-async def test_text_is_told_at_most_twenty_times_a_second_and_cleaned():
+async def test_text_is_shown_at_most_twenty_times_a_second_and_cleaned():
     async with feed_world() as world:
         await world.store(*SPEAKING)
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, meeting) as stream:
             await go_live(world, stream)
             began = anyio.current_time()
-            told: list[Told] = []
+            shown: list[Shown] = []
             pieces = [f"\x1b[{n}\x00\ud800 " for n in range(100)]
             for piece in pieces:
                 world.feed.emit_delta(meeting, "ann", piece)
                 with anyio.move_on_after(0.002):
-                    told += read_events(await stream.take() or b"")
-            while sum(each.data["text"].count(" ") for each in told) < len(pieces):
-                told += await take(stream, 1)
+                    shown += read_events(await stream.take() or b"")
+            while sum(each.data["text"].count(" ") for each in shown) < len(pieces):
+                shown += await take(stream, 1)
             elapsed = anyio.current_time() - began
-        assert "".join(each.data["text"] for each in told) == "".join(f"[{n} " for n in range(100))
-        assert len(told) <= elapsed * 20 + 1
+        assert "".join(each.data["text"] for each in shown) == "".join(f"[{n} " for n in range(100))
+        assert len(shown) <= elapsed * 20 + 1
 
 
 async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_comes(monkeypatch):
-    assert 1 / tail.DELTA_SECONDS <= 20
+    assert 1 / feed_module.DELTA_SECONDS <= 20
     # No second look comes by itself.
-    monkeypatch.setattr(tail, "DELTA_SECONDS", 3_600)
+    monkeypatch.setattr(feed_module, "DELTA_SECONDS", 3_600)
     meetings = fold(SPEAKING), fold(of_another(SPEAKING))
 
     def speak(world, numbers):
@@ -434,13 +422,13 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
             await world.store(*of_another(SPEAKING))
             await take(stream, 6)
             speak(world, range(1_000))
-            told = await take(stream, 2)
+            shown = await take(stream, 2)
             speak(world, range(1_000, 2_000))
             await settle()
             with pytest.raises(TimeoutError), anyio.fail_after(0.01):
                 await stream.take()
-            later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take()]
-    for looked, numbers in ((told, range(1_000)), (later, range(1_000, 2_000))):
+            later = [read_events(delta.encoded)[0] for delta in world.feed._deltas.take(0)]
+    for looked, numbers in ((shown, range(1_000)), (later, range(1_000, 2_000))):
         assert [each.data["meeting_id"] for each in looked] == [str(MEETING_ID), str(OTHER_ID)]
         assert {each.data["text"] for each in looked} == {"".join(f"{n} " for n in numbers)}
 
@@ -448,12 +436,12 @@ async def test_between_two_looks_a_meeting_has_one_delta_however_fast_its_text_c
 async def test_text_of_a_meeting_nobody_watches_is_not_gathered():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 0):
+        with world.feed.meeting_stream(MEETING_ID, 0, await world.load()):
             world.feed.emit_delta(fold(of_another(SPEAKING)), "ann", "unheard")
             assert world.feed._deltas._gathered == {}
 
 
-async def test_text_that_can_be_told_to_nobody_is_forgotten():
+async def test_text_that_can_be_shown_to_nobody_is_forgotten():
     async with feed_world(poll_seconds=0.01) as world:
         with world.feed.global_stream(0):
             world.feed.emit_delta(fold(SPEAKING), "ann", "of an attempt that was never stored")
@@ -461,35 +449,37 @@ async def test_text_that_can_be_told_to_nobody_is_forgotten():
             await until(lambda: not world.feed._deltas._gathered)
 
 
-async def test_text_of_the_synthesis_is_not_told_as_a_turn():
+async def test_text_of_the_synthesis_is_not_shown_as_a_turn():
     facts = [*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500)]
     async with feed_world() as world:
         await world.store(*history(*facts))
         meeting = await world.load()
-        with world.feed.meeting_stream(meeting, meeting.version):
+        with world.feed.meeting_stream(MEETING_ID, meeting.version, meeting):
             world.feed.emit_delta(meeting, "ann", "## Discussion Summary")
             assert world.feed._deltas._gathered == {}
 
 
-async def test_a_stream_that_missed_a_dispatch_reads_the_store():
+async def test_a_stream_that_missed_a_live_event_reads_the_store():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        cache = MeetingCache(world.meetings, limit=1)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        encoder = EventEncoder(world.meetings)
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             stored = world.meetings.mapper.to_stored_event(WHOLE[4])
             await world.recorder.insert_events([world.meetings.mapper.to_stored_event(WHOLE[3])])
-            world.feed._subscriptions.emit(await cache.dispatch(stored))
+            live = LiveEvent(MEETING_ID, 5, await encoder.encode(stored))
+            world.feed._subscriptions.emit(live)
             assert named(await take(stream, 1)) == EVENTS[3:4]
 
 
 async def test_a_stream_takes_no_text_of_an_attempt_it_does_not_know_as_open():
     async with feed_world() as world:
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             for attempt in (2, 3, 4):
-                delta = Delta(MEETING_ID, Version(attempt), b"event: %d\ndata: {}\n\n" % attempt)
+                encoded = b"event: %d\ndata: {}\n\n" % attempt
+                delta = Delta(MEETING_ID, Version(attempt), 0, encoded)
                 world.feed._subscriptions.emit(delta)
             assert [each.event for each in await take(stream, 1)] == ["3"]
 
@@ -498,7 +488,7 @@ async def test_meetings_nobody_watches_are_not_read():
     async with feed_world() as world:
         await world.store(*of_another(WHOLE[:4]))
         await world.store(*SPEAKING)
-        with world.feed.meeting_stream(await world.load(), 3) as stream:
+        with world.feed.meeting_stream(MEETING_ID, 3, await world.load()) as stream:
             await go_live(world, stream)
             reads = world.recorder.history_reads
             await world.store(*of_another(WHOLE[4:]))
@@ -506,17 +496,17 @@ async def test_meetings_nobody_watches_are_not_read():
             assert world.recorder.history_reads == reads
 
 
-async def test_a_meeting_watched_again_after_a_while_is_told_from_where_it_is():
+async def test_a_meeting_watched_again_after_a_while_is_shown_from_where_it_is():
     async with feed_world() as world:
         await world.store(*of_another(SPEAKING))
         await world.store(*WHOLE[:3])
-        with world.feed.meeting_stream(await world.load(OTHER_ID), 0):
-            with world.feed.meeting_stream(await world.load(), 0) as stream:
+        with world.feed.meeting_stream(OTHER_ID, 0, await world.load(OTHER_ID)):
+            with world.feed.meeting_stream(MEETING_ID, 0, await world.load()) as stream:
                 await take(stream, 3)
                 await world.tailed()
             await world.store(*WHOLE[3:6])
             await world.tailed()
-            with world.feed.meeting_stream(await world.load(), 6) as stream:
+            with world.feed.meeting_stream(MEETING_ID, 6, await world.load()) as stream:
                 await go_live(world, stream)
                 await world.store(*WHOLE[6:])
                 assert named(await take_all(stream)) == EVENTS[6:]
@@ -530,10 +520,10 @@ async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_to
     events = history(*facts, cut)
     async with feed_world() as world:
         await world.store(*events[:-1])
-        with world.feed.meeting_stream(await world.load(), len(facts)) as stream:
+        with world.feed.meeting_stream(MEETING_ID, len(facts), await world.load()) as stream:
             await go_live(world, stream)
             await world.store(events[-1])
             chunk = await stream.take()
         assert chunk is not None
-        told = read_events(chunk)
-        assert named(told) == [(None, "meeting-warning"), (9, "meeting-turn-start")]
+        shown = read_events(chunk)
+        assert named(shown) == [(None, "meeting-warning"), (9, "meeting-turn-start")]

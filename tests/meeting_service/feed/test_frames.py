@@ -1,4 +1,4 @@
-"""What each fact tells the feed: every frame with every field that clients rely on."""
+"""What each fact shows: every frame with every field that clients rely on."""
 
 import json
 from typing import Any
@@ -49,14 +49,14 @@ SPEAKING = (*OPENED, attempt_started())
 
 
 def frames_after(*facts: Fact | Later) -> tuple[Frame, ...]:
-    """Give what the last of these facts tells."""
+    """Give what the last of these facts shows."""
     events = history(*facts)
     before = project(None, events[:-1])
     return frames_of(before, events[-1], evolve(before, events[-1]))
 
 
-def told(*facts: Fact | Later) -> tuple[str, dict[str, Any]]:
-    """Give the one frame the last of these facts tells, as a client reads it."""
+def shown(*facts: Fact | Later) -> tuple[str, dict[str, Any]]:
+    """Give the one frame the last of these facts shows, as a client reads it."""
     (frame,) = frames_after(*facts)
     assert frame.is_numbered
     lines = frame.encoded().decode().split("\n")
@@ -69,8 +69,8 @@ def placed(version: int, at: str = "10:45:00.000", **fields: object) -> dict[str
     return {"meeting_id": meeting_id, "version": version, "at": f"2026-11-23T{at}Z", **fields}
 
 
-def test_a_convened_meeting_tells_that_it_started():
-    assert told(convened(title="Plan", project_id="apollo")) == (
+def test_a_convened_meeting_shows_that_it_started():
+    assert shown(convened(title="Plan", project_id="apollo")) == (
         "meeting-started",
         placed(
             1,
@@ -84,9 +84,9 @@ def test_a_convened_meeting_tells_that_it_started():
     )
 
 
-def test_an_opened_round_tells_the_new_state_and_the_topic():
+def test_an_opened_round_shows_the_new_state_and_the_topic():
     facts = (convened(), *whole_round(1), Later(61.0019, round_opened(2)))
-    assert told(*facts) == (
+    assert shown(*facts) == (
         "meeting-state",
         placed(
             8,
@@ -101,31 +101,31 @@ def test_an_opened_round_tells_the_new_state_and_the_topic():
     )
 
 
-def test_a_pause_and_its_end_tell_the_state():
+def test_a_pause_and_its_end_show_the_state():
     state = {
         "current_round": 1,
         "total_rounds": 2,
         "round_topic": "What was done",
         "progress_pct": 0,
     }
-    assert told(*OPENED, Paused()) == (
+    assert shown(*OPENED, Paused()) == (
         "meeting-state",
         placed(3, state="paused", previous_state="round_1", **state),
     )
-    assert told(*OPENED, Paused(), Resumed(Phase.IN_ROUND)) == (
+    assert shown(*OPENED, Paused(), Resumed(Phase.IN_ROUND)) == (
         "meeting-state",
         placed(4, state="round_1", previous_state="paused", **state),
     )
 
 
 def test_a_pause_before_the_first_round_has_no_topic():
-    _, data = told(convened(), Paused())
+    _, data = shown(convened(), Paused())
     assert (data["current_round"], data["round_topic"]) == (0, None)
 
 
-def test_the_first_attempt_of_a_turn_tells_who_begins():
+def test_the_first_attempt_of_a_turn_shows_who_begins():
     facts = (*OPENED, *spoken("ann"), attempt_started(turn("bob")))
-    assert told(*facts) == (
+    assert shown(*facts) == (
         "meeting-turn-start",
         placed(
             5,
@@ -139,14 +139,14 @@ def test_the_first_attempt_of_a_turn_tells_who_begins():
     )
 
 
-def test_a_later_attempt_and_the_synthesis_tell_no_start_of_a_turn():
+def test_a_later_attempt_and_the_synthesis_show_no_start_of_a_turn():
     failed = attempt_failed(retry_at=after(1))
     assert frames_after(*SPEAKING, failed, attempt_started(number=2)) == ()
     assert frames_after(*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500)) == ()
 
 
-def test_a_completed_turn_tells_what_was_said_and_what_it_took():
-    assert told(*SPEAKING, turn_completed(text="Done.\nNext.")) == (
+def test_a_completed_turn_shows_what_was_said_and_what_it_took():
+    assert shown(*SPEAKING, turn_completed(text="Done.\nNext.")) == (
         "meeting-turn",
         placed(
             4,
@@ -155,6 +155,7 @@ def test_a_completed_turn_tells_what_was_said_and_what_it_took():
             agent_name="Ann",
             response="Done.\nNext.",
             is_cut=False,
+            finish_reason="stop",
             skipped_reason=None,
             turn_index=0,
             total_turns=2,
@@ -167,8 +168,8 @@ def test_a_completed_turn_tells_what_was_said_and_what_it_took():
     )
 
 
-def test_a_skipped_turn_tells_why_and_has_no_response():
-    assert told(*SPEAKING, attempt_failed(), turn_skipped()) == (
+def test_a_skipped_turn_shows_why_and_has_no_response():
+    assert shown(*SPEAKING, attempt_failed(), turn_skipped()) == (
         "meeting-turn",
         placed(
             5,
@@ -177,6 +178,7 @@ def test_a_skipped_turn_tells_why_and_has_no_response():
             agent_name="Ann",
             response=None,
             is_cut=False,
+            finish_reason=None,
             skipped_reason="unavailable",
             turn_index=0,
             total_turns=2,
@@ -189,18 +191,18 @@ def test_a_skipped_turn_tells_why_and_has_no_response():
     )
 
 
-def test_the_synthesis_tells_that_it_starts():
-    assert told(*up_to_synthesis()) == (
+def test_the_synthesis_shows_that_it_starts():
+    assert shown(*up_to_synthesis()) == (
         "meeting-synthesis",
         placed(14, state="synthesizing", progress_pct=90),
     )
 
 
-def test_a_complete_meeting_tells_how_it_ended_and_what_it_took():
+def test_a_complete_meeting_shows_how_it_ended_and_what_it_took():
     saved = "the minutes could not be saved: disk full"
     outcome = Outcome("budget", (saved,), "ann", partial_rounds=(2,))
     ended = Later(83.5, Completed(outcome, "minutes/plan.md"))
-    assert told(*up_to_synthesis(), *written(), ended) == (
+    assert shown(*up_to_synthesis(), *written(), ended) == (
         "meeting-complete",
         placed(
             17,
@@ -222,9 +224,9 @@ def test_a_complete_meeting_tells_how_it_ended_and_what_it_took():
     )
 
 
-def test_a_failed_meeting_tells_why_and_how_far_it_came():
+def test_a_failed_meeting_shows_why_and_how_far_it_came():
     facts = (convened(), *whole_round(1), round_opened(2), Failed("crash_loop", "it died 5 times"))
-    assert told(*facts) == (
+    assert shown(*facts) == (
         "meeting-error",
         placed(
             9,
@@ -246,12 +248,12 @@ def test_a_round_in_which_nobody_spoke_was_not_completed():
             turn_skipped(agent),
         )
     ]
-    _, data = told(*OPENED, *skips, round_closed(1, "silent"), Failed("nobody_spoke"))
+    _, data = shown(*OPENED, *skips, round_closed(1, "silent"), Failed("nobody_spoke"))
     assert (data["error"], data["last_completed_round"]) == ("nobody_spoke", 0)
 
 
-def test_a_cancelled_meeting_tells_when():
-    assert told(*OPENED, Later(2.25, Cancelled("no quorum"))) == (
+def test_a_cancelled_meeting_shows_when():
+    assert shown(*OPENED, Later(2.25, Cancelled("no quorum"))) == (
         "meeting-cancelled",
         placed(
             3,
@@ -351,9 +353,9 @@ def test_a_cancelled_meeting_tells_when():
         ),
     ],
 )
-def test_a_mishap_is_told_as_a_warning(facts, code, severity, about, message):
+def test_a_notice_is_shown_as_a_warning(facts, code, severity, about, message):
     agent_id, round_num, attempt = about
-    assert told(*facts) == (
+    assert shown(*facts) == (
         "meeting-warning",
         placed(
             len(facts),
@@ -367,7 +369,7 @@ def test_a_mishap_is_told_as_a_warning(facts, code, severity, about, message):
     )
 
 
-def test_a_shortened_brief_is_told_before_the_turn_starts_and_only_the_start_has_a_number():
+def test_a_shortened_brief_is_shown_before_the_turn_starts_and_only_the_start_has_a_number():
     said = (convened(), *whole_round(1), round_opened(2))
     full = attempt_started(turn("ann", 2))
     cut = replace(full, manifest=replace(full.manifest, shortened=EntryRange(6, 6)))
@@ -388,19 +390,19 @@ def test_a_shortened_brief_is_told_before_the_turn_starts_and_only_the_start_has
 def test_a_brief_that_left_something_out_says_how_much():
     full = attempt_started(SynthesisTask(), cap=500)
     manifest = replace(full.manifest, shortened=EntryRange(6, 10), dropped=EntryRange(4, 4))
-    event, data = told(*up_to_synthesis(), replace(full, manifest=manifest))
+    event, data = shown(*up_to_synthesis(), replace(full, manifest=manifest))
     assert (event, data["code"]) == ("meeting-warning", "brief_shortened")
     message = "of the earlier contributions, Ann's brief has 2 shortened and 1 left out"
     assert data["message"] == message
 
 
-def test_what_changes_nothing_to_see_tells_nothing():
+def test_what_changes_nothing_to_see_shows_nothing():
     assert frames_after(convened(), *whole_round(1)) == ()
     assert frames_after(*up_to_synthesis(), *written()) == ()
     assert frames_after(*OPENED, RemarkMade("Cleo", "Hurry up.", 3)) == ()
 
 
-def test_a_delta_tells_the_growth_of_an_open_attempt_and_has_no_number():
+def test_a_delta_shows_the_growth_of_an_open_attempt_and_has_no_number():
     meeting = meeting_after(*SPEAKING)
     assert meeting.task_state is not None
     assert meeting.task_state.open is not None
@@ -414,7 +416,7 @@ def test_a_delta_tells_the_growth_of_an_open_attempt_and_has_no_number():
 
 @pytest.mark.parametrize("mark", ["\n", "\r", "\r\n", "\n\nevent: meeting-complete\ndata: {}\n\n"])
 def test_no_text_can_end_the_line_it_is_on(mark):
-    event, data = told(*SPEAKING, turn_completed(text=f"a{mark}b\u2028c"))
+    event, data = shown(*SPEAKING, turn_completed(text=f"a{mark}b\u2028c"))
     assert (event, data["response"]) == ("meeting-turn", f"a{mark}b\u2028c")
     (frame,) = frames_after(*SPEAKING, turn_completed(text=f"a{mark}b"))
     assert b"\r" not in frame.encoded()

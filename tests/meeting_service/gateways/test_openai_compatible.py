@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from meeting_core.model import Message, Usage
-from meeting_service.gateways import stream_timeouts as pace
+from meeting_service.gateways import stream_timeouts
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import (
     ContextTooLong,
@@ -226,7 +226,7 @@ class TestAnswers:
     async def test_a_complete_answer_stands_whatever_follows(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pace, "TRAILER_SECONDS", 0.1)
+        monkeypatch.setattr(stream_timeouts, "TRAILER_SECONDS", 0.1)
         tails: list[Script] = [
             [Hangs()],
             [Drops()],

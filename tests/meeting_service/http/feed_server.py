@@ -18,7 +18,7 @@ from litestar.exceptions import HTTPException
 from meeting_service.http.feed import FeedPolicy, feed_routes
 from meeting_service.http.problems import answer_exception, answer_http_exception
 from tests.builders import MEETING_ID
-from tests.feed_world import PATIENCE_SECONDS, Told, World, feed_world, until
+from tests.feed_world import MAX_WAIT_SECONDS, Shown, World, feed_world, until
 
 
 class FeedServer:
@@ -36,7 +36,7 @@ class FeedServer:
         count: int | None = None,
         last: int | None = None,
         **params: str,
-    ) -> list[Told]:
+    ) -> list[Shown]:
         """Read so many events of a stream, or all until it ends."""
         headers = {} if last is None else {"Last-Event-ID": str(last)}
         return [
@@ -50,7 +50,7 @@ class FeedServer:
         count: int | None = None,
         headers: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
-    ) -> AsyncIterator[Told]:
+    ) -> AsyncIterator[Shown]:
         """Return the events of a stream as they come; the client sees them as a browser would."""
         seen = 0
         opening = aconnect_sse(
@@ -62,7 +62,7 @@ class FeedServer:
                 # The client hands out blocks without data too, which a browser drops.
                 if event.data:
                     number = int(event.id) if event.id else None
-                    yield Told(number, event.event, json.loads(event.data))
+                    yield Shown(number, event.event, json.loads(event.data))
                     seen += 1
                 if seen == count:
                     return
@@ -70,18 +70,18 @@ class FeedServer:
     @asynccontextmanager
     async def watching(
         self, path: str | None = None, *, last: int | None = None, count: int | None = None
-    ) -> AsyncIterator[list[Told]]:
+    ) -> AsyncIterator[list[Shown]]:
         """Watch a stream meanwhile, to its end; the list grows as events come."""
-        received: list[Told] = []
+        shown: list[Shown] = []
         headers = {} if last is None else {"Last-Event-ID": str(last)}
 
         async def read() -> None:
             async for each in self.events(path, count=count, headers=headers):
-                received.append(each)  # noqa: PERF401 - looked at meanwhile
+                shown.append(each)  # noqa: PERF401 - looked at meanwhile
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            yield received
+            yield shown
 
     async def ask(self, path: str, method: str = "GET") -> SocketStream:
         """Ask for a stream over a bare socket with little room, and read nothing."""
@@ -118,11 +118,14 @@ async def feed_server(
     policy: FeedPolicy | None = None, *, has_notifications: bool = True
 ) -> AsyncIterator[FeedServer]:
     """Serve a feed over an empty recorder."""
-    async with feed_world(has_bell=has_notifications) as world, _serving(world, policy) as port:
+    async with (
+        feed_world(has_notifications=has_notifications) as world,
+        _serving(world, policy) as port,
+    ):
         address = f"http://127.0.0.1:{port}"
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
-            base_url=address, timeout=PATIENCE_SECONDS, limits=limits, trust_env=False
+            base_url=address, timeout=MAX_WAIT_SECONDS, limits=limits, trust_env=False
         ) as client:
             yield FeedServer(world, port, client)
             world.feed.drain()

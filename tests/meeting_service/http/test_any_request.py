@@ -34,4 +34,4 @@ async def test_made_up_requests_are_answered_as_the_document_says(
     ended = await anyio.run_process(command, check=False, cwd=tmp_path)
     report = ended.stdout.decode() + ended.stderr.decode()
     assert ended.returncode == 0, report
-    assert "16 passed" in report, report
+    assert "18 passed" in report, report

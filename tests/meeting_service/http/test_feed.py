@@ -6,6 +6,7 @@ import logging
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from eventsourcing.persistence import StoredEvent
 
 from meeting_core import Fact, fold
 from meeting_core.model import Cancelled, Failed, Paused, Phase, Resumed
@@ -22,7 +23,7 @@ from tests.builders import (
 )
 from tests.feed_world import (
     OTHER_ID,
-    Told,
+    Shown,
     long_history,
     of_another,
     read_events,
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.anyio
 WHOLE = history(*whole_meeting())
 OPENED = history(convened(), round_opened(1))
 
-EXPECTED = [
+SHOWN = [
     (1, "meeting-started", "gathering"),
     (2, "meeting-state", "round_1"),
     (3, "meeting-turn-start", "ann"),
@@ -64,22 +65,22 @@ FIELDS = {
 }
 
 
-def outline(received: list[Told]) -> list[tuple[int | None, str, str]]:
+def outline(shown: list[Shown]) -> list[tuple[int | None, str, str]]:
     return [
-        (each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in received
+        (each.id, each.event, each.data.get("state") or each.data["agent_id"]) for each in shown
     ]
 
 
 async def test_a_client_sees_a_whole_meeting_with_every_field_in_order():
     async with feed_server() as server:
         await server.world.store(*WHOLE[:3])
-        async with server.watching() as received:
-            await until(lambda: len(received) == 3)
+        async with server.watching() as shown:
+            await until(lambda: len(shown) == 3)
             for event in WHOLE[3:]:
                 await server.world.tailed()
                 await server.world.store(event)
-    assert outline(received) == EXPECTED
-    for each in received:
+    assert outline(shown) == SHOWN
+    for each in shown:
         wanted = {"meeting_id", "version", "at", *FIELDS[each.event].split()}
         assert wanted <= each.data.keys(), each.event
         assert each.data["meeting_id"] == str(MEETING_ID)
@@ -117,7 +118,7 @@ async def test_two_clients_see_the_same_whenever_they_come(has_notifications):
             async with server.watching() as late:
                 for event in WHOLE[8:]:
                     await server.world.store(event)
-    assert outline(early) == EXPECTED
+    assert outline(early) == SHOWN
     assert late == early
 
 
@@ -125,16 +126,16 @@ async def test_a_client_resumes_after_every_id_and_misses_and_repeats_nothing():
     async with feed_server() as server:
         await server.world.store(*WHOLE)
         for last in range(len(WHOLE)):
-            received = await server.watch(last=last)
-            assert outline(received) == [each for each in EXPECTED if each[0] > last]
+            shown = await server.watch(last=last)
+            assert outline(shown) == [each for each in SHOWN if each[0] > last]
 
 
 async def test_the_header_wins_over_the_query_and_either_resumes():
     async with feed_server() as server:
         await server.world.store(*WHOLE)
-        assert outline(await server.watch(last_event_id="13")) == EXPECTED[-2:]
-        assert outline(await server.watch(last=16, last_event_id="3")) == EXPECTED[-1:]
-        assert outline(await server.watch(last_event_id="")) == EXPECTED
+        assert outline(await server.watch(last_event_id="13")) == SHOWN[-2:]
+        assert outline(await server.watch(last=16, last_event_id="3")) == SHOWN[-1:]
+        assert outline(await server.watch(last_event_id="")) == SHOWN
 
 
 async def test_a_client_that_has_seen_the_end_gets_no_content():
@@ -149,8 +150,8 @@ async def test_a_stream_ends_with_its_meeting_however_that_ends(end: Fact):
     events = history(convened(), round_opened(1), end)
     async with feed_server() as server:
         await server.world.store(*events)
-        received = await server.watch()
-        assert received[-1].event in ("meeting-cancelled", "meeting-error")
+        shown = await server.watch()
+        assert shown[-1].event in ("meeting-cancelled", "meeting-error")
         response = await server.client.get(events_of(MEETING_ID), headers={"Last-Event-ID": "3"})
         assert response.status_code == 204
 
@@ -204,8 +205,41 @@ async def test_the_stream_of_all_meetings_narrows_to_one():
     async with feed_server() as server:
         await server.world.store(*OPENED)
         await server.world.store(*of_another(OPENED))
-        received = await server.watch("/api/events", last=0, count=2, meeting_id=str(OTHER_ID))
-        assert [(each.id, each.data["version"]) for each in received] == [(3, 1), (4, 2)]
+        shown = await server.watch("/api/events", last=0, count=2, meeting_id=str(OTHER_ID))
+        assert [(each.id, each.data["version"]) for each in shown] == [(3, 1), (4, 2)]
+
+
+@pytest.mark.parametrize("path", [events_of(MEETING_ID), "/api/events"])
+@pytest.mark.parametrize("seen", [0, 1, 2])
+async def test_a_meeting_that_cannot_be_read_is_watched_as_far_as_it_can_and_pinged(path, seen):
+    async with feed_server(FeedPolicy(ping_seconds=0.05)) as server:
+        await server.world.store(*OPENED)
+        stored = server.world.meetings.mapper.to_stored_event(history(convened())[0])
+        broken = StoredEvent(MEETING_ID, 3, "meeting.unknown.v1", stored.state)
+        await server.world.recorder.insert_events([broken])
+        headers = {"Last-Event-ID": str(seen)}
+        async with server.client.stream("GET", path, headers=headers) as response:
+            assert response.status_code == 200
+            body = b""
+            async for piece in response.aiter_bytes():
+                body += piece
+                if body.endswith(b": ping\n\n"):
+                    break
+    shown = read_events(body)
+    assert [each.id for each in shown] == [*range(seen + 1, 3), None]
+    assert (shown[-1].data["severity"], shown[-1].data["code"]) == ("error", "unreadable")
+
+
+@pytest.mark.parametrize("last", [4, 9])
+async def test_an_id_beyond_the_end_of_a_meeting_that_cannot_be_read_is_refused(last):
+    async with feed_server() as server:
+        await server.world.recorder.insert_events(
+            [StoredEvent(MEETING_ID, 1, "meeting.unknown.v1", b"{}")]
+        )
+        headers = {"Last-Event-ID": str(last)}
+        response = await server.client.get(events_of(MEETING_ID), headers=headers)
+        assert response.status_code == 400
+        assert "the newest event is 1" in response.json()["errors"][0]["detail"]
 
 
 async def test_a_comment_comes_whenever_a_ping_is_due():
@@ -243,9 +277,9 @@ async def test_what_an_agent_says_cannot_forge_an_event(text):
     events = history(convened(), round_opened(1), attempt_started(), turn_completed(text=text))
     async with feed_server() as server:
         await server.world.store(*events)
-        received = await server.watch(count=4)
-        assert outline(received) == EXPECTED[:4]
-        assert received[-1].data["response"] == text
+        shown = await server.watch(count=4)
+        assert outline(shown) == SHOWN[:4]
+        assert shown[-1].data["response"] == text
 
 
 async def test_a_client_that_reads_slowly_gets_everything_in_order():
@@ -262,10 +296,10 @@ async def test_a_client_that_reads_slowly_gets_everything_in_order():
             reads = server.world.recorder.history_reads
             end = history(*(event.fact for event in events), Cancelled())[-1]
             await server.world.store(end)
-            received = read_events(await read_to_the_end(slow))
+            shown = read_events(await read_to_the_end(slow))
             assert server.world.recorder.history_reads > reads
-        assert [each.id for each in received][-2:] == [len(events), len(events) + 1]
-        assert received == await server.watch()
+        assert [each.id for each in shown][-2:] == [len(events), len(events) + 1]
+        assert shown == await server.watch()
 
 
 async def test_a_client_that_reads_nothing_is_dropped(caplog):
@@ -364,25 +398,25 @@ async def test_streams_stay_open_while_the_database_is_unreachable():
             assert "id: 5" not in lines
             server.world.recorder.is_unreachable = False
         ids = [int(line.removeprefix("id: ")) for line in lines if line.startswith("id: ")]
-        assert ids == [number for number, *_ in EXPECTED]
+        assert ids == [number for number, *_ in SHOWN]
 
 
-async def test_text_is_told_as_it_grows_without_an_id():
+async def test_text_is_shown_as_it_grows_without_an_id():
     speaking = history(convened(), round_opened(1), attempt_started())
     async with feed_server() as server:
         await server.world.store(*speaking)
-        async with server.watching(count=5) as received:
-            await until(lambda: len(received) == 3)
+        async with server.watching(count=5) as shown:
+            await until(lambda: len(shown) == 3)
             await server.world.tailed()
             await settle()
             server.world.feed.emit_delta(fold(speaking), "ann", "I did ")
-            await until(lambda: len(received) == 4)
+            await until(lambda: len(shown) == 4)
             await server.world.store(history(convened(), round_opened(1), *spoken())[3])
-        assert [each.event for each in received[2:]] == [
+        assert [each.event for each in shown[2:]] == [
             "meeting-turn-start",
             "meeting-turn-delta",
             "meeting-turn",
         ]
         # The client repeats the last id it saw for an event that has none.
-        assert received[3].id == 3
-        assert received[3].data["text"] == "I did "
+        assert shown[3].id == 3
+        assert shown[3].data["text"] == "I did "

@@ -10,8 +10,9 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from meeting_service.app import running
+from meeting_service.feed.encoded_events import EventEncoder
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
-from tests.feed_world import PATIENCE_SECONDS, Told
+from tests.feed_world import MAX_WAIT_SECONDS, Shown
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,7 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
     )
     async with (
         running(settings) as url,
-        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, timeout=MAX_WAIT_SECONDS, trust_env=False) as client,
     ):
         yield client
 
@@ -42,12 +43,12 @@ async def start(client: httpx.AsyncClient) -> str:
 
 async def watch(
     client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
-) -> list[Told]:
+) -> list[Shown]:
     """Read a stream to its end, or to the first event of a name."""
-    received: list[Told] = []
+    shown: list[Shown] = []
     seen = ""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(MAX_WAIT_SECONDS):
         async with aconnect_sse(client, "GET", path, headers=headers) as source:
             source.response.raise_for_status()
             async for event in source.aiter_sse():
@@ -55,17 +56,17 @@ async def watch(
                 own, seen = event.id != seen, event.id
                 if event.data:
                     number = int(event.id) if own else None
-                    received.append(Told(number, event.event, json.loads(event.data)))
-                if received and received[-1].event == end:
+                    shown.append(Shown(number, event.event, json.loads(event.data)))
+                if shown and shown[-1].event == end:
                     break
-    return received
+    return shown
 
 
-async def test_a_meeting_is_told_from_its_start_to_its_end(client):
+async def test_a_meeting_is_shown_from_its_start_to_its_end(client):
     meeting_id = await start(client)
     path = f"/api/meetings/{meeting_id}/events"
-    received = await watch(client, path)
-    numbered = [each for each in received if each.id is not None]
+    shown = await watch(client, path)
+    numbered = [each for each in shown if each.id is not None]
     assert [each.event for each in numbered] == [
         "meeting-started",
         *["meeting-state", *["meeting-turn-start", "meeting-turn"] * len(AGENTS)] * 2,
@@ -82,9 +83,9 @@ async def test_a_meeting_is_told_from_its_start_to_its_end(client):
 
 
 async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
-    received = await watch(client, f"/api/meetings/{await start(client)}/events")
+    shown = await watch(client, f"/api/meetings/{await start(client)}/events")
     speaking, text, pieces = None, "", 0
-    for each in received:
+    for each in shown:
         if each.event == "meeting-turn-start":
             speaking, text = (each.data["round"], each.data["agent_id"]), ""
         elif each.event == "meeting-turn-delta":
@@ -97,8 +98,8 @@ async def test_what_an_agent_says_comes_piece_by_piece_within_its_turn(client):
     assert pieces > 0
 
 
-async def test_all_meetings_are_told_in_one_order_to_everybody(client):
-    seen: list[list[Told]] = []
+async def test_all_meetings_are_shown_in_one_order_to_everybody(client):
+    seen: list[list[Shown]] = []
 
     async def watch_all() -> None:
         seen.append(await watch(client, "/api/events", last=0, end="meeting-complete"))
@@ -107,11 +108,34 @@ async def test_all_meetings_are_told_in_one_order_to_everybody(client):
         tasks.start_soon(watch_all)
         tasks.start_soon(watch_all)
         first = await start(client)
-    one, other = ([each for each in received if each.id is not None] for received in seen)
+    one, other = ([each for each in shown if each.id is not None] for shown in seen)
     assert one == other
     assert {each.data["meeting_id"] for each in one} == {first}
     narrowed = f"/api/events?meeting_id={first}"
     assert await watch(client, narrowed, last=0, end="meeting-complete") == one
+
+
+async def test_the_feed_folds_none_of_the_events_that_its_own_process_stores(client, monkeypatch):
+    folded = []
+
+    async def fold_again(encoder, stored, meeting_id):
+        folded.append(stored)
+        return await fold(encoder, stored, meeting_id)
+
+    fold = EventEncoder._fold
+    monkeypatch.setattr(EventEncoder, "_fold", fold_again)
+    ended = 0
+    with anyio.fail_after(MAX_WAIT_SECONDS):
+        async with client.stream("GET", "/api/events", headers={"Last-Event-ID": "0"}) as stream:
+            lines = stream.aiter_lines()
+            await anext(lines)  # the stream is open
+            for _ in range(8):
+                await start(client)
+            async for line in lines:
+                ended += line == "event: meeting-complete"
+                if ended == 8:
+                    break
+    assert folded == []
 
 
 async def test_errors_name_what_is_wrong(client):

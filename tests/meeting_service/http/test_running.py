@@ -15,7 +15,6 @@ import pytest
 from meeting_service import app
 from meeting_service.app.gateways import open_gateways
 from meeting_service.http.server import CannotListen, listening_socket
-from meeting_service.ports import Rejected
 from meeting_service.settings import (
     AgentSettings,
     OpenAICompatibleGateway,
@@ -150,14 +149,6 @@ async def failed_serve(*arguments: str) -> tuple[int, str]:
 async def test_an_empty_database_is_given_its_schema(empty_database_url, tmp_path):
     async with served(settings_for(empty_database_url, tmp_path)) as client:
         assert (await client.ended(await client.start()))["state"] == "complete"
-
-
-async def test_gateways_are_found_by_name_and_a_missing_one_is_a_fault() -> None:
-    async with open_gateways({"scripted": ScriptedGateway()}) as gateways:
-        assert gateways["scripted"] is gateways["scripted"]
-        with pytest.raises(Rejected, match="other") as fault:
-            gateways["other"]
-        assert not fault.value.reached
 
 
 async def test_a_gateway_that_can_never_work_is_a_wrong_setting(tmp_path: Path) -> None:

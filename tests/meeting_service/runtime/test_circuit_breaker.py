@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import TaskGroup
 
 from meeting_service.ports import GatewayReply, GatewayRequest, Rejected, Unavailable
-from meeting_service.runtime.circuit_breaker import TRIAL_SECONDS, Breakers
+from meeting_service.runtime.circuit_breaker import TRIAL_SECONDS, CircuitBreaker
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -68,28 +68,27 @@ class Provider:
 
 
 class World:
-    """A gateway `main` that is away, another one, and tasks that wait for either."""
+    """A gateway `main` that is unreachable, and tasks that wait for it."""
 
     def __init__(self, tasks: TaskGroup) -> None:
         self.main = Provider()
-        self.other = Provider()
-        self.breakers = Breakers({"main": self.main, "other": self.other})
+        self.breaker = CircuitBreaker("main", self.main)
         self.gone_on: list[int] = []
         self._tasks = tasks
         self._scopes: dict[int, anyio.CancelScope] = {}
 
-    async def come(self, *numbers: int, name: str = "main") -> None:
+    async def come(self, *numbers: int) -> None:
         for number in numbers:
-            self._tasks.start_soon(self._wait, name, number)
+            self._tasks.start_soon(self._wait, number)
         await anyio.wait_all_tasks_blocked()
 
     async def cancel(self, number: int) -> None:
         self._scopes[number].cancel()
         await anyio.wait_all_tasks_blocked()
 
-    async def _wait(self, name: str, number: int) -> None:
+    async def _wait(self, number: int) -> None:
         with anyio.CancelScope() as self._scopes[number]:
-            await self.breakers.until_reachable(name, str(number))
+            await self.breaker.wait_until_reachable(str(number))
             self.gone_on.append(number)
 
 
@@ -105,19 +104,19 @@ async def starting_at_zero() -> AsyncIterator[World]:
     """A world whose gateway is found away when its clock, too, is read as 0."""
     async with anyio.create_task_group() as tasks:
         made = World(tasks)
-        made.breakers.note_away("main")
+        made.breaker.record_unreachable()
         began = anyio.current_time()
         yield made
         made.main.probed_at = [at - began for at in made.main.probed_at]
         tasks.cancel_scope.cancel()
 
 
-async def test_a_gateway_that_nobody_found_away_is_not_asked(world: World) -> None:
+async def test_a_gateway_that_was_never_found_unreachable_is_not_asked(world: World) -> None:
     await world.come(1)
-    world.breakers.note_answer("main")
+    world.breaker.record_answer()
     assert world.gone_on == [1]
-    assert not world.breakers.is_unreachable("main")
-    assert world.breakers.probes("main") == 0
+    assert not world.breaker.is_open
+    assert world.breaker.probes == 0
 
 
 async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
@@ -126,52 +125,45 @@ async def test_a_hundred_wait_and_one_asks_until_it_is_back() -> None:
         for _ in PAUSES:
             await world.main.probed()
         assert world.gone_on == []
-        assert world.breakers.is_unreachable("main")
-        assert world.breakers.probes("main") == len(PAUSES)
+        assert world.breaker.is_open
+        assert world.breaker.probes == len(PAUSES)
         world.main.fault = None
         await anyio.sleep(PROBE_SECONDS)
         await anyio.wait_all_tasks_blocked()
         assert world.gone_on == [0]
-        world.breakers.note_answer("main")
+        world.breaker.record_answer()
         await anyio.wait_all_tasks_blocked()
         assert sorted(world.gone_on) == list(range(100))
-        assert not world.breakers.is_unreachable("main")
+        assert not world.breaker.is_open
         await anyio.sleep(60)
-        assert world.breakers.probes("main") == len(PAUSES)
+        assert world.breaker.probes == len(PAUSES)
     assert world.main.pauses == PAUSES
 
 
-async def test_found_away_by_many_at_once_it_is_away_once(world: World) -> None:
+async def test_found_unreachable_by_many_at_once_it_is_so_once(world: World) -> None:
     for _ in range(100):
-        world.breakers.note_away("main")
+        world.breaker.record_unreachable()
     world.main.fault = None
     await world.come(1)
     await anyio.sleep(1)
     assert world.gone_on == [1]
-    assert world.breakers.probes("main") == 1
-
-
-async def test_an_outage_of_one_gateway_is_not_one_of_another(world: World) -> None:
-    world.breakers.note_away("main")
-    await world.come(1)
-    await world.come(2, name="other")
-    assert world.gone_on == [2]
+    assert world.breaker.probes == 1
 
 
 async def test_nobody_asks_while_nobody_waits(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await anyio.sleep(60)
-    assert world.breakers.probes("main") == 0
+    assert world.breaker.probes == 0
     await world.come(1)
     # Its time has come long ago.
-    assert world.breakers.probes("main") == 1
+    assert world.breaker.probes == 1
 
 
 @pytest.mark.parametrize("moment", ["between probes", "in a probe"])
 async def test_if_the_one_that_asks_is_cancelled_the_next_goes_on_asking(
     world: World, moment: str
 ) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(1, 2, 3)
     await world.main.probed()
     if moment == "between probes":
@@ -190,7 +182,7 @@ async def test_if_the_one_that_asks_is_cancelled_the_next_goes_on_asking(
 
 
 async def test_that_those_who_ask_are_cancelled_in_a_row_asks_no_faster(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(*range(20))
     for number in range(20):
         await world.main.probed()
@@ -200,38 +192,38 @@ async def test_that_those_who_ask_are_cancelled_in_a_row_asks_no_faster(world: W
 
 
 async def test_an_answer_to_a_call_lets_everybody_go_on_at_once(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(1, 2)
-    world.breakers.note_answer("main")
+    world.breaker.record_answer()
     await anyio.wait_all_tasks_blocked()
     assert sorted(world.gone_on) == [1, 2]
-    assert world.breakers.probes("main") == 0
+    assert world.breaker.probes == 0
 
 
 async def test_an_outage_during_the_last_probe_of_another_has_its_own_probe(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(1)
     await world.main.probed()
     world.main.fault = None
-    world.breakers.note_answer("main")
-    world.breakers.note_away("main")
+    world.breaker.record_answer()
+    world.breaker.record_unreachable()
     await world.come(2)
     # Asked before the new outage, it says nothing about that.
     await anyio.sleep(PROBE_SECONDS)
     await anyio.wait_all_tasks_blocked()
     assert world.gone_on == [1]
-    assert world.breakers.is_unreachable("main")
+    assert world.breaker.is_open
     await anyio.sleep(2)
     assert world.gone_on == [1, 2]
-    assert world.breakers.probes("main") == 2
+    assert world.breaker.probes == 2
 
 
 async def test_a_provider_that_answers_probes_and_no_calls_is_asked_ever_less() -> None:
     async with starting_at_zero() as world:
         world.main.fault = None
         for _ in PAUSES:
-            await world.breakers.until_reachable("main", "0")
-            world.breakers.note_away("main")
+            await world.breaker.wait_until_reachable("0")
+            world.breaker.record_unreachable()
     assert world.main.pauses == PAUSES
 
 
@@ -239,38 +231,38 @@ async def test_a_call_that_was_answered_makes_the_next_outage_a_first_one(world:
     for _ in range(3):
         began = anyio.current_time()
         world.main.fault = None
-        world.breakers.note_away("main")
-        await world.breakers.until_reachable("main", "0")
+        world.breaker.record_unreachable()
+        await world.breaker.wait_until_reachable("0")
         assert anyio.current_time() - began == pytest.approx(0.5 + PROBE_SECONDS)
-        world.breakers.note_answer("main")
+        world.breaker.record_answer()
 
 
 async def test_any_other_refusal_of_a_probe_is_left_to_the_call(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     world.main.fault = Rejected("there is no such gateway", reached=False)
-    await world.breakers.until_reachable("main", "0")
-    assert world.breakers.may_call("main", "0")
+    await world.breaker.wait_until_reachable("0")
+    assert world.breaker.may_call("0")
 
 
 async def test_after_a_probe_one_call_tries_for_all(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(*range(10))
     world.main.fault = None
     for tried in range(3):
         await anyio.sleep(5 + PROBE_SECONDS)
         assert world.gone_on == list(range(tried + 1))
-        assert [n for n in range(12) if world.breakers.may_call("main", str(n))] == [tried]
-        world.breakers.note_away("main")
-    assert world.breakers.probes("main") == 3
+        assert [n for n in range(12) if world.breaker.may_call(str(n))] == [tried]
+        world.breaker.record_unreachable()
+    assert world.breaker.probes == 3
 
 
 async def test_a_try_that_tells_nothing_is_followed_by_another(world: World) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     await world.come(1, 2, 3)
     world.main.fault = None
     await anyio.sleep(1)
     assert world.gone_on == [1]
-    world.breakers.note_end("main")
+    world.breaker.record_end()
     await anyio.sleep(5)
     assert world.gone_on == [1, 2]
     await anyio.sleep(TRIAL_SECONDS + 5)  # nothing is heard of this one
@@ -278,16 +270,16 @@ async def test_a_try_that_tells_nothing_is_followed_by_another(world: World) -> 
 
 
 async def test_where_nobody_waits_the_next_call_tries(world: World) -> None:
-    world.breakers.note_away("main")
-    assert not world.breakers.may_call("main", "1")
+    world.breaker.record_unreachable()
+    assert not world.breaker.may_call("1")
     await anyio.sleep(60)
-    assert [n for n in range(3) if world.breakers.may_call("main", str(n))] == [0]
+    assert [n for n in range(3) if world.breaker.may_call(str(n))] == [0]
 
 
 async def test_a_probe_that_breaks_is_one_that_failed(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.breakers.note_away("main")
+    world.breaker.record_unreachable()
     world.main.fault = RuntimeError("oops")
     await world.come(1)
     with caplog.at_level(logging.ERROR):

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meeting_service.runtime.rate_limiter import CallLimiter, CallRules, Waiting
+from meeting_service.runtime.rate_limiter import CallLimiter, CallRules, CallSlotWait
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ def limiter(per_process: int | None = None, **rules: CallRules) -> CallLimiter:
 
 
 class Waiters:
-    """Tasks that wait for permits; `admitted` lists those that got theirs, in that order."""
+    """Tasks that wait for slots; `admitted` lists those that got theirs, in that order."""
 
     def __init__(self, asked: CallLimiter, tasks: TaskGroup) -> None:
         self.admitted: list[UUID] = []
@@ -56,7 +56,7 @@ class Waiters:
 
     async def _wait(self, gateway: str, meeting_id: UUID) -> None:
         with anyio.CancelScope() as self._scopes[meeting_id]:
-            await self._asked.take(gateway, meeting_id)
+            await self._asked.acquire(gateway, meeting_id)
             self.admitted.append(meeting_id)
 
 
@@ -67,73 +67,73 @@ async def waiters(asked: CallLimiter) -> AsyncIterator[Waiters]:
         tasks.cancel_scope.cancel()
 
 
-async def test_without_bounds_everybody_may_call_and_nothing_is_kept() -> None:
+async def test_without_bounds_everybody_may_call() -> None:
     free = limiter(main=CallRules())
     for meeting_id in IDS:
-        assert free.try_take("main", meeting_id)
-        await free.take("other", meeting_id)
+        assert free.try_acquire("main", meeting_id)
+        await free.acquire("other", meeting_id)
         free.release("main", meeting_id)
-    assert vars(free)["_gates"] == {}
+    assert not free.is_bounded
 
 
-async def test_a_gateway_has_so_many_permits_and_no_more() -> None:
-    bounded = limiter(main=CallRules(most_at_once=2))
-    taken = [bounded.try_take("main", meeting_id) for meeting_id in (FIRST, SECOND, THIRD)]
+async def test_a_gateway_has_so_many_slots_and_no_more() -> None:
+    bounded = limiter(main=CallRules(max_at_once=2))
+    taken = [bounded.try_acquire("main", meeting_id) for meeting_id in (FIRST, SECOND, THIRD)]
     assert taken == [True, True, False]
-    assert bounded.try_take("other", THIRD)
+    assert bounded.try_acquire("other", THIRD)
     bounded.release("main", FIRST)
-    assert bounded.try_take("main", FOURTH)
+    assert bounded.try_acquire("main", FOURTH)
 
 
 async def test_the_process_bounds_all_its_gateways_together() -> None:
     bounded = limiter(2)
-    assert bounded.try_take("main", FIRST)
-    assert bounded.try_take("other", SECOND)
-    assert not bounded.try_take("third", THIRD)
+    assert bounded.try_acquire("main", FIRST)
+    assert bounded.try_acquire("other", SECOND)
+    assert not bounded.try_acquire("third", THIRD)
     bounded.release("other", SECOND)
-    assert bounded.try_take("third", THIRD)
+    assert bounded.try_acquire("third", THIRD)
 
 
-async def test_a_permit_taken_or_given_back_twice_is_one() -> None:
-    bounded = limiter(main=CallRules(most_at_once=1))
-    assert bounded.try_take("main", FIRST)
-    assert bounded.try_take("main", FIRST)
+async def test_a_call_slot_taken_or_given_back_twice_is_one() -> None:
+    bounded = limiter(main=CallRules(max_at_once=1))
+    assert bounded.try_acquire("main", FIRST)
+    assert bounded.try_acquire("main", FIRST)
     bounded.release("main", FIRST)
     bounded.release("main", FIRST)
-    assert bounded.try_take("main", SECOND)
-    assert not bounded.try_take("main", THIRD)
+    assert bounded.try_acquire("main", SECOND)
+    assert not bounded.try_acquire("main", THIRD)
     bounded.release("main", THIRD)
-    assert not bounded.try_take("main", THIRD)
+    assert not bounded.try_acquire("main", THIRD)
 
 
 async def test_who_came_first_goes_first_and_nobody_overtakes() -> None:
-    bounded = limiter(main=CallRules(most_at_once=1))
-    bounded.try_take("main", FIRST)
+    bounded = limiter(main=CallRules(max_at_once=1))
+    bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
         bounded.release("main", FIRST)
-        # The permit is the second's already, though its task has not run since.
-        assert not bounded.try_take("main", FOURTH)
+        # The slot is the second's already, though its task has not run since.
+        assert not bounded.try_acquire("main", FOURTH)
         assert await queue.settled() == [SECOND]
         bounded.release("main", SECOND)
         assert await queue.settled() == [SECOND, THIRD]
 
 
 async def test_a_busy_gateway_does_not_hold_up_another() -> None:
-    bounded = limiter(3, slow=CallRules(most_at_once=1), quick=CallRules(most_at_once=1))
-    bounded.try_take("slow", FIRST)
-    bounded.try_take("quick", SECOND)
+    bounded = limiter(3, slow=CallRules(max_at_once=1), quick=CallRules(max_at_once=1))
+    bounded.try_acquire("slow", FIRST)
+    bounded.try_acquire("quick", SECOND)
     async with waiters(bounded) as queue:
         await queue.come("slow", THIRD)
         await queue.come("quick", FOURTH)
         bounded.release("quick", SECOND)
         assert await queue.settled() == [FOURTH]
-        assert bounded.try_take("third", SECOND)
+        assert bounded.try_acquire("third", SECOND)
 
 
 async def test_a_place_in_the_process_goes_to_who_waited_longest_at_any_gateway() -> None:
     bounded = limiter(1)
-    bounded.try_take("main", FIRST)
+    bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("one", SECOND)
         await queue.come("two", THIRD)
@@ -145,36 +145,36 @@ async def test_a_place_in_the_process_goes_to_who_waited_longest_at_any_gateway(
 
 
 async def test_it_can_be_told_who_waits_for_what() -> None:
-    bounded = limiter(main=CallRules(most_at_once=1))
-    bounded.try_take("main", FIRST)
+    bounded = limiter(main=CallRules(max_at_once=1))
+    bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
-        assert bounded.waiting(FIRST) is None
-        assert bounded.waiting(SECOND) == Waiting("main", NOW, 0)
-        assert bounded.waiting(THIRD) == Waiting("main", NOW, 1)
+        assert bounded.wait_of(FIRST) is None
+        assert bounded.wait_of(SECOND) == CallSlotWait("main", NOW, 0)
+        assert bounded.wait_of(THIRD) == CallSlotWait("main", NOW, 1)
         bounded.release("main", FIRST)
-        assert bounded.waiting(SECOND) is None
-        assert bounded.waiting(THIRD) == Waiting("main", NOW, 0)
+        assert bounded.wait_of(SECOND) is None
+        assert bounded.wait_of(THIRD) == CallSlotWait("main", NOW, 0)
 
 
 async def test_a_waiter_that_leaves_leaves_nothing_behind() -> None:
-    bounded = limiter(main=CallRules(most_at_once=1))
-    bounded.try_take("main", FIRST)
+    bounded = limiter(main=CallRules(max_at_once=1))
+    bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
         await queue.come("main", SECOND, THIRD)
         queue.cancel(SECOND)
         await queue.settled()
-        assert bounded.waiting(SECOND) is None
+        assert bounded.wait_of(SECOND) is None
         bounded.release("main", FIRST)
         assert await queue.settled() == [THIRD]
 
 
-async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_permit_on() -> None:
-    bounded = limiter(main=CallRules(most_at_once=1, most_per_minute=2))
-    bounded.try_take("main", FIRST)
+async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_call_slot_on() -> None:
+    bounded = limiter(main=CallRules(max_at_once=1, max_per_minute=2))
+    bounded.try_acquire("main", FIRST)
     async with waiters(bounded) as queue:
         # A scope's cancellation would let it go on; a task's own does not.
-        second = asyncio.ensure_future(bounded.take("main", SECOND))
+        second = asyncio.ensure_future(bounded.acquire("main", SECOND))
         await anyio.wait_all_tasks_blocked()
         await queue.come("main", THIRD)
         bounded.release("main", FIRST)
@@ -186,23 +186,23 @@ async def test_a_waiter_cancelled_just_as_it_is_admitted_passes_the_permit_on() 
 
 class TestPerMinute:
     async def test_so_many_calls_start_in_any_minute(self) -> None:
-        bounded = limiter(main=CallRules(most_per_minute=3))
+        bounded = limiter(main=CallRules(max_per_minute=3))
         begun = anyio.current_time()
         at: list[float] = []
         for meeting_id in IDS[:7]:
             await anyio.sleep(10)
-            await bounded.take("main", meeting_id)
+            await bounded.acquire("main", meeting_id)
             bounded.release("main", meeting_id)
             at.append(round(anyio.current_time() - begun, 3))
         assert at == [10, 20, 30, 70, 80, 90, 130]
 
     async def test_a_waiter_goes_on_when_its_minute_has_come_whoever_else_left(self) -> None:
-        bounded = limiter(main=CallRules(most_per_minute=1))
+        bounded = limiter(main=CallRules(max_per_minute=1))
         begun = anyio.current_time()
-        bounded.try_take("main", FIRST)
+        bounded.try_acquire("main", FIRST)
         async with waiters(bounded) as queue:
             await queue.come("main", SECOND, THIRD)
-            assert bounded.waiting(THIRD) == Waiting("main", NOW, 1)
+            assert bounded.wait_of(THIRD) == CallSlotWait("main", NOW, 1)
             queue.cancel(SECOND)
             await anyio.sleep(59.9)
             assert queue.admitted == []
@@ -211,8 +211,8 @@ class TestPerMinute:
         assert anyio.current_time() - begun < 61
 
     async def test_a_minute_alone_is_not_enough_while_the_gateway_is_full(self) -> None:
-        bounded = limiter(main=CallRules(most_at_once=1, most_per_minute=1))
-        bounded.try_take("main", FIRST)
+        bounded = limiter(main=CallRules(max_at_once=1, max_per_minute=1))
+        bounded.try_acquire("main", FIRST)
         async with waiters(bounded) as queue:
             await queue.come("main", SECOND)
             await anyio.sleep(90)
@@ -220,13 +220,13 @@ class TestPerMinute:
             bounded.release("main", FIRST)
             assert await queue.settled() == [SECOND]
 
-    async def test_a_permit_given_back_unused_started_no_call(self) -> None:
-        bounded = limiter(main=CallRules(most_per_minute=1))
-        assert bounded.try_take("main", FIRST)
+    async def test_a_call_slot_given_back_unused_started_no_call(self) -> None:
+        bounded = limiter(main=CallRules(max_per_minute=1))
+        assert bounded.try_acquire("main", FIRST)
         bounded.release("main", FIRST, was_used=False)
-        assert bounded.try_take("main", SECOND)
+        assert bounded.try_acquire("main", SECOND)
         bounded.release("main", SECOND)
-        assert not bounded.try_take("main", THIRD)
+        assert not bounded.try_acquire("main", THIRD)
 
 
 COUNTS = st.none() | st.integers(1, 3)
@@ -253,10 +253,10 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
     log: list[tuple[str, int, float]] = []
     under_way = {"a": 0, "b": 0}
 
-    async def call(number: int, gateway: str, comes_at: int, takes: int, patience: int) -> None:
+    async def call(number: int, gateway: str, comes_at: int, takes: int, waits: int) -> None:
         await anyio.sleep(comes_at)
-        with anyio.move_on_after(patience):
-            await asked.take(gateway, IDS[number])
+        with anyio.move_on_after(waits):
+            await asked.acquire(gateway, IDS[number])
             log.append((gateway, number, anyio.current_time()))
             under_way[gateway] += 1
             check_bounds()
@@ -268,7 +268,7 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
     def check_bounds() -> None:
         assert sum(under_way.values()) <= (per_process or len(calls))
         for gateway, each in rules.items():
-            assert under_way[gateway] <= (each.most_at_once or len(calls))
+            assert under_way[gateway] <= (each.max_at_once or len(calls))
 
     async def all_calls() -> None:
         async with anyio.create_task_group() as tasks:
@@ -281,8 +281,8 @@ def test_bounds_hold_and_each_gateway_is_fair_whatever_comes(
         numbers = [number for at, number, _ in log if at == gateway]
         assert all(came_at[one] <= came_at[next_one] for one, next_one in pairwise(numbers))
         starts = [at for name, _, at in log if name == gateway]
-        if each.most_per_minute is not None:
-            later = starts[each.most_per_minute :]
+        if each.max_per_minute is not None:
+            later = starts[each.max_per_minute :]
             gaps = [late - early for early, late in zip(starts, later, strict=False)]
             assert all(gap >= 60 - 1e-6 for gap in gaps)
     # Nobody is left in, and nobody is left waiting.

@@ -1,155 +1,22 @@
 """The supervisor and its runners, over a store in memory that misbehaves."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
-from eventsourcing.persistence import OperationalError, StoredEvent
+from eventsourcing.persistence import OperationalError
 from msgspec.structs import replace
 
 from meeting_core import Meeting, fold
-from meeting_core.model import Adopt, Cancel, Convene, EndRounds, MeetingId, Pause, RaiseBudget
-from meeting_service.meetings import Meetings
-from meeting_service.ports import Gateway, GatewayReply, GatewayRequest, Lease, Rejected, RoomTaken
-from meeting_service.runtime.gateway_access import GatewayClient
+from meeting_core.model import Adopt, Cancel, Convene, EndRounds, Pause, RaiseBudget
+from meeting_service.ports import RoomTaken
+from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.rate_limiter import CallLimiter, CallRules
-from meeting_service.runtime.runner import RunnerDependencies
-from meeting_service.runtime.supervisor import RunningPolicy, Supervisor
-from meeting_service.store.memory import InMemoryRecorder
-from tests.builders import ANN, BOB, SYNTHESIS, configuration
+from meeting_service.runtime.supervisor import Supervisor
+from tests.builders import ANN, BOB, configuration
+from tests.meeting_service.runtime.office import POLICY, TIMEOUT_SECONDS, Office, office
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE_SECONDS = 10
-POLICY = RunningPolicy(lease_seconds=0.2, poll_seconds=0.02, drain_seconds=1.0)
-
-
-class FlakyRecorder(InMemoryRecorder):
-    """Loses the connection right after a commit, as often as it is told to."""
-
-    losses = 0
-    lost_claims = 0
-
-    async def claim_leases(self, owner: str, **kwargs: Any) -> Sequence[Lease]:
-        leases = await super().claim_leases(owner, **kwargs)
-        if leases and self.lost_claims:
-            self.lost_claims -= 1
-            raise OperationalError("the connection was lost")
-        return leases
-
-    async def lose_lease_to(self, owner: str, meeting_id: MeetingId) -> None:
-        """Let another owner claim a meeting and die at once."""
-        (holder,) = {held.lease.owner for held in self._leases.values()}
-        held_until = self._owners.pop(holder)
-        leases = await super().claim_leases(owner, lease_seconds=0.001, limit=1)
-        assert [lease.meeting_id for lease in leases] == [meeting_id]
-        self._owners[holder] = held_until
-
-    async def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
-        positions = await super().insert_events(stored_events, **kwargs)
-        if self.losses:
-            self.losses -= 1
-            raise OperationalError("the connection was lost")
-        return positions
-
-
-class Speaker:
-    """A gateway that answers at once, unless it is told to wait for ever, or for one task."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.asked = anyio.Event()
-        self.left = anyio.Event()
-        self.held = anyio.Event()
-        self.waits = False
-        self.waits_for = ""
-
-    async def complete(
-        self, request: GatewayRequest, on_delta: Callable[[str], None]
-    ) -> GatewayReply:
-        self.seen.append(request.call_key)
-        self.asked.set()
-        if self.waits or (self.waits_for and self.waits_for in request.call_key):
-            self.held.set()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                self.left.set()
-        text = SYNTHESIS if "/synthesis/" in request.call_key else f"Said {request.call_key}."
-        return GatewayReply(text, "stop")
-
-    async def probe(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-
-class Gateways:
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    def __getitem__(self, name: str) -> Gateway:
-        if name:
-            raise Rejected(f"there is no gateway {name}", reached=False)
-        return self.gateway
-
-
-class Office:
-    """A supervisor at work."""
-
-    def __init__(self, save: Callable[[Meeting, str], Any] | None = None) -> None:
-        self.recorder = FlakyRecorder(lambda: datetime.now(UTC))
-        self.speaker = Speaker()
-        self.meetings = Meetings(self.recorder, lambda: datetime.now(UTC))
-        gateways = GatewayClient(Gateways(self.speaker))
-        self.deps = RunnerDependencies(self.meetings, gateways, save or _saved, lambda *_: None)
-        self.supervisor = Supervisor(self.deps, POLICY)
-
-    async def convene(self, **fields: Any) -> MeetingId:
-        meeting_id = uuid4()
-        await self.supervisor.convene(Convene(meeting_id, configuration(**fields)), "test")
-        return meeting_id
-
-    async def ended(self, meeting_id: MeetingId) -> Meeting:
-        with anyio.fail_after(PATIENCE_SECONDS):
-            while not (meeting := await self.meetings.load(meeting_id)).has_ended:
-                await self.supervisor.stopped(meeting_id)
-                await anyio.lowlevel.checkpoint()
-        return meeting
-
-    async def wrapped_up_in_the_second_turn(self) -> tuple[MeetingId, Meeting]:
-        """End the rounds of a meeting whose second speaker never answers, past the supervisor."""
-        self.speaker.waits_for = "/round-1-bob/"
-        meeting_id = await self.convene()
-        with anyio.fail_after(PATIENCE_SECONDS):
-            await self.speaker.held.wait()
-        return meeting_id, await self.meetings.handle(meeting_id, EndRounds(), "another process")
-
-    async def check_wrapped_up(self, meeting_id: MeetingId) -> None:
-        with anyio.fail_after(1):
-            await self.speaker.left.wait()
-        meeting = await self.ended(meeting_id)
-        assert (meeting.state, meeting.ended_by) == ("complete", "operator")
-        assert [turn.skipped_reason for turn in meeting.turns] == [None, "operator"]
-        assert self.speaker.seen == [
-            f"{meeting_id}/{task}/1" for task in ("round-1-ann", "round-1-bob", "synthesis")
-        ]
-
-
-async def _saved(meeting: Meeting, markdown: str) -> str:
-    return f"{meeting.id}.md"
-
-
-@asynccontextmanager
-async def office(save: Callable[[Meeting, str], Any] | None = None) -> AsyncIterator[Office]:
-    made = Office(save)
-    async with made.supervisor.supervising():
-        yield made
 
 
 async def test_a_meeting_stored_behind_a_lost_connection_is_run_all_the_same() -> None:
@@ -212,7 +79,7 @@ async def test_the_rounds_ended_by_another_process_are_over_within_a_poll() -> N
 async def test_a_budget_raised_by_another_process_is_noticed() -> None:
     async with office() as made:
         meeting_id = await made.convene(meeting_tokens=4_700, on_budget="pause")
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             while (await made.meetings.load(meeting_id)).pause_cause != "budget":
                 await anyio.lowlevel.checkpoint()
         await made.meetings.handle(meeting_id, RaiseBudget(50_000), "another process")
@@ -278,16 +145,16 @@ async def test_an_owner_whose_lease_is_gone_pays_for_no_call_of_the_next() -> No
         more, after, _ = made.meetings.run_internal_steps(after, metadata, lambda *_: True)
         await made.meetings.append(before, events + more, after)
         made.supervisor.on_change(after)
-        with anyio.fail_after(PATIENCE_SECONDS):
+        with anyio.fail_after(TIMEOUT_SECONDS):
             await made.supervisor.stopped(meeting_id)
         assert made.speaker.seen == [f"{meeting_id}/round-1-ann/1"]
         assert await made.meetings.load(meeting_id) == after
 
 
-ONE_AT_A_TIME = CallRules(most_at_once=1)
+ONE_AT_A_TIME = CallRules(max_at_once=1)
 
 
-def permits_for(made: Office, rooms: str) -> CallLimiter:
+def slots_for(made: Office, rooms: str) -> CallLimiter:
     """Let each of two gateways take one call at a time; both are the same speaker."""
     gateways = dict.fromkeys(rooms.split(), made.speaker)
     limiter = CallLimiter(rules=dict.fromkeys(gateways, ONE_AT_A_TIME))
@@ -297,33 +164,33 @@ def permits_for(made: Office, rooms: str) -> CallLimiter:
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancelled", "room taken"])
-async def test_however_a_meeting_ends_its_permit_is_given_back(ending: str) -> None:
+async def test_however_a_meeting_ends_its_call_slot_is_given_back(ending: str) -> None:
     made = Office()
-    limiter = permits_for(made, "left right")
-    seats = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
+    limiter = slots_for(made, "left right")
+    participants = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
     async with made.supervisor.supervising():
         made.speaker.waits_for = "" if ending != "cancelled" else "/round-1-ann/"
-        meeting_id = await made.convene(participants=seats, room_id="lab")
+        meeting_id = await made.convene(participants=participants, room_id="lab")
         if ending == "room taken":
             with pytest.raises(RoomTaken):
-                await made.convene(participants=seats[::-1], room_id="lab")
+                await made.convene(participants=participants[::-1], room_id="lab")
         elif ending == "cancelled":
-            with anyio.fail_after(PATIENCE_SECONDS):
+            with anyio.fail_after(TIMEOUT_SECONDS):
                 await made.speaker.held.wait()
             made.supervisor.on_change(await made.meetings.handle(meeting_id, Cancel(), "test"))
         await made.ended(meeting_id)
         await made.supervisor.stopped(meeting_id)
-        others = [uuid4() for _ in seats]
-        for seat, other in zip(seats, others, strict=True):
-            assert limiter.try_take(seat.gateway, other)
+        others = [uuid4() for _ in participants]
+        for participant, other in zip(participants, others, strict=True):
+            assert limiter.try_acquire(participant.gateway, other)
 
 
-async def test_meetings_behind_one_permit_take_turns_and_all_end() -> None:
+async def test_meetings_behind_one_call_slot_take_turns_and_all_end() -> None:
     made = Office()
-    permits_for(made, "only")
-    seats = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
+    slots_for(made, "only")
+    participants = (replace(ANN, gateway="only"), replace(BOB, gateway="only"))
     async with made.supervisor.supervising():
-        meetings = [await made.convene(participants=seats) for _ in range(20)]
+        meetings = [await made.convene(participants=participants) for _ in range(20)]
         for meeting_id in meetings:
             assert (await made.ended(meeting_id)).state == "complete"
 
@@ -344,7 +211,7 @@ async def test_a_meeting_whose_claim_was_never_heard_of_is_claimed_again() -> No
     made = Office()
     convene = Convene(uuid4(), configuration())
     events, after = made.meetings.decide_events(None, convene, made.meetings.metadata("x"))
-    await made.recorder.renew_leases("gone", lease_seconds=0.01)
+    await made.recorder.register_owner("gone", lease_seconds=0.01)
     await made.meetings.append(None, events, after, lease_owner="gone")
     made.recorder.lost_claims = 1
     async with made.supervisor.supervising():

@@ -1,4 +1,4 @@
-"""How appends are put together, by a commit that the test decides on."""
+"""How appends are put together, by a commit that the test controls."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,16 +15,16 @@ from eventsourcing.persistence import (
 )
 
 from meeting_service.ports import NO_READ_MODELS, ReadModels
-from meeting_service.store.postgres import group_commit
+from meeting_service.store.postgres import writer
 from meeting_service.store.postgres.append import Append
-from meeting_service.store.postgres.group_commit import GroupCommit
+from meeting_service.store.postgres.writer import GroupCommit
 from tests.contracts.store_world import events, outcome, summary
 
 pytestmark = pytest.mark.anyio
 
 
 class Database:
-    """Takes batches: keeps them, and answers as it is told to."""
+    """Takes batches, keeps them, and answers as the test sets it."""
 
     def __init__(self) -> None:
         self.batches: list[list[Append]] = []
@@ -134,8 +134,8 @@ async def test_a_batch_holds_one_append_of_a_room_and_nothing_overtakes():
 
 
 async def test_batches_are_bounded_by_appends_and_by_bytes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(group_commit, "MAX_APPENDS", 10)
-    monkeypatch.setattr(group_commit, "MAX_BYTES", 100)
+    monkeypatch.setattr(writer, "MAX_APPENDS", 10)
+    monkeypatch.setattr(writer, "MAX_BYTES", 100)
     heavy = [append(stored=[StoredEvent(uuid4(), 1, "t", b"x" * 100)]) for _ in range(3)]
     async with Database().serving() as database:
         await database.send(append())
@@ -179,7 +179,7 @@ async def test_a_lost_connection_fails_all_that_wait_and_all_that_come():
         assert isinstance(database.served, OperationalError)
     assert database.sizes == [1]
     assert [type(result) for result in database.results.values()] == [OperationalError] * 4
-    # Errors told to several callers are not the same object: each grows its own traceback.
+    # Errors raised for several callers are not the same object: each grows its own traceback.
     assert len({id(result) for result in database.results.values()}) == 4
 
 

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict
 
 from meeting_service.store.postgres import schema
 from meeting_service.store.postgres.recorder import PostgresRecorder
@@ -41,7 +42,13 @@ async def test_a_second_upgrade_changes_nothing(database_url: str):
         assert await recorder.count_live() == 1
 
 
-async def test_of_processes_that_start_together_one_upgrades(empty_database_url: str):
+@pytest.mark.parametrize("level", ["read committed", "serializable"])
+async def test_of_processes_that_start_together_one_upgrades(empty_database_url: str, level: str):
+    name = conninfo_to_dict(empty_database_url)["dbname"]
+    await run(
+        empty_database_url,
+        f"ALTER DATABASE {name} SET default_transaction_isolation TO '{level}'",
+    )
     outcomes = await together(*(schema.upgrade(empty_database_url) for _ in range(4)))
     assert outcomes == [None] * 4
     assert await schema.current(empty_database_url) == schema.HEAD
@@ -58,7 +65,7 @@ async def test_a_migration_that_fails_says_why_and_changes_nothing(empty_databas
     assert await schema.current(empty_database_url) is None
 
 
-async def test_a_database_that_is_away_cannot_be_upgraded():
+async def test_a_database_that_is_unreachable_cannot_be_upgraded():
     with pytest.raises(schema.MigrationError):
         await schema.upgrade("postgresql://postgres@/x?host=/nowhere&port=1")
 

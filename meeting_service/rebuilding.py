@@ -1,10 +1,10 @@
-"""Making the read models anew from the events, and telling what was wrong with them."""
+"""Making the read models anew from the events, and reporting what was wrong with them."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -75,7 +75,6 @@ async def rebuild(store: RebuildableStore, mapper: MeetingMapper) -> Rebuilt:
     rows_of = partial(_rows_of, mapper)
     differences: list[Difference] = []
     unreadable: list[tuple[MeetingId, str]] = []
-    postponed: list[MeetingId] = []
     meetings = 0
     async for meeting_id in _meeting_ids(store):
         meetings += 1
@@ -83,11 +82,6 @@ async def rebuild(store: RebuildableStore, mapper: MeetingMapper) -> Rebuilt:
             differences += await _correct(store, meeting_id, rows_of)
         except CorruptHistory as error:
             unreadable.append((meeting_id, str(error)))
-        except IntegrityError:
-            # A wrong row of a meeting still to come says that it holds this one's room.
-            postponed.append(meeting_id)
-    for meeting_id in postponed:
-        differences += await _correct(store, meeting_id, rows_of)
     return Rebuilt(meetings, tuple(differences), tuple(unreadable))
 
 

@@ -1,0 +1,140 @@
+"""The gateways as runners see them: a slot for each call, the call, and waiting until reachable."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from meeting_core.model import MeetingId
+from meeting_service.ports import (
+    Gateway,
+    GatewayFault,
+    GatewayReply,
+    GatewayRequest,
+    Gateways,
+    Rejected,
+    TimedOut,
+    Unavailable,
+)
+from meeting_service.runtime.circuit_breaker import CircuitBreaker
+from meeting_service.runtime.rate_limiter import CallLimiter, CallSlotWait
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 0.5
+"""How long after its deadline an adapter may take to say that it was missed."""
+
+
+class GatewayClient:
+    """Every gateway of the process, behind its rate limiter and its circuit breaker.
+
+    Invariant: a meeting holds at most one call slot.
+    """
+
+    def __init__(self, gateways: Gateways, limiter: CallLimiter | None = None) -> None:
+        self._gateways = gateways
+        # Without bounds, nothing has to be kept of who calls.
+        self._limiter = limiter if limiter is not None and limiter.is_bounded else None
+        self._held_slots: dict[MeetingId, str] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self.names = frozenset(gateways)
+
+    def try_acquire(self, gateway: str, meeting_id: MeetingId) -> bool:
+        """Take a slot for the meeting's next call if one is free; return whether it is held.
+
+        A slot of another gateway that the meeting holds is given back.
+        """
+        if self._limiter is None:
+            return True
+        if self._held_slots.get(meeting_id) != gateway:
+            self.release(meeting_id, was_used=False)
+            if not self._limiter.try_acquire(gateway, meeting_id):
+                return False
+            self._held_slots[meeting_id] = gateway
+        return True
+
+    async def acquire(self, gateway: str, meeting_id: MeetingId) -> None:
+        """Wait for a slot, first come, first served, and take it."""
+        if not self.try_acquire(gateway, meeting_id):
+            assert self._limiter is not None
+            await self._limiter.acquire(gateway, meeting_id)
+            self._held_slots[meeting_id] = gateway
+
+    def release(self, meeting_id: MeetingId, *, was_used: bool) -> None:
+        """Give the meeting's slot back, if it holds one; one that was not used started no call."""
+        if self._limiter is not None and meeting_id in self._held_slots:
+            gateway = self._held_slots.pop(meeting_id)
+            self._limiter.release(gateway, meeting_id, was_used=was_used)
+
+    def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
+        """Return what slot the meeting waits for; None if it waits for none."""
+        return self._limiter.wait_of(meeting_id) if self._limiter is not None else None
+
+    async def call(
+        self, gateway: str, request: GatewayRequest, on_delta: Callable[[str], None]
+    ) -> GatewayReply:
+        """Make one call, unless the gateway is known to be unreachable: that fails at once.
+
+        Raises: a `GatewayFault`, and nothing else whatever an adapter breaks.
+        """
+        found = self._gateways.get(gateway)
+        if found is None:
+            detail = f"there is no gateway {gateway!r} any more; add [gateways.{gateway}] again"
+            raise Rejected(detail, reached=False)
+        breaker = self._breakers.get(gateway)
+        if breaker is not None and not breaker.may_call(request.call_key.partition("/")[0]):
+            detail = f"gateway {gateway!r} is unreachable; it was not asked"
+            raise Unavailable(detail, reached=False, is_unreachable=True)
+        try:
+            reply = await _complete(found, request, on_delta)
+        except BaseException as error:
+            self._record_failure(gateway, error)
+            raise
+        if breaker is not None:
+            breaker.record_answer()
+        return reply
+
+    async def wait_until_reachable(self, gateway: str, meeting_id: MeetingId) -> None:
+        """Wait until the meeting may call a gateway that was found unreachable."""
+        breaker = self._breakers.get(gateway)
+        if breaker is not None:
+            await breaker.wait_until_reachable(str(meeting_id))
+
+    def _record_failure(self, name: str, error: BaseException) -> None:
+        breaker = self._breakers.get(name)
+        if isinstance(error, GatewayFault) and error.is_unreachable:
+            if breaker is None:
+                breaker = self._breakers[name] = CircuitBreaker(name, self._gateways[name])
+            breaker.record_unreachable()
+        elif breaker is None:
+            return
+        elif _proves_reachable(error):
+            breaker.record_answer()
+        else:
+            breaker.record_end()
+
+
+async def _complete(
+    gateway: Gateway, request: GatewayRequest, on_delta: Callable[[str], None]
+) -> GatewayReply:
+    """Hold an adapter to its contract: within its time, a reply or a `GatewayFault`."""
+    try:
+        # Later than the adapter's own timeout, which knows more of what became of the call.
+        async with asyncio.timeout(request.timeout_seconds + GRACE_SECONDS):
+            return await gateway.complete(request, on_delta)
+    except GatewayFault:
+        raise
+    except TimeoutError:
+        detail = f"no complete answer within {request.timeout_seconds:g} s"
+        raise TimedOut(detail) from None
+    except Exception as error:
+        log.exception("the gateway of call %s broke its contract", request.call_key)
+        raise Unavailable(f"the gateway failed with {type(error).__name__}") from error
+
+
+def _proves_reachable(error: BaseException) -> bool:
+    """Say whether a call that failed so was answered by the provider itself."""
+    return (
+        isinstance(error, GatewayFault)
+        and error.reached
+        and not isinstance(error, Unavailable | TimedOut)
+    )

@@ -1,0 +1,87 @@
+"""However much a provider sends, no more of it is kept than the request allows."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from meeting_service.gateways.anthropic import Anthropic
+from meeting_service.gateways.bounded_text import BoundedText
+from meeting_service.gateways.openai_compatible import OpenAICompatible
+from meeting_service.gateways.script_file import PlannedReply, Script
+from meeting_service.gateways.scripted import Scripted
+from meeting_service.ports import Gateway
+from tests.contracts.gateway_cases import request
+from tests.meeting_service.gateways import test_anthropic as anthropic
+from tests.meeting_service.gateways import test_openai_compatible as openai
+from tests.meeting_service.gateways.wire_peer import DONE, stream, wire_peer
+
+pytestmark = pytest.mark.anyio
+
+MAX_BYTES = 65_536
+PIECE = "A word or two. " * 4_000
+PIECES = 175
+"""Together more than ten million bytes."""
+
+
+@asynccontextmanager
+async def openai_compatible(pieces: Sequence[str]) -> AsyncIterator[Gateway]:
+    script = stream(*map(openai.says, pieces), openai.ends(), openai.counts(9, 200), DONE)
+    async with wire_peer(script) as peer:
+        gateway = OpenAICompatible(base_url=peer.base_url)
+        yield gateway
+        await gateway.aclose()
+
+
+@asynccontextmanager
+async def anthropic_messages(pieces: Sequence[str]) -> AsyncIterator[Gateway]:
+    says = map(anthropic.says, pieces)
+    script = stream(
+        anthropic.starts(input_tokens=9), *says, anthropic.ends(output_tokens=200), anthropic.STOP
+    )
+    async with wire_peer(script) as peer:
+        gateway = Anthropic(base_url=peer.base_url.removesuffix("/v1"))
+        yield gateway
+        await gateway.aclose()
+
+
+@asynccontextmanager
+async def scripted(pieces: Sequence[str]) -> AsyncIterator[Gateway]:
+    yield Scripted(script=Script((PlannedReply(text="".join(pieces), ignores_cap=True),)))
+
+
+@pytest.mark.parametrize("opened", [openai_compatible, anthropic_messages, scripted])
+async def test_of_ten_megabytes_one_byte_more_than_the_bound_is_kept(
+    opened: Callable[[Sequence[str]], AbstractAsyncContextManager[Gateway]],
+) -> None:
+    deltas: list[str] = []
+    async with opened([PIECE] * PIECES) as gateway:
+        reply = await gateway.complete(
+            request(output_tokens=200, max_reply_bytes=MAX_BYTES), deltas.append
+        )
+    assert len(reply.text) == MAX_BYTES + 1
+    assert "".join(deltas) == reply.text
+    assert (PIECE * PIECES).startswith(reply.text)
+    assert reply.finish_reason == "stop"
+    assert reply.usage is not None
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        (["abc", "def"], "abcdef"),
+        (["abc", "defg", "h"], "abcdefg"),
+        (["abcdefghi"], "abcdefg"),
+        (["äöü"], "äöü"),
+        (["äöü", "x", "y"], "äöüx"),
+        (["漢字漢字"], "漢字漢"),
+        (["a🙂🙂🙂"], "a🙂🙂"),
+        (["abcde", "\ud800", "z"], "abcde\ud800"),
+        ([""], ""),
+    ],
+)
+def test_a_text_is_kept_up_to_the_character_that_passes_the_bound(
+    pieces: list[str], kept: str
+) -> None:
+    text = BoundedText(6)
+    assert "".join(text.add(piece) for piece in pieces) == kept == str(text)
