@@ -13,7 +13,6 @@ from meeting_service.feed.frames import frames_of, missing_gateway_frame, unread
 from meeting_service.feed.outlines import (
     ENTRY_BYTES,
     BoundedCache,
-    encoder_bytes,
     packed_outline,
     unpacked_outline,
 )
@@ -86,7 +85,7 @@ class _Recent(Struct, frozen=True, eq=False, gc=False):
     @property
     def size(self) -> int:
         frames = len(self.encoded.numbered) + len(self.encoded.unnumbered)
-        return ENTRY_BYTES + encoder_bytes(self.state) + frames
+        return ENTRY_BYTES + _encoder_bytes(self.state) + frames
 
 
 class EventEncoder:
@@ -205,7 +204,7 @@ class EventEncoder:
     def _keep(self, meeting: Meeting) -> None:
         if not meeting.has_ended:
             outline = packed_outline(meeting)
-            self._outlines.put((meeting.id, meeting.version), outline, encoder_bytes(outline))
+            self._outlines.put((meeting.id, meeting.version), outline, _encoder_bytes(outline))
 
     def _remember(self, stored: StoredEvent, encoded: EncodedEvent) -> None:
         key = encoded.meeting_id, stored.originator_version
@@ -275,3 +274,11 @@ def _encoded(before: Meeting | None, event: MeetingEvent, after: Meeting) -> Enc
         b"".join([frame.encoded() for frame in frames if not frame.is_numbered]),
         b"".join([frame.encoded() for frame in frames if frame.is_numbered]),
     )
+
+
+def _encoder_bytes(encoded: bytes) -> int:
+    """Return the memory that msgspec's encoders take at most for what they return.
+
+    They grow a buffer by half and give it away as it is. Units: bytes.
+    """
+    return len(encoded) * 3 // 2

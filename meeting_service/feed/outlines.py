@@ -77,14 +77,6 @@ class BoundedCache(Generic[_Cached]):
         self.bytes_used = 0
 
 
-def encoder_bytes(encoded: bytes) -> int:
-    """Return the memory that msgspec's encoders take at most for what they return.
-
-    They grow a buffer by half and give it away as it is. Units: bytes.
-    """
-    return len(encoded) * 3 // 2
-
-
 def packed_outline(meeting: Meeting) -> bytes:
     """Return the outline of a meeting in few bytes, whose number says how much memory it takes."""
     return _encode(outline(meeting))
