@@ -2,7 +2,7 @@
 
 from meeting_core.budget.spending_report import Spending, SpentAttempt, Subtotal, spending
 from meeting_core.codec import MeetingMapper
-from meeting_core.decider import decide
+from meeting_core.decider import Decision, decide, decide_events, wrap_facts
 from meeting_core.errors import (
     CorruptHistory,
     InvalidConfiguration,
@@ -12,15 +12,17 @@ from meeting_core.errors import (
 )
 from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.model.configuration import Configuration, Limits
-from meeting_core.model.events import EventMetadata, Fact, MeetingEvent, wrap_facts
+from meeting_core.model.events import EventMetadata, Fact, MeetingEvent
 from meeting_core.model.meeting import Meeting
+from meeting_core.model.phases import allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
-from meeting_core.model.values import Message, Outcome, Participant, Phase, Usage
+from meeting_core.model.values import Message, Outcome, Participant, Phase, Reply, Usage
 from meeting_core.projector import evolve, fold, project
-from meeting_core.prompt.brief import Brief, build_brief, rebuild_brief
+from meeting_core.prompt.brief import Brief, build_brief
 from meeting_core.prompt.minutes import outcome_of, parse_synthesis, render_minutes
+from meeting_core.prompt.rebuild import rebuild_brief
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
-from meeting_core.steps.agenda import (
+from meeting_core.steps import (
     Ask,
     BeginAttempt,
     Ended,
@@ -39,6 +41,7 @@ __all__ = [
     "Brief",
     "Configuration",
     "CorruptHistory",
+    "Decision",
     "Ended",
     "EventMetadata",
     "Fact",
@@ -59,6 +62,7 @@ __all__ = [
     "PriceTable",
     "Problem",
     "Refusal",
+    "Reply",
     "SaveMinutes",
     "Spending",
     "SpentAttempt",
@@ -68,8 +72,10 @@ __all__ = [
     "Usage",
     "WaitForGateway",
     "WaitUntil",
+    "allowed_actions",
     "build_brief",
     "decide",
+    "decide_events",
     "estimate_tokens",
     "evolve",
     "fold",

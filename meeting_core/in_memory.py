@@ -4,15 +4,14 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from meeting_core.decider import decide
+from meeting_core.decider import decide_events
 from meeting_core.errors import WrongPhase
 from meeting_core.model.commands import AcceptReply, Command, Complete, Convene
 from meeting_core.model.configuration import Configuration
-from meeting_core.model.events import EventMetadata, MeetingEvent, wrap_facts
+from meeting_core.model.events import EventMetadata, MeetingEvent
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import Value
-from meeting_core.projector import project
-from meeting_core.steps.agenda import (
+from meeting_core.steps import (
     Ask,
     BeginAttempt,
     Ended,
@@ -42,7 +41,8 @@ def hold_meeting(
 ) -> HeldMeeting:
     """Hold a meeting from its first fact to its last.
 
-    Units: `clock` gives UTC. Raises: `InvalidConfiguration`, and whatever `model` raises.
+    Units: `clock` gives UTC. Raises: `InvalidConfiguration`, whatever `model` raises, and
+    `ValueError` for a clock without a time zone, before the model is asked.
     """
     meeting_id = new_id()
     events: list[MeetingEvent] = []
@@ -51,12 +51,10 @@ def hold_meeting(
     command: Command = Convene(meeting_id, configuration)
     while True:
         metadata = EventMetadata(clock(), new_id(), "in-memory")
-        facts = decide(meeting, command, metadata.at)
-        new = wrap_facts(facts, metadata, meeting_id=meeting_id, after=len(events), new_id=new_id)
-        events.extend(new)
-        meeting = project(meeting, new)
-        assert meeting is not None
-        match step := next_step(meeting):
+        decision = decide_events(meeting, command, metadata, new_id)
+        events.extend(decision.events)
+        meeting = decision.meeting
+        match step := next_step(meeting, decision.brief):
             case Ended():
                 return HeldMeeting(meeting, tuple(events), minutes)
             case GiveCommand() | BeginAttempt():
@@ -69,4 +67,4 @@ def hold_meeting(
                 minutes = step.markdown
                 command = Complete()
             case Idle():
-                raise WrongPhase("nobody can resume a meeting held in memory")
+                raise WrongPhase("a meeting held in memory is paused, and nothing can resume it")

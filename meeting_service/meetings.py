@@ -10,18 +10,16 @@ from eventsourcing.persistence import InterfaceError, OperationalError, StoredEv
 from msgspec import Struct
 
 from meeting_core.codec import MeetingMapper
-from meeting_core.decider import decide
+from meeting_core.decider import Decision, decide_events
 from meeting_core.errors import MeetingError
 from meeting_core.model import (
     Command,
     EventMetadata,
-    Fact,
     Meeting,
     MeetingEvent,
     MeetingId,
-    wrap_facts,
 )
-from meeting_core.projector import evolve, project
+from meeting_core.projector import project
 from meeting_core.prompt import TokenCounter, estimate_tokens
 from meeting_core.steps import BeginAttempt, GiveCommand, Step, next_step
 from meeting_service.ports import Clock, Recorder, VersionConflict
@@ -148,21 +146,13 @@ class Meetings:
         self, meeting: Meeting | None, command: Command, metadata: EventMetadata
     ) -> tuple[tuple[FoldedEvent, ...], Meeting]:
         """Decide a command without storing anything: the events, and the meeting after them."""
-        facts: Sequence[Fact] = decide(meeting, command, metadata.at, self.count)
-        events = wrap_facts(
-            facts,
-            metadata,
-            meeting_id=meeting.id if meeting is not None else _id_of(command),
-            after=meeting.version if meeting is not None else 0,
-            new_id=self.new_id,
-        )
-        after = meeting
-        folded = []
-        for event in events:
-            after = evolve(after, event)
-            folded.append(FoldedEvent(event, after))
-        assert after is not None
-        return tuple(folded), after
+        decision = self._decide(meeting, command, metadata)
+        return _folded(decision), decision.meeting
+
+    def _decide(
+        self, meeting: Meeting | None, command: Command, metadata: EventMetadata
+    ) -> Decision:
+        return decide_events(meeting, command, metadata, self.new_id, self.count)
 
     def run_internal_steps(
         self,
@@ -174,8 +164,8 @@ class Meetings:
         and the first step that does. An attempt begins if `try_acquire` gives it a call slot.
         """
         events: tuple[FoldedEvent, ...] = ()
+        step = next_step(meeting)
         while True:
-            step = next_step(meeting)
             match step:
                 case GiveCommand():
                     pass
@@ -183,8 +173,9 @@ class Meetings:
                     pass
                 case _:
                     return events, meeting, step
-            new, meeting = self.decide_events(meeting, step.command, metadata)
-            events += new
+            decision = self._decide(meeting, step.command, metadata)
+            events, meeting = events + _folded(decision), decision.meeting
+            step = next_step(meeting, decision.brief)
 
     async def append(
         self,
@@ -216,10 +207,8 @@ class Meetings:
         return after
 
 
-def _id_of(command: Command) -> MeetingId:
-    meeting_id: MeetingId | None = getattr(command, "meeting_id", None)
-    assert meeting_id is not None, "only Convene comes before there is a meeting"
-    return meeting_id
+def _folded(decision: Decision) -> tuple[FoldedEvent, ...]:
+    return tuple(map(FoldedEvent, decision.events, decision.meetings))
 
 
 async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:

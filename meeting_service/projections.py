@@ -50,11 +50,11 @@ def read_models(before: Meeting | None, after: Meeting) -> ReadModels:
 
 
 def _turn_row(meeting: Meeting, turn: Turn) -> TurnRow:
-    seats = [seat.agent_id for seat in meeting.config.participants]
+    order = meeting.rounds[turn.round_num - 1].order
     return TurnRow(
         meeting_id=meeting.id,
         round_num=turn.round_num,
-        turn_index=seats.index(turn.agent_id),
+        turn_index=order.index(turn.agent_id),
         agent_id=turn.agent_id,
         skipped_reason=turn.skipped_reason,
         prompt_tokens=turn.prompt_tokens,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from meeting_core.decider.fault_policy import retry_at
 from meeting_core.model import (
     CUT_MARK,
     AbandonCause,
+    AgentId,
     AttemptAbandoned,
     AttemptFailed,
     AttemptStarted,
@@ -31,6 +33,7 @@ from meeting_core.model import (
     EndCause,
     FaultClass,
     Manifest,
+    Reply,
     Reservation,
     RoundClosed,
     RoundDigested,
@@ -49,7 +52,7 @@ from meeting_core.model import (
     profile_of,
     scaled,
 )
-from meeting_core.prompt import TEMPLATE, cut_to_tokens
+from meeting_core.prompt import TEMPLATE, cut_to_tokens, document_tokens, estimate_tokens
 
 MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
@@ -107,7 +110,22 @@ def configuration(**changes: object) -> Configuration:
 
 
 def convened(**changes: object) -> Convened:
-    return Convened(configuration(**changes))
+    config = configuration(**changes)
+    return Convened(config, document_tokens=document_tokens(config, estimate_tokens))
+
+
+def round_opened(round_num: int = 1, *, order: tuple[AgentId, ...] = ("ann", "bob")) -> RoundOpened:
+    return RoundOpened(round_num, order)
+
+
+def reply(
+    text: str = "I did my part.",
+    text_tokens: int = 6,
+    usage: Usage | None = None,
+    finish_reason: str = "stop",
+    **more: Any,
+) -> Reply:
+    return Reply(text, text_tokens, usage or Usage(90, 6, "reported"), finish_reason, **more)
 
 
 def turn(agent_id: str = "ann", round_num: int = 1) -> TurnTask:
@@ -228,8 +246,8 @@ def turn_completed(
     usage: Usage | None = None,
     finish_reason: str = "stop",
 ) -> TurnCompleted:
-    usage = usage or Usage(90, 6, "reported")
-    return TurnCompleted(round_num, agent_id, number, text, text_tokens, usage, finish_reason)
+    said = reply(text, text_tokens, usage, finish_reason)
+    return TurnCompleted(round_num, agent_id, number, said)
 
 
 def turn_skipped(
@@ -263,7 +281,7 @@ def round_closed(
 def whole_round(round_num: int = 1) -> list[Fact]:
     """A round in which Ann and Bob spoke."""
     turns = [*spoken("ann", round_num), *spoken("bob", round_num)]
-    return [RoundOpened(round_num), *turns, round_closed(round_num)]
+    return [round_opened(round_num), *turns, round_closed(round_num)]
 
 
 def round_digested(
@@ -274,8 +292,8 @@ def round_digested(
     number: int = 1,
     text_tokens: int = 7,
 ) -> RoundDigested:
-    usage = Usage(120, 7, "reported")
-    return RoundDigested(round_num, text, text_tokens, by, number, usage, "stop")
+    said = reply(text, text_tokens, Usage(120, 7, "reported"))
+    return RoundDigested(round_num, by, number, said)
 
 
 def digested(round_num: int = 1, text: str = "Both did their part.") -> list[Fact]:
@@ -291,15 +309,15 @@ def up_to_synthesis(**changes: object) -> list[Fact]:
 def synthesis_completed(
     text: str = SYNTHESIS, *, by: str = "ann", number: int = 1, usage: Usage | None = None
 ) -> SynthesisCompleted:
-    usage = usage or Usage(400, 40, "reported")
-    return SynthesisCompleted(text, 50, by, number, usage, "stop")
+    said = reply(text, 50, usage or Usage(400, 40, "reported"))
+    return SynthesisCompleted(by, number, said)
 
 
 def synthesis_drafted(
     text: str, missing: tuple[str, ...], *, by: str = "ann", number: int = 1, text_tokens: int = 30
 ) -> SynthesisDrafted:
-    usage = Usage(400, 30, "reported")
-    return SynthesisDrafted(text, text_tokens, by, number, usage, missing, "stop")
+    said = reply(text, text_tokens, Usage(400, 30, "reported"))
+    return SynthesisDrafted(by, number, said, missing)
 
 
 def written(text: str = SYNTHESIS) -> list[Fact]:

@@ -29,6 +29,7 @@ from tests.builders import (
     attempt_started,
     convened,
     history,
+    round_opened,
     turn,
     turn_completed,
 )
@@ -210,9 +211,8 @@ def interleaved(events: Sequence[MeetingEvent], meetings: int) -> Iterator[Meeti
 
 def long_history(attempts: int, text: str = "Done.") -> tuple[MeetingEvent, ...]:
     """A meeting in its first turn, after so many attempts that failed."""
-    from meeting_core.model import RoundOpened
 
-    facts: list[Fact | Later] = [convened(), RoundOpened(1)]
+    facts: list[Fact | Later] = [convened(), round_opened(1)]
     for number in range(1, attempts + 1):
         facts.append(attempt_started(turn(), number))
         facts.append(attempt_failed(turn(), number, detail=text, retry_at=START))

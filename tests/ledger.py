@@ -21,6 +21,7 @@ from meeting_core.model import (
     Convened,
     DigestTask,
     Failed,
+    Reply,
     RoundDigested,
     SynthesisCompleted,
     SynthesisDrafted,
@@ -86,13 +87,13 @@ def ended_call(fact: Fact) -> tuple[Task, int, AgentId, Usage | int] | None:
             return fact.task, fact.number, fact.agent_id, fact.charged
         case TurnCompleted():
             task = TurnTask(fact.round_num, fact.agent_id)
-            return task, fact.number, fact.agent_id, fact.usage
-        case RoundDigested(agent_id=str(agent_id), usage=Usage() as usage):
-            return DigestTask(fact.round_num), fact.number, agent_id, usage
+            return task, fact.number, fact.agent_id, fact.reply.usage
+        case RoundDigested(agent_id=str(agent_id), reply=Reply() as reply):
+            return DigestTask(fact.round_num), fact.number, agent_id, reply.usage
         case SynthesisDrafted():
-            return SynthesisTask(), fact.number, fact.agent_id, fact.usage
-        case SynthesisCompleted(agent_id=str(agent_id), usage=Usage() as usage):
-            return SynthesisTask(), fact.number, agent_id, usage
+            return SynthesisTask(), fact.number, fact.agent_id, fact.reply.usage
+        case SynthesisCompleted(agent_id=str(agent_id), reply=Reply() as reply):
+            return SynthesisTask(), fact.number, agent_id, reply.usage
         case _:
             return None
 

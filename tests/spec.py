@@ -35,6 +35,11 @@ class When:
     ) -> None:
         self._facts, self._meeting, self._command, self._at = facts, meeting, command, at
 
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What the command leads to, to be looked at in part."""
+        return decide(self._meeting, self._command, self._at)
+
     def then(self, *expected: Fact) -> None:
         assert decide(self._meeting, self._command, self._at) == expected
         project(None, enveloped((*self._facts, *expected)))

@@ -17,7 +17,6 @@ from meeting_core.model import (
     PhaseChart,
     Resumed,
     events,
-    trigger_of,
 )
 
 
@@ -65,7 +64,7 @@ def _edges(phase: Phase, fact: type[Any]) -> Iterator[Phase]:
 
 def _triggers(fact: type[Any]) -> set[str]:
     if fact is Resumed:
-        return {trigger_of(Resumed(phase)) for phase in Phase}
+        return {f"resumed_to_{phase}" for phase in Phase}
     return {fact.TOPIC.split(".")[1]}
 
 

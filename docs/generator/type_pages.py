@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from enum import EnumType
-from importlib import import_module
 from types import ModuleType
 from typing import Any, get_args
 
@@ -11,42 +10,39 @@ from generator.source import aliases_of, fields_of, text_of
 
 import meeting_core
 from meeting_core import errors
-from meeting_core.budget import allowance as budget
+from meeting_core.budget import allowance, spending_report
 from meeting_core.model import (
+    accounting,
     commands,
     configuration,
     events,
-    ledger,
     meeting,
-    model_profile,
     prices,
+    transcript,
+    values,
 )
-from meeting_core.model import values as words
 from meeting_core.prompt import minutes
-from meeting_core.steps import agenda
+from meeting_core.steps import step
 
 FACTS: tuple[type[Any], ...] = get_args(events.Fact)
 COMMANDS: tuple[type[Any], ...] = get_args(commands.Command)
 
-# The package has a function of this module's name.
-spending = import_module("meeting_core.budget.spending_report")
-
 _MODULES: tuple[ModuleType, ...] = (
-    words,
+    values,
     configuration,
-    ledger,
+    accounting,
     prices,
-    model_profile,
+    transcript,
     meeting,
-    budget,
+    allowance,
     minutes,
-    spending,
+    spending_report,
 )
 _ALIASES = {name: found for module in _MODULES for name, found in aliases_of(module).items()}
 _ELSEWHERE = {
     **{each.__name__: f"events.md#{each.__name__.lower()}" for each in FACTS},
     **{each.__name__: f"commands.md#{each.__name__.lower()}" for each in COMMANDS},
-    **{each.__name__: f"core-api.md#{each.__name__.lower()}" for each in get_args(agenda.Step)},
+    **{each.__name__: f"core-api.md#{each.__name__.lower()}" for each in get_args(step.Step)},
     "Meeting": "core-api.md#meeting",
     "Brief": "core-api.md#brief",
     "Message": "core-api.md#message",

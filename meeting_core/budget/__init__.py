@@ -1,7 +1,6 @@
 """The budget: what calls may cost, and what they did cost."""
 
 from meeting_core.budget.allowance import (
-    BOUNDLESS,
     Allowance,
     micros_left,
     synthesis_allowance,
@@ -20,7 +19,6 @@ from meeting_core.budget.spending_report import (
 )
 
 __all__ = [
-    "BOUNDLESS",
     "Allowance",
     "AttemptEnding",
     "Key",

@@ -6,8 +6,8 @@ keeps its whole reservation. Source: docs/explanation/budget.md.
 
 from collections.abc import Sequence
 
+from meeting_core.model.accounting import Amount, Ledger, price_of
 from meeting_core.model.configuration import Configuration
-from meeting_core.model.ledger import Amount, Ledger, price_of
 from meeting_core.model.prices import ModelPrice
 from meeting_core.model.values import Value
 
@@ -15,7 +15,7 @@ from meeting_core.model.values import Value
 class Allowance(Value, frozen=True):
     """What one call may cost at most.
 
-    Units: tokens, and millionths of the currency; none where there is no ceiling.
+    Units: tokens, and millionths of the currency; None if there is no ceiling.
     """
 
     tokens: int | None
@@ -23,27 +23,38 @@ class Allowance(Value, frozen=True):
     price: ModelPrice | None
 
     def prompt_beside(self, output_tokens: int) -> int | None:
-        """Say how long a prompt may be beside so much output; none where any may."""
-        by_tokens = None if self.tokens is None else self.tokens - output_tokens
+        """Return how long a prompt may be beside so much output; None if any may; below 0 if none
+        may.
+        """
+        most = None if self.tokens is None else self.tokens - output_tokens
         if self.micros is None or self.price is None or not self.price.prompt:
-            return by_tokens
-        left = self.micros - self.price.micros(0, output_tokens)
-        by_money = int(left // self.price.prompt)
-        return by_money if by_tokens is None else min(by_tokens, by_money)
+            return most
+        left = self.micros - self.price.completion * output_tokens
+        # The quotient may be rounded either way; the price, in whole millionths, decides.
+        by_money = max(-1, int(left // self.price.prompt) + 1)
+        while by_money >= 0 and self.price.micros(by_money, output_tokens) > self.micros:
+            by_money -= 1
+        return by_money if most is None else min(most, by_money)
 
     def output_beside(self, prompt_tokens: int, wanted: int) -> int:
-        """Say how much of the wanted output can be paid for beside such a prompt."""
+        """Return how much of the wanted output can be paid for beside such a prompt; below 0 if
+        not even the prompt can.
+
+        Invariant: `covers` says that so much can be paid for, and, below `wanted`, no more.
+        """
         most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
-        if self.micros is not None and self.price is not None:
-            left = self.micros - self.price.micros(prompt_tokens, 0)
-            if self.price.completion:
-                most = min(most, int(left // self.price.completion))
-            elif left < 0:
-                most = min(most, -1)
+        if self.micros is None or self.price is None:
+            return most
+        if self.price.completion:
+            left = self.micros - self.price.prompt * prompt_tokens
+            # As above: the price decides.
+            most = min(most, max(-1, int(left // self.price.completion) + 1))
+        while most >= 0 and self.price.micros(prompt_tokens, most) > self.micros:
+            most = most - 1 if self.price.completion else -1
         return most
 
     def covers(self, prompt_tokens: int, output_tokens: int) -> bool:
-        """Say whether a call can be paid for."""
+        """Return whether a call can be paid for."""
         by_tokens = self.tokens is None or prompt_tokens + output_tokens <= self.tokens
         return by_tokens and (
             self.micros is None
@@ -52,17 +63,13 @@ class Allowance(Value, frozen=True):
         )
 
 
-BOUNDLESS = Allowance(None, None, None)
-"""What a call may cost in a meeting without a ceiling."""
-
-
 def synthesis_share(config: Configuration) -> int:
-    """Tokens the turns may not touch: the synthesis's prompt and its output."""
+    """Return the tokens the turns may not touch: the synthesis's prompt and its output."""
     return config.context_tokens + config.synthesis_max_tokens
 
 
 def synthesis_share_micros(config: Configuration, model: str) -> int:
-    """The same in money, for the model of whoever writes the minutes.
+    """Return the same in money, for the model of the author of the minutes.
 
     Units: millionths of the currency.
     """
@@ -71,14 +78,14 @@ def synthesis_share_micros(config: Configuration, model: str) -> int:
 
 
 def tokens_left(config: Configuration, ledger: Ledger) -> int | None:
-    """Tokens neither spent nor reserved; none when the meeting has no ceiling."""
+    """Return the tokens neither spent nor reserved; None if the meeting has no ceiling."""
     if config.meeting_tokens is None:
         return None
     return config.meeting_tokens - ledger.spent - ledger.reserved
 
 
 def micros_left(config: Configuration, ledger: Ledger) -> int | None:
-    """Money neither spent nor reserved; none when the meeting has no ceiling for it.
+    """Return the money neither spent nor reserved; None if the meeting has no ceiling for it.
 
     Units: millionths of the currency.
     """

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Literal, TypeAlias, TypeVar
 
 from meeting_core.errors import CorruptHistory
+from meeting_core.model.accounting import Amount, amount_of, charged_usage
 from meeting_core.model.configuration import Configuration
 from meeting_core.model.events import (
     AttemptAbandoned,
@@ -21,10 +22,10 @@ from meeting_core.model.events import (
     SynthesisDrafted,
     TurnCompleted,
 )
-from meeting_core.model.ledger import Amount, amount_of, charged_usage
 from meeting_core.model.values import (
     AgentId,
     DigestTask,
+    Reply,
     SynthesisTask,
     Task,
     Timing,
@@ -134,14 +135,14 @@ def spending(events: Iterable[MeetingEvent]) -> Spending:
 
 
 def _ended(config: Configuration, opened: AttemptStarted | None, fact: Fact) -> SpentAttempt | None:
-    """Say how a fact ended the open call; none if it ends none."""
+    """Return how a fact ended the open call; None if it ends none."""
     match fact:
         case TurnCompleted():
-            return _closed(config, opened, fact, fact.usage, "completed")
+            return _closed(config, opened, fact, fact.reply.usage, "completed")
         case SynthesisDrafted():
-            return _closed(config, opened, fact, fact.usage, "drafted")
-        case RoundDigested() | SynthesisCompleted() if fact.usage is not None:
-            return _closed(config, opened, fact, fact.usage, "completed")
+            return _closed(config, opened, fact, fact.reply.usage, "drafted")
+        case RoundDigested() | SynthesisCompleted() if fact.reply is not None:
+            return _closed(config, opened, fact, fact.reply.usage, "completed")
         case AttemptFailed() | AttemptAbandoned():
             reported = fact.usage if isinstance(fact, AttemptFailed) else None
             began = _expected(opened, fact)
@@ -160,6 +161,7 @@ def _closed(
     ending: AttemptEnding,
 ) -> SpentAttempt:
     began = _expected(opened, fact)
+    reply: Reply | None = getattr(fact, "reply", None)
     cause = ""
     if isinstance(fact, AttemptFailed):
         cause = fact.fault.value
@@ -170,14 +172,14 @@ def _closed(
         number=began.number,
         agent_id=began.agent_id,
         model=began.model,
-        answered_by=getattr(fact, "model", ""),
+        answered_by="" if reply is None else reply.model,
         ending=ending,
         cause=cause,
         usage=usage,
         charged=amount_of(config, began.model, usage),
         reserved=amount_of(config, began.model, began.reserved),
         has_price=_has_price(config, began.model),
-        timing=getattr(fact, "timing", None),
+        timing=getattr(fact, "timing", None) if reply is None else reply.timing,
     )
 
 

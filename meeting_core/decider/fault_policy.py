@@ -1,7 +1,9 @@
 """What to do about a gateway's fault: how often to try, how long to wait. A pure table."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from meeting_core.model.values import FaultClass, Reservation, Usage, Value
@@ -29,16 +31,18 @@ class FaultRule(Value, frozen=True):
 MAX_WAIT_SECONDS = 30.0
 JITTER = 0.5
 
-FAULT_RULES: dict[FaultClass, FaultRule] = {
-    FaultClass.RATE_LIMITED: FaultRule("again", 10, 1.0, is_charged=False),
-    FaultClass.UNAVAILABLE: FaultRule("again", 10, 0.5, is_charged=True),
-    FaultClass.TIMED_OUT: FaultRule("again", 10, 0.5, is_charged=True),
-    FaultClass.CONTEXT_TOO_LONG: FaultRule("shorter", 3, 0.0, is_charged=False),
-    FaultClass.REFUSED: FaultRule("skip", 1, 0.0, is_charged=True),
-    FaultClass.REJECTED: FaultRule("next_model", 1, 0.0, is_charged=False),
-    FaultClass.TRUNCATED: FaultRule("again", 2, 0.0, is_charged=True),
-    FaultClass.EMPTY: FaultRule("again", 2, 0.0, is_charged=True),
-}
+FAULT_RULES: Mapping[FaultClass, FaultRule] = MappingProxyType(
+    {
+        FaultClass.RATE_LIMITED: FaultRule("again", 10, 1.0, is_charged=False),
+        FaultClass.UNAVAILABLE: FaultRule("again", 10, 0.5, is_charged=True),
+        FaultClass.TIMED_OUT: FaultRule("again", 10, 0.5, is_charged=True),
+        FaultClass.CONTEXT_TOO_LONG: FaultRule("shorter", 3, 0.0, is_charged=False),
+        FaultClass.REFUSED: FaultRule("skip", 1, 0.0, is_charged=True),
+        FaultClass.REJECTED: FaultRule("next_model", 1, 0.0, is_charged=False),
+        FaultClass.TRUNCATED: FaultRule("again", 2, 0.0, is_charged=True),
+        FaultClass.EMPTY: FaultRule("again", 2, 0.0, is_charged=True),
+    }
+)
 
 
 def retry_at(

@@ -1,5 +1,21 @@
 """The model: what a meeting is made of, as values, events, commands and the phase chart."""
 
+from meeting_core.model.accounting import (
+    MAX_BELIEVED_RATIO,
+    MAX_FACTOR,
+    MIN_FACTOR,
+    UNCALIBRATED,
+    Amount,
+    Ledger,
+    ModelProfile,
+    amount_of,
+    charged_usage,
+    next_factor,
+    price_of,
+    profile_of,
+    scaled,
+    with_profile,
+)
 from meeting_core.model.commands import (
     AbandonAttempt,
     AcceptReply,
@@ -22,16 +38,18 @@ from meeting_core.model.commands import (
     StartSynthesis,
 )
 from meeting_core.model.configuration import (
+    DEFAULT_REPLY_BYTES,
     DEFAULT_TITLE,
     DEFAULT_TOPICS,
     MAX_COST,
     MAX_FALLBACK_MODELS,
+    MAX_REPLY_BYTES,
     MIN_CONTEXT,
+    MIN_REPLY_BYTES,
     MIN_USEFUL_CAP,
+    REPLY_BYTES_PER_TOKEN,
     Configuration,
     Limits,
-    checked,
-    default_topics,
 )
 from meeting_core.model.events import (
     Adopted,
@@ -57,34 +75,11 @@ from meeting_core.model.events import (
     SynthesisStarted,
     TurnCompleted,
     TurnSkipped,
-    wrap_facts,
 )
-from meeting_core.model.ledger import Amount, Ledger, amount_of, charged_usage, price_of
-from meeting_core.model.meeting import (
-    Digest,
-    Draft,
-    Meeting,
-    OpenAttempt,
-    Remark,
-    Round,
-    Synthesis,
-    TaskState,
-    Turn,
-    repeats_with,
-)
-from meeting_core.model.model_profile import (
-    MAX_BELIEVED_RATIO,
-    MAX_FACTOR,
-    MIN_FACTOR,
-    UNCALIBRATED,
-    ModelProfile,
-    next_factor,
-    profile_of,
-    scaled,
-    with_profile,
-)
-from meeting_core.model.phases import TRANSITIONS, PhaseChart, phase_after, trigger_of
+from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
+from meeting_core.model.phases import ACTIONS, TRANSITIONS, TRIGGERS, PhaseChart, allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
+from meeting_core.model.transcript import Digest, Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     CUT_MARK,
     FINAL_PHASES,
@@ -106,9 +101,11 @@ from meeting_core.model.values import (
     PauseCause,
     Phase,
     Position,
+    Reply,
     Reservation,
     RoundEnding,
     SkipReason,
+    SpeakingOrder,
     SynthesisTask,
     Task,
     Timing,
@@ -121,13 +118,14 @@ from meeting_core.model.values import (
     call_key,
     clean_text,
     cut_to_characters,
-    duration,
     is_storable,
     milliseconds_utc,
 )
 
 __all__ = [
+    "ACTIONS",
     "CUT_MARK",
+    "DEFAULT_REPLY_BYTES",
     "DEFAULT_TITLE",
     "DEFAULT_TOPICS",
     "FINAL_PHASES",
@@ -135,10 +133,14 @@ __all__ = [
     "MAX_COST",
     "MAX_FACTOR",
     "MAX_FALLBACK_MODELS",
+    "MAX_REPLY_BYTES",
     "MIN_CONTEXT",
     "MIN_FACTOR",
+    "MIN_REPLY_BYTES",
     "MIN_USEFUL_CAP",
+    "REPLY_BYTES_PER_TOKEN",
     "TRANSITIONS",
+    "TRIGGERS",
     "UNCALIBRATED",
     "AbandonAttempt",
     "AbandonCause",
@@ -200,6 +202,7 @@ __all__ = [
     "RaiseBudget",
     "Remark",
     "RemarkMade",
+    "Reply",
     "ReportFault",
     "Reservation",
     "Resume",
@@ -210,6 +213,7 @@ __all__ = [
     "RoundEnding",
     "RoundOpened",
     "SkipReason",
+    "SpeakingOrder",
     "StartAttempt",
     "StartSynthesis",
     "Synthesis",
@@ -229,23 +233,17 @@ __all__ = [
     "UtcTime",
     "Value",
     "Version",
+    "allowed_actions",
     "amount_of",
     "call_key",
     "charged_usage",
-    "checked",
     "clean_text",
     "cut_to_characters",
-    "default_topics",
-    "duration",
     "is_storable",
     "milliseconds_utc",
     "next_factor",
-    "phase_after",
     "price_of",
     "profile_of",
-    "repeats_with",
     "scaled",
-    "trigger_of",
     "with_profile",
-    "wrap_facts",
 ]

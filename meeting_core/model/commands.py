@@ -1,4 +1,4 @@
-"""What can be asked of a meeting, in the imperative. `decider.decide` answers with facts."""
+"""What can be asked of a meeting, in the imperative. `decide` answers with facts."""
 
 from typing import TypeAlias
 
@@ -38,7 +38,11 @@ class StartAttempt(Value, frozen=True):
 
 
 class AcceptReply(Value, frozen=True):
-    """Report the reply to the open attempt. `usage` is none when the provider did not say."""
+    """Report the reply to the open attempt.
+
+    `usage` is None if the provider did not report it. `is_truncated` says that reading stopped at
+    the bound in bytes, so that the rest of the reply is not in `text`.
+    """
 
     task: Task
     number: int
@@ -47,13 +51,14 @@ class AcceptReply(Value, frozen=True):
     usage: Usage | None = None
     model: str = ""
     timing: Timing | None = None
+    is_truncated: bool = False
 
 
 class ReportFault(Value, frozen=True):
     """Report that the open attempt failed.
 
-    Units: `retry_after_seconds` is what the provider asked for. `reached` is false when the
-    request certainly never got to the provider, `is_away` true when nobody can reach it now.
+    Units: `retry_after_seconds` is what the provider asked for. `reached` is false if the
+    request certainly never got to the provider, `is_unreachable` true if nobody can reach it now.
     """
 
     task: Task

@@ -1,20 +1,13 @@
-"""What a meeting is convened with, and every rule it must pass before it may start."""
+"""What a meeting is convened with, and the bounds an operator sets on it."""
 
-import re
-from collections.abc import Iterable, Iterator
-
-from msgspec.structs import replace
-
-from meeting_core.errors import InvalidConfiguration, Problem
 from meeting_core.model.prices import PriceTable
 from meeting_core.model.values import (
     AgentId,
     MeetingId,
     OnBudget,
     Participant,
+    SpeakingOrder,
     Value,
-    clean_text,
-    is_storable,
 )
 
 DEFAULT_TITLE = "Team Meeting"
@@ -28,7 +21,10 @@ MIN_CONTEXT = 256
 MAX_FALLBACK_MODELS = 8
 MAX_COST = 1_000_000.0
 
-_AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MIN_REPLY_BYTES = 1_024
+MAX_REPLY_BYTES = 16_777_216
+DEFAULT_REPLY_BYTES = 65_536
+REPLY_BYTES_PER_TOKEN = 8
 
 
 class Limits(Value, frozen=True):
@@ -54,11 +50,15 @@ class Limits(Value, frozen=True):
 class Configuration(Value, frozen=True, kw_only=True):
     """Everything a meeting is held by; fixed from the moment it is convened.
 
-    Units: tokens and seconds, as the names say; `meeting_cost` is in the currency of `prices`.
-    `turn_timeout_seconds` covers every attempt of one turn and the waits between them;
-    `attempt_timeout_seconds` one of them: left out, only the turn's time bounds it. Shape: the
-    first participant writes the minutes unless a `synthesizer` is named; the others follow in
-    their order when that fails.
+    Units: tokens, bytes and seconds, as the names say; `meeting_cost` is in the currency of
+    `prices`. `turn_timeout_seconds` covers every attempt of one turn and the waits that a provider
+    asks for, but no wait for a call slot; `attempt_timeout_seconds` covers one attempt: left out,
+    only the turn's time bounds it. An attempt with less than `min_attempt_seconds` of its task's
+    time left does not begin. `max_reply_bytes` bounds what is kept of a reply: left out, the
+    greater of 64 KiB and 8 bytes for each token of the attempt's cap. Shape: `order` says how the
+    speaking order of each round is made: as the participants are listed (`seat`), or with the first
+    speaker moving on by one each round (`rotate`). The first participant writes the minutes unless
+    a `synthesizer` is named; the others follow in their order when that fails.
     """
 
     participants: tuple[Participant, ...]
@@ -71,6 +71,7 @@ class Configuration(Value, frozen=True, kw_only=True):
     document_context: str = ""
     num_rounds: int = 3
     round_topics: tuple[str, ...] = ()
+    order: SpeakingOrder = "seat"
     max_tokens_per_turn: int = 200
     synthesis_max_tokens: int = 500
     context_tokens: int = 3_500
@@ -83,208 +84,9 @@ class Configuration(Value, frozen=True, kw_only=True):
     synthesizer: AgentId | None = None
     max_attempts: int = 3
     attempt_timeout_seconds: float | None = None
+    min_attempt_seconds: float = 2.0
     gateway_reconnect_timeout_seconds: float = 60.0
     turn_timeout_seconds: float = 60.0
     synthesis_timeout_seconds: float = 120.0
     meeting_timeout_seconds: float = 3_600.0
-
-
-def default_topics(num_rounds: int) -> tuple[str, ...]:
-    """Give a topic for every round: the three usual ones, then `Round n`."""
-    return tuple(
-        DEFAULT_TOPICS[n - 1] if n <= len(DEFAULT_TOPICS) else f"Round {n}"
-        for n in range(1, num_rounds + 1)
-    )
-
-
-def checked(config: Configuration, limits: Limits) -> Configuration:
-    """Return the configuration with its topics filled in.
-
-    Raises: `InvalidConfiguration` naming every field that is wrong.
-    """
-    problems = tuple(_problems(config, limits))
-    if problems:
-        raise InvalidConfiguration(problems)
-    if config.round_topics:
-        return config
-    return replace(config, round_topics=default_topics(config.num_rounds))
-
-
-def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    yield from _text_problems(config, limits)
-    yield from _participant_problems(config, limits)
-    yield from _number_problems(config, limits)
-    yield from _price_problems(config)
-    yield from _topic_problems(config, limits)
-    yield from _timeout_problems(config, limits)
-
-
-def _text(
-    field: str, text: str, longest: int, *, one_line: bool = False, is_shown: bool = True
-) -> Iterable[Problem]:
-    if text.isprintable() and len(text) <= longest:
-        return ()  # what is printable holds none of what is looked for
-    return _text_faults(field, text, longest, one_line=one_line, is_shown=is_shown)
-
-
-def _text_faults(
-    field: str, text: str, longest: int, *, one_line: bool, is_shown: bool
-) -> Iterator[Problem]:
-    if not is_storable(text):
-        yield Problem(field, "contains a NUL character or a lone surrogate; remove it")
-    elif is_shown and clean_text(text)[1]:
-        yield Problem(field, "contains a control character; remove it")
-    if len(text) > longest:
-        yield Problem(field, f"is {len(text)} characters long; at most {longest} are allowed")
-    if one_line and len(text.splitlines()) > 1:
-        yield Problem(field, "must be a single line")
-
-
-def _text_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    yield from _text("title", config.title, limits.max_title_characters, one_line=True)
-    if not config.title.strip():
-        yield Problem("title", "must not be empty")
-    yield from _text("goal", config.goal, limits.max_goal_characters)
-    for field, ident in (("room_id", config.room_id), ("project_id", config.project_id)):
-        if ident is not None:
-            yield from _text(field, ident, limits.max_title_characters, one_line=True)
-            if not ident.strip():
-                yield Problem(field, "must not be empty; leave it out instead")
-    for field, text in (
-        ("document_context", config.document_context),
-        ("parent_minutes", config.parent_minutes),
-    ):
-        yield from _text(field, text, limits.max_document_characters, is_shown=False)
-
-
-def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    count = len(config.participants)
-    if not 2 <= count <= limits.max_participants:
-        yield Problem(
-            "participants", f"has {count}; a meeting takes 2 to {limits.max_participants}"
-        )
-    seats = [participant.agent_id for participant in config.participants]
-    for agent_id in dict.fromkeys(seats):
-        if (times := seats.count(agent_id)) > 1:
-            yield Problem("participants", f"names {agent_id!r} {times} times; each may sit once")
-    for index, participant in enumerate(config.participants):
-        at = f"participants[{index}]"
-        if not _AGENT_ID.fullmatch(participant.agent_id):
-            yield Problem(
-                f"{at}.id",
-                "must be 1 to 64 letters, digits, '_', '.' or '-', and begin with no mark",
-            )
-        short = limits.max_title_characters
-        yield from _text(f"{at}.name", participant.name, short, one_line=True)
-        if not participant.name.strip():
-            yield Problem(f"{at}.name", "must not be empty")
-        yield from _text(f"{at}.role", participant.role, short, one_line=True)
-        longest = limits.max_instructions_characters
-        yield from _text(f"{at}.instructions", participant.instructions, longest)
-        yield from _text(f"{at}.model", participant.model, short, one_line=True)
-        yield from _text(f"{at}.gateway", participant.gateway, short, one_line=True)
-        yield from _fallback_problems(at, participant, limits)
-    if config.synthesizer is not None and config.synthesizer not in seats:
-        yield Problem("synthesizer", f"is {config.synthesizer!r}, who is no participant")
-
-
-def _fallback_problems(at: str, participant: Participant, limits: Limits) -> Iterator[Problem]:
-    for n, model in enumerate(participant.fallback_models):
-        field = f"{at}.fallback_models[{n}]"
-        yield from _text(field, model, limits.max_title_characters, one_line=True)
-        if not model.strip():
-            yield Problem(field, "must not be empty")
-    if len(participant.fallback_models) > MAX_FALLBACK_MODELS:
-        problem = f"names more than {MAX_FALLBACK_MODELS} models"
-        yield Problem(f"{at}.fallback_models", problem)
-
-
-def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    cap = limits.max_tokens_per_turn
-    ranges: list[tuple[str, int, int]] = [
-        ("num_rounds", 1, limits.max_rounds),
-        ("max_tokens_per_turn", MIN_USEFUL_CAP, cap),
-        ("synthesis_max_tokens", MIN_USEFUL_CAP, cap),
-        ("context_tokens", MIN_CONTEXT, limits.max_context_tokens),
-        ("min_tokens_per_turn", 1, cap),
-        ("max_attempts", 1, 10),
-    ]
-    for field, least, most in ranges:
-        value = getattr(config, field)
-        if not least <= value <= most:
-            yield Problem(field, f"is {value}; it must be between {least} and {most}")
-    turn_cap = config.max_tokens_per_turn
-    if MIN_USEFUL_CAP <= turn_cap < config.min_tokens_per_turn <= cap:
-        detail = f"is {config.min_tokens_per_turn}, above max_tokens_per_turn, {turn_cap}"
-        yield Problem("min_tokens_per_turn", detail)
-    if config.meeting_tokens is not None:
-        least = config.context_tokens + config.synthesis_max_tokens + MIN_CONTEXT
-        if not least <= config.meeting_tokens <= limits.max_meeting_tokens:
-            yield Problem(
-                "meeting_tokens",
-                f"is {config.meeting_tokens}; it must be between {least} (the synthesis's "
-                f"context_tokens and synthesis_max_tokens, and one short turn) and "
-                f"{limits.max_meeting_tokens}",
-            )
-
-
-def _price_problems(config: Configuration) -> Iterator[Problem]:
-    if config.meeting_cost is None:
-        return
-    if not 0 < config.meeting_cost <= MAX_COST:
-        yield Problem(
-            "meeting_cost", f"is {config.meeting_cost:g}; it must be above 0, at most {MAX_COST:g}"
-        )
-    prices = config.prices or PriceTable("none")
-    for index, participant in enumerate(config.participants):
-        for model in (participant.model, *participant.fallback_models):
-            if prices.of(model) is None:
-                yield Problem(
-                    "meeting_cost",
-                    f"cannot be kept: participants[{index}] speaks through the model {model!r}, "
-                    "which has no price",
-                )
-
-
-def _topic_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    topics = config.round_topics
-    if topics and len(topics) != config.num_rounds:
-        yield Problem("round_topics", f"has {len(topics)} topics for {config.num_rounds} rounds")
-    for index, topic in enumerate(topics):
-        field = f"round_topics[{index}]"
-        yield from _text(field, topic, limits.max_topic_characters)
-        if not topic.strip():
-            yield Problem(field, "must not be empty")
-
-
-def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    longest = limits.max_timeout_seconds
-    names = (
-        "attempt_timeout_seconds",
-        "turn_timeout_seconds",
-        "synthesis_timeout_seconds",
-        "meeting_timeout_seconds",
-        "gateway_reconnect_timeout_seconds",
-    )
-    given = {name: getattr(config, name) for name in names}
-    wrong = [
-        name for name, value in given.items() if value is not None and not 0 < value <= longest
-    ]
-    for name in wrong:
-        yield Problem(name, f"is {getattr(config, name)}; it must be above 0, at most {longest:g}")
-    digests = config.num_rounds - 1 if config.digest_rounds else 0
-    turns = config.num_rounds * len(config.participants) + digests
-    needed = turns * config.turn_timeout_seconds + config.synthesis_timeout_seconds
-    attempt, turn = config.attempt_timeout_seconds, config.turn_timeout_seconds
-    if not wrong and attempt is not None and attempt > turn:
-        detail = (
-            f"is {attempt:g}, longer than a whole turn may take (turn_timeout_seconds): {turn:g}"
-        )
-        yield Problem("attempt_timeout_seconds", detail)
-    if not wrong and needed > config.meeting_timeout_seconds:
-        yield Problem(
-            "meeting_timeout_seconds",
-            f"is {config.meeting_timeout_seconds:g}, but {turns} turns of "
-            f"{config.turn_timeout_seconds:g} s and a synthesis of "
-            f"{config.synthesis_timeout_seconds:g} s may take {needed:g} s",
-        )
+    max_reply_bytes: int | None = None

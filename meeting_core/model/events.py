@@ -4,7 +4,6 @@ Each fact has a stored name with a version (`meeting.turn_completed.v1`). A new 
 version; unknown fields are tolerated on reading, unknown names are not.
 """
 
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 from uuid import UUID
@@ -23,6 +22,7 @@ from meeting_core.model.values import (
     Outcome,
     PauseCause,
     Phase,
+    Reply,
     Reservation,
     RoundEnding,
     SkipReason,
@@ -38,25 +38,29 @@ class Convened(Value, frozen=True, omit_defaults=True):
     """The meeting was called, with this configuration.
 
     `request_digest` names the request that called it, so that a repeated request is recognised.
+    Units: `document_tokens` is the estimate for the quoted documents, which every brief holds.
     """
 
     TOPIC: ClassVar[str] = "meeting.convened.v1"
     configuration: Configuration
     request_digest: str = ""
+    document_tokens: int = 0
 
 
 class RoundOpened(Value, frozen=True):
-    """A round began; every participant now gets one turn."""
+    """A round began; every participant now gets one turn, in this order."""
 
     TOPIC: ClassVar[str] = "meeting.round_opened.v1"
     round_num: int
+    order: tuple[AgentId, ...]
 
 
 class AttemptStarted(Value, frozen=True, omit_defaults=True):
     """One call to a gateway is about to be made; committed before the call.
 
-    Shape: `digest` is the SHA-256 of the exact messages, which `rebuild_brief` gives back from
-    the history and the `manifest`. `economies` says what was spared because the budget ran short.
+    Shape: `digest` is the SHA-256 of the exact messages, which `rebuild_brief` builds again from
+    the history and the `manifest`. `budget_reductions` says what was reduced
+    because the budget ran short.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_started.v1"
@@ -73,8 +77,8 @@ class AttemptStarted(Value, frozen=True, omit_defaults=True):
 class AttemptFailed(Value, frozen=True, omit_defaults=True):
     """A call ended without a usable reply.
 
-    Units: `charged` in tokens. `retry_at` is when the next attempt may start, and `give_up_at`,
-    where the gateway is away, how long the meeting waits for it; with neither this was the last.
+    Units: `charged` in tokens. `retry_at` is when the next attempt may start, and `give_up_at`, if
+    the gateway is unreachable, how long the meeting waits for it; with neither this was the last.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_failed.v1"
@@ -104,26 +108,14 @@ class AttemptAbandoned(Value, frozen=True):
     charged: int
 
 
-class TurnCompleted(Value, frozen=True, omit_defaults=True):
-    """A participant spoke.
-
-    Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out of
-    the reply because no store or terminal takes them. `cut_to` is set where the reply passed its
-    cap: wherever it is quoted, only so many characters of it are, and a mark.
-    """
+class TurnCompleted(Value, frozen=True):
+    """A participant spoke."""
 
     TOPIC: ClassVar[str] = "meeting.turn_completed.v1"
     round_num: int
     agent_id: AgentId
     number: int
-    text: str
-    text_tokens: int
-    usage: Usage
-    finish_reason: str
-    model: str = ""
-    cleaned: int = 0
-    cut_to: int | None = None
-    timing: Timing | None = None
+    reply: Reply
 
 
 class TurnSkipped(Value, frozen=True, omit_defaults=True):
@@ -146,25 +138,17 @@ class RoundClosed(Value, frozen=True, omit_defaults=True):
 
 
 class RoundDigested(Value, frozen=True, omit_defaults=True):
-    """A closed round was shortened by `agent_id` for later briefs, or, without a text, not.
+    """A closed round was shortened by `agent_id` for later briefs, or, without a reply, not.
 
-    Units: `text_tokens` is the estimate for `text`. `degraded` says why there is no text: the
-    round's turns are shown as before then.
+    `degraded` says why there is no reply: the round's turns are then shown as before.
     """
 
     TOPIC: ClassVar[str] = "meeting.round_digested.v1"
     round_num: int
-    text: str = ""
-    text_tokens: int = 0
     agent_id: AgentId | None = None
     number: int = 0
-    usage: Usage | None = None
-    finish_reason: str = ""
-    model: str = ""
-    cleaned: int = 0
+    reply: Reply | None = None
     degraded: str = ""
-    cut_to: int | None = None
-    timing: Timing | None = None
 
 
 class SynthesisStarted(Value, frozen=True):
@@ -173,45 +157,30 @@ class SynthesisStarted(Value, frozen=True):
     TOPIC: ClassVar[str] = "meeting.synthesis_started.v1"
 
 
-class SynthesisDrafted(Value, frozen=True, omit_defaults=True):
+class SynthesisDrafted(Value, frozen=True):
     """A closing text came without all its sections; its author is asked once to complete it.
 
-    Units: `text_tokens` is the estimate for `text`. `missing` names the sections.
+    `missing` names the sections.
     """
 
     TOPIC: ClassVar[str] = "meeting.synthesis_drafted.v1"
-    text: str
-    text_tokens: int
     agent_id: AgentId
     number: int
-    usage: Usage
+    reply: Reply
     missing: tuple[str, ...]
-    finish_reason: str = ""
-    model: str = ""
-    cleaned: int = 0
-    cut_to: int | None = None
-    timing: Timing | None = None
 
 
 class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
     """The closing text was written by `agent_id`, or, without one, nobody could write it.
 
-    Units: `text_tokens` is the estimate for `text`. `usage` is none where the text is the draft,
-    which was accounted for when it came.
+    Without a `reply` the author's draft stands as the closing text. `degraded` says what is lost.
     """
 
     TOPIC: ClassVar[str] = "meeting.synthesis_completed.v1"
-    text: str = ""
-    text_tokens: int = 0
     agent_id: AgentId | None = None
     number: int = 0
-    usage: Usage | None = None
-    finish_reason: str = ""
-    model: str = ""
-    cleaned: int = 0
+    reply: Reply | None = None
     degraded: str = ""
-    cut_to: int | None = None
-    timing: Timing | None = None
 
 
 class Completed(Value, frozen=True, omit_defaults=True):
@@ -276,7 +245,7 @@ class RemarkMade(Value, frozen=True):
 class BudgetRaised(Value, frozen=True, omit_defaults=True):
     """An operator gave the meeting more to spend.
 
-    Units: the whole new ceilings, in tokens and in the currency of the price table; none where
+    Units: the whole new ceilings, in tokens and in the currency of the price table; None if
     the ceiling is as it was.
     """
 
@@ -334,21 +303,3 @@ class EventMetadata(Value, frozen=True):
     at: datetime
     command_id: UUID
     actor: str
-
-
-def wrap_facts(
-    facts: Iterable[Fact],
-    metadata: EventMetadata,
-    *,
-    meeting_id: MeetingId,
-    after: int,
-    new_id: Callable[[], UUID],
-) -> tuple[MeetingEvent, ...]:
-    """Give facts their places after version `after`, and their origin."""
-    at, command_id, actor = metadata.at, metadata.command_id, metadata.actor
-    return tuple(
-        [
-            MeetingEvent(meeting_id, version, at, new_id(), command_id, actor, fact)
-            for version, fact in enumerate(facts, after + 1)
-        ]
-    )

@@ -1,12 +1,26 @@
 """The meeting: what the facts so far add up to. Only `fold` makes one."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
-from meeting_core.model.configuration import Configuration
-from meeting_core.model.ledger import Ledger
-from meeting_core.model.model_profile import ModelProfile
+from meeting_core.errors import CorruptHistory
+from meeting_core.model.accounting import (
+    Amount,
+    Ledger,
+    ModelProfile,
+    amount_of,
+    next_factor,
+    profile_of,
+    with_profile,
+)
+from meeting_core.model.configuration import (
+    DEFAULT_REPLY_BYTES,
+    REPLY_BYTES_PER_TOKEN,
+    Configuration,
+)
+from meeting_core.model.transcript import Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     FINAL_PHASES,
     AgentId,
@@ -20,47 +34,14 @@ from meeting_core.model.values import (
     PauseCause,
     Phase,
     Reservation,
-    RoundEnding,
-    SkipReason,
     Task,
+    Usage,
     UsageSource,
     Value,
     Version,
-    duration,
 )
 
-
-class Turn(Value, frozen=True):
-    """One participant's ended slot in one round: a text, or the reason why there is none.
-
-    Units: tokens, over all attempts; `usage_source` is the least certain of them. `text` is as it
-    may be quoted: within its cap; `text_tokens` are its own, and `is_cut` says that it was longer.
-    """
-
-    version: Version
-    round_num: int
-    agent_id: AgentId
-    text: str | None
-    text_tokens: int
-    skipped_reason: SkipReason | None
-    skipped_detail: str
-    prompt_tokens: int
-    response_tokens: int
-    usage_source: UsageSource
-    attempts: int
-    started_at: datetime
-    ended_at: datetime
-    is_cut: bool = False
-
-
-class Remark(Value, frozen=True):
-    """What a human said to the meeting."""
-
-    version: Version
-    round_num: int
-    author: str
-    text: str
-    text_tokens: int
+_FROM_SURE_TO_UNKNOWN: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
 
 
 class OpenAttempt(Value, frozen=True):
@@ -81,14 +62,16 @@ class TaskState(Value, frozen=True):
 
     Units: tokens over all attempts. `tries` counts the present speaker's attempts that ended in a
     fault, and `repeats` how many of the last of them had the same; `given_up` are the speakers that
-    may not try again. `clock_from` is when the time for the task began to run; an adoption starts
-    it anew, and so does a gateway that is back. `give_up_at` is how long the meeting waits for a
-    gateway that is away.
+    may not try again. `clock_from` is when the task's own time began to run; an adoption starts it
+    anew, and so does a gateway that can be reached again. `ready_at` is from when the next attempt
+    may start, at `retry_at` if a wait was asked for. `give_up_at` is how long the meeting waits for
+    an unreachable gateway.
     """
 
     task: Task
     started_at: datetime
     clock_from: datetime
+    ready_at: datetime
     number: int = 0
     tries: int = 0
     repeats: int = 0
@@ -102,62 +85,26 @@ class TaskState(Value, frozen=True):
     response_tokens: int = 0
     usage_source: UsageSource = "reported"
 
+    def repeats_with(self, fault: FaultClass) -> int:
+        """Count how often in a row the present speaker has met this fault, this time included."""
+        return self.repeats + 1 if self.tries and self.fault is fault else 1
 
-def repeats_with(task_state: TaskState, fault: FaultClass) -> int:
-    """Count how often in a row the present speaker has met this fault, this time included."""
-    return task_state.repeats + 1 if task_state.tries and task_state.fault is fault else 1
+    def clock_at(self, now: datetime) -> datetime:
+        """Return from when the task's own time counts, if its next attempt starts now.
 
-
-class Digest(Value, frozen=True):
-    """What stands for a closed round in later briefs; without a text, nothing does."""
-
-    version: Version
-    text: str
-    text_tokens: int
-    agent_id: AgentId | None
-    degraded: str
-
-
-class Round(Value, frozen=True):
-    """A round that was opened, and how it ended, if it has.
-
-    `first_turn` is the index of its first turn among all turns of the meeting.
-    """
-
-    round_num: int
-    opened_at: datetime
-    first_turn: int
-    ending: RoundEnding | None = None
-    cause: EndCause | None = None
-    digest: Digest | None = None
-
-
-class Draft(Value, frozen=True):
-    """A closing text that lacks the sections `missing`; `is_cut` says that it passed its cap."""
-
-    version: Version
-    text: str
-    text_tokens: int
-    agent_id: AgentId
-    number: int
-    missing: tuple[str, ...]
-    is_cut: bool
-    manifest: Manifest
-
-
-class Synthesis(Value, frozen=True):
-    """The closing text, or why there is none; `manifest` is of the brief it was written from."""
-
-    text: str
-    agent_id: AgentId | None
-    degraded: str
-    manifest: Manifest | None = None
+        A wait for a call slot, for an unreachable gateway or for the end of a pause is not part of
+        that time; a wait that a provider asked for is.
+        """
+        if self.give_up_at is not None:
+            return now
+        return self.clock_from + (now - self.ready_at) if now > self.ready_at else self.clock_from
 
 
 class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
     `fallbacks` says how many of its models an agent has gone past because they were rejected.
+    Units: `document_tokens` is what the quoted documents take in every brief.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
 
@@ -166,6 +113,7 @@ class Meeting(Value, frozen=True, kw_only=True):
     phase: Phase
     config: Configuration
     request_digest: str
+    document_tokens: int
     convened_at: datetime
     updated_at: datetime
     epoch: int = 1
@@ -193,6 +141,25 @@ class Meeting(Value, frozen=True, kw_only=True):
         return self.phase in FINAL_PHASES
 
     @property
+    def open_attempt(self) -> OpenAttempt | None:
+        """The call that is under way; None if none is."""
+        return None if self.task_state is None else self.task_state.open
+
+    def require_open(self, task: Task, number: int, agent_id: AgentId) -> OpenAttempt:
+        """Return the open attempt, which must be this one.
+
+        Raises: `CorruptHistory` when another is open, or none.
+        """
+        attempt = self.open_attempt
+        if (
+            self.task_state is None
+            or attempt is None
+            or (self.task_state.task, attempt.number, attempt.agent_id) != (task, number, agent_id)
+        ):
+            raise CorruptHistory(f"attempt {number} of {agent_id} for {task.key} is not open")
+        return attempt
+
+    @property
     def round_num(self) -> int:
         """The round last opened; 0 before the first."""
         return len(self.rounds)
@@ -205,9 +172,19 @@ class Meeting(Value, frozen=True, kw_only=True):
         return self.phase.value
 
     @property
+    def has_open_round(self) -> bool:
+        return bool(self.rounds) and self.rounds[-1].ending is None
+
+    @property
     def round_turns(self) -> int:
         """How many turns of the present round have ended."""
         return len(self.turns) - self.rounds[-1].first_turn if self.rounds else 0
+
+    @property
+    def next_speaker(self) -> AgentId | None:
+        """Whose turn it is in the round last opened; None if all have had theirs."""
+        order, spoken = self.rounds[-1].order, self.round_turns
+        return order[spoken] if spoken < len(order) else None
 
     @property
     def progress_pct(self) -> int:
@@ -228,15 +205,39 @@ class Meeting(Value, frozen=True, kw_only=True):
         """When the rounds, or the synthesis once it has started, must be over; a pause counts."""
         config = self.config
         if self.synthesis_clock_from is not None:
-            return self.synthesis_clock_from + duration(config.synthesis_timeout_seconds)
-        return self.convened_at + duration(
-            config.meeting_timeout_seconds - config.synthesis_timeout_seconds
+            return self.synthesis_clock_from + timedelta(seconds=config.synthesis_timeout_seconds)
+        return self.convened_at + timedelta(
+            seconds=config.meeting_timeout_seconds - config.synthesis_timeout_seconds
         )
 
-    def participant(self, agent_id: AgentId) -> Participant:
-        """Find a seat.
+    def task_deadline_at(self, clock_from: datetime) -> datetime:
+        """Return when a task must be over whose own time runs from `clock_from`."""
+        config = self.config
+        if self.synthesis_clock_from is not None:
+            return clock_from + timedelta(seconds=config.synthesis_timeout_seconds)
+        at = clock_from + timedelta(seconds=config.turn_timeout_seconds)
+        return min(at, self.deadline_at)
 
-        Raises: `KeyError` for an agent that has none.
+    def max_reply_bytes(self, output_tokens: int) -> int:
+        """Return how many bytes are kept of a reply to an attempt with this cap.
+
+        Units: bytes of UTF-8; the cap in tokens.
+        """
+        bound = self.config.max_reply_bytes
+        return bound or max(DEFAULT_REPLY_BYTES, REPLY_BYTES_PER_TOKEN * output_tokens)
+
+    def speaking_order(self, round_num: int) -> tuple[AgentId, ...]:
+        """Return the order in which a round is spoken: as it was opened, or as it will be."""
+        if round_num <= len(self.rounds):
+            return self.rounds[round_num - 1].order
+        agents = tuple([each.agent_id for each in self.config.participants])
+        first = (round_num - 1) % len(agents) if self.config.order == "rotate" else 0
+        return agents[first:] + agents[:first]
+
+    def participant(self, agent_id: AgentId) -> Participant:
+        """Return a participant.
+
+        Raises: `KeyError` for an agent that takes no part.
         """
         for participant in self.config.participants:
             if participant.agent_id == agent_id:
@@ -244,9 +245,9 @@ class Meeting(Value, frozen=True, kw_only=True):
         raise KeyError(agent_id)
 
     def speaking(self, agent_id: AgentId) -> Participant:
-        """Give a seat with the model it speaks through at present.
+        """Return a participant with the model it speaks through at present.
 
-        Raises: `KeyError` for an agent that has none.
+        Raises: `KeyError` for an agent that takes no part.
         """
         participant = self.participant(agent_id)
         passed = dict(self.fallbacks).get(agent_id, 0) if self.fallbacks else 0
@@ -255,6 +256,37 @@ class Meeting(Value, frozen=True, kw_only=True):
         return replace(participant, model=participant.fallback_models[passed - 1])
 
     def has_fallback(self, agent_id: AgentId) -> bool:
-        """Say whether the agent has another model to go on to."""
+        """Return whether the agent has another model to go on to."""
         passed = dict(self.fallbacks).get(agent_id, 0)
         return passed < len(self.participant(agent_id).fallback_models)
+
+    def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
+        """Return what the end of the open call changes, from what it took.
+
+        The call is closed, its reservation is replaced by what it took, and, if its provider
+        reported that, the model's profile learns how the model counts.
+        """
+        task_state, config, profiles = self.task_state, self.config, self.model_profiles
+        assert task_state is not None
+        attempt = task_state.open
+        assert attempt is not None
+        reserved = amount_of(config, attempt.model, attempt.reserved)
+        charged = amount_of(config, attempt.model, usage) if usage.total else Amount()
+        if usage.source == "reported" and usage.prompt_tokens:
+            known = profile_of(profiles, attempt.model)
+            factor = next_factor(known.factor, attempt.manifest.tokens, usage.prompt_tokens)
+            if factor != known.factor:
+                profiles = with_profile(profiles, replace(known, factor=factor))
+        source = task_state.usage_source
+        if usage.source != source:
+            source = max(source, usage.source, key=_FROM_SURE_TO_UNKNOWN.index)
+        closed = replace(
+            task_state,
+            open=None,
+            ready_at=at,
+            prompt_tokens=task_state.prompt_tokens + usage.prompt_tokens,
+            response_tokens=task_state.response_tokens + usage.completion_tokens,
+            usage_source=source,
+        )
+        ledger = self.ledger.settle(reserved, charged)
+        return {"task_state": closed, "ledger": ledger, "model_profiles": profiles}

@@ -1,8 +1,8 @@
 """The phases of a meeting: the one chart, and the table derived from it.
 
 The chart is the only statement of what may follow what. A fact is a trigger; rounds are a
-counter, not states. Commands and replay look the table up; the chart itself never runs on the
-hot path (building a machine costs thousands of look-ups). Source: ADR 0003.
+counter, not states. Replay and `allowed_actions` look the table up; the chart itself never runs on
+the hot path (building a machine costs thousands of look-ups). Source: ADR 0003.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from typing import get_args
 from statemachine import State, StateChart
 from statemachine.transition_list import TransitionList
 
-from meeting_core.errors import CorruptHistory
 from meeting_core.model.events import Fact, Resumed
+from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import Phase
 
 
@@ -72,22 +72,24 @@ class PhaseChart(StateChart[object]):
     failed = error.from_(gathering, in_round, synthesizing, on_hold)
 
 
-def trigger_of(fact: Fact) -> str:
-    """Name the chart's trigger for a fact."""
-    if type(fact) is Resumed:
-        return f"resumed_to_{fact.to}"
-    return _TRIGGERS[type(fact)]
+def allowed_actions(meeting: Meeting) -> tuple[str, ...]:
+    """Return what a client may do now, by the names of the API's routes.
 
-
-def phase_after(phase: Phase, fact: Fact) -> Phase:
-    """Look up the phase a fact leads to.
-
-    Raises: `CorruptHistory` where the chart has no such edge.
+    Invariant: an action is listed if, and only if, a well-formed command for it leads to a fact.
     """
-    after = TRANSITIONS.get((phase, trigger_of(fact)))
-    if after is None:
-        raise CorruptHistory(f"{trigger_of(fact)!r} cannot happen in phase {phase}")
-    return after
+    # What is allowed in a pause is what was allowed in the phase before it.
+    before = meeting.paused_from if meeting.phase is Phase.PAUSED else meeting.phase
+    config = meeting.config
+    has_ceiling = config.meeting_tokens is not None or config.meeting_cost is not None
+    is_allowed = {
+        "pause": (meeting.phase, "paused") in TRANSITIONS,
+        "resume": (meeting.phase, f"resumed_to_{meeting.paused_from}") in TRANSITIONS,
+        "cancel": (meeting.phase, "cancelled") in TRANSITIONS,
+        "wrap_up": (before, "round_closed") in TRANSITIONS and meeting.has_open_round,
+        "raise_budget": (meeting.phase, "budget_raised") in TRANSITIONS and has_ceiling,
+        "remark": (before, "remark_made") in TRANSITIONS,
+    }
+    return tuple(action for action in ACTIONS if is_allowed[action])
 
 
 def _derive() -> Mapping[tuple[Phase, str], Phase]:
@@ -104,6 +106,14 @@ def _derive() -> Mapping[tuple[Phase, str], Phase]:
 TRANSITIONS: Mapping[tuple[Phase, str], Phase] = _derive()
 """`(phase, trigger) -> phase`, for every edge of the chart."""
 
-_TRIGGERS: dict[type[Fact], str] = {
-    fact: fact.TOPIC.removeprefix("meeting.").partition(".")[0] for fact in get_args(Fact)
-}
+TRIGGERS: Mapping[type[Fact], str] = MappingProxyType(
+    {
+        fact: fact.TOPIC.removeprefix("meeting.").partition(".")[0]
+        for fact in get_args(Fact)
+        if fact is not Resumed
+    }
+)
+"""The chart's trigger for each fact but `Resumed`, which has one for each phase it leads to."""
+
+ACTIONS = ("pause", "resume", "cancel", "wrap_up", "raise_budget", "remark")
+"""What clients may do to a live meeting, by the names of the API's routes."""

@@ -1,9 +1,8 @@
 """The words of a meeting: ids, phases, participants, tasks, usage."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Annotated, Literal, NewType, TypeAlias
 from uuid import UUID
 
@@ -38,7 +37,7 @@ FINAL_PHASES = frozenset({Phase.COMPLETE, Phase.CANCELLED, Phase.ERROR})
 
 
 class FaultClass(StrEnum):
-    """How a gateway call failed; what to do about it is decided in `faults`."""
+    """How a gateway call failed; `decider.fault_policy` says what to do about it."""
 
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
@@ -68,6 +67,7 @@ FailReason: TypeAlias = Literal[
 ]
 PauseCause: TypeAlias = Literal["operator", "budget"]
 OnBudget: TypeAlias = Literal["wrap_up", "pause", "fail"]
+SpeakingOrder: TypeAlias = Literal["seat", "rotate"]
 BudgetReduction: TypeAlias = Literal["brief", "cap"]
 SkipReason: TypeAlias = Literal[
     "rate_limited",
@@ -89,7 +89,7 @@ class Value(Struct, frozen=True, gc=False):
 
 
 class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
-    """A seat at the meeting: who speaks, as whom, through which model.
+    """One who sits at the meeting: who speaks, as whom, through which model.
 
     Shape: `fallback_models` are tried in their order when the provider rejects the one before.
     """
@@ -104,7 +104,7 @@ class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
 
 
 class TurnTask(Value, frozen=True, tag="turn"):
-    """One participant's slot in one round."""
+    """One participant's turn in one round."""
 
     round_num: int
     agent_id: AgentId
@@ -125,7 +125,7 @@ class DigestTask(Value, frozen=True, tag="digest"):
 
 
 class SynthesisTask(Value, frozen=True, tag="synthesis"):
-    """The closing call, whoever makes it."""
+    """The closing call, which writes the minutes."""
 
     @property
     def key(self) -> str:
@@ -136,7 +136,7 @@ Task: TypeAlias = TurnTask | DigestTask | SynthesisTask
 
 
 def call_key(meeting_id: MeetingId, task: Task, number: int) -> str:
-    """Name one attempt for ever: `meeting/task/attempt`."""
+    """Return the name of one attempt, for ever: `meeting/task/attempt`."""
     return f"{to_builtins(meeting_id)}/{task.key}/{number}"  # in a fifth of the time of `str`
 
 
@@ -170,6 +170,35 @@ class Timing(Value, frozen=True, omit_defaults=True):
 
     latency_ms: int
     first_token_ms: int | None = None
+
+
+class Reply(Value, frozen=True, omit_defaults=True):
+    """What a model wrote, as it is kept.
+
+    Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out
+    because no store or terminal takes them. `cut_to` is set if the text passed the attempt's cap:
+    only so many characters of it, and a mark, are quoted. `is_truncated` says that the reply
+    passed the bound in bytes and its rest was not kept.
+    """
+
+    text: str
+    text_tokens: int
+    usage: Usage
+    finish_reason: str
+    model: str = ""
+    cleaned: int = 0
+    cut_to: int | None = None
+    timing: Timing | None = None
+    is_truncated: bool = False
+
+    @property
+    def is_cut(self) -> bool:
+        return self.cut_to is not None or self.is_truncated
+
+    @property
+    def quotable(self) -> str:
+        """The text as it may be quoted: within its cap."""
+        return self.text if self.cut_to is None else cut_to_characters(self.text, self.cut_to)
 
 
 class Reservation(Value, frozen=True):
@@ -232,14 +261,14 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def is_storable(text: str) -> bool:
-    """Say whether a text is free of NUL and lone surrogates, which no database takes."""
+    """Return whether a text is free of NUL and lone surrogates, which no database takes."""
     return _UNSTORABLE.search(text) is None
 
 
 def clean_text(text: str) -> tuple[str, int]:
-    """Take out what must not reach a store or a terminal; return the text and how many went.
+    """Return a text without what must not reach a store or a terminal, and how much was taken out.
 
-    NUL, lone surrogates and control characters other than tab, newline and carriage return.
+    That is NUL, lone surrogates and control characters, but for tab, newline and carriage return.
     """
     if text.isprintable() or text.replace("\n", "").isprintable():
         return text, 0
@@ -247,16 +276,10 @@ def clean_text(text: str) -> tuple[str, int]:
 
 
 def cut_to_characters(text: str, kept: int) -> str:
-    """Keep so many characters of a text, with a visible mark; nothing where none are kept."""
+    """Return so many characters of a text, with a visible mark; nothing if none are kept."""
     return f"{text[:kept]}{CUT_MARK}" if kept else ""
 
 
-@lru_cache(maxsize=256)
-def duration(seconds: float) -> timedelta:
-    """Give so many seconds; the few that meetings are held by are asked for all the time."""
-    return timedelta(seconds=seconds)
-
-
 def milliseconds_utc(at: datetime) -> str:
-    """Write a UTC time as `2026-11-23T10:45:00.000Z`."""
+    """Return a UTC time written as `2026-11-23T10:45:00.000Z`."""
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"

@@ -1,4 +1,7 @@
-"""The fold: facts in, meeting out. It decides nothing; it refuses what cannot have happened."""
+"""The projector: facts in, meeting out. It decides nothing; it refuses what cannot have happened.
+
+Here is what every round and turn consists of; `faults`, `closing` and `control` have the rest.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,6 +10,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from meeting_core.errors import CorruptHistory
+from meeting_core.model.accounting import amount_of
 from meeting_core.model.events import (
     Adopted,
     AttemptAbandoned,
@@ -30,26 +34,15 @@ from meeting_core.model.events import (
     TurnCompleted,
     TurnSkipped,
 )
-from meeting_core.model.meeting import (
-    Meeting,
-    Remark,
-    Round,
-)
-from meeting_core.model.phases import phase_after
-from meeting_core.model.values import (
-    Phase,
-    Version,
-)
-from meeting_core.projector.attempts import (
-    attempt_abandoned,
-    attempt_failed,
-    attempt_started,
-    round_digested,
-    synthesis_completed,
-    synthesis_drafted,
-    turn_completed,
-    turn_skipped,
-)
+from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
+from meeting_core.model.phases import TRANSITIONS, TRIGGERS
+from meeting_core.model.transcript import Round, Turn
+from meeting_core.model.values import AgentId, Phase, TurnTask, Version
+from meeting_core.projector.closing import round_digested, synthesis_completed, synthesis_drafted
+from meeting_core.projector.control import adopted, budget_raised, remark_made, resumed
+from meeting_core.projector.faults import attempt_abandoned, attempt_failed, turn_skipped
+
+__all__ = ["evolve", "fold", "project"]
 
 _WHILE_OPEN = frozenset(
     {
@@ -91,10 +84,11 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
 
     Raises: `CorruptHistory` for a fact out of place: of another meeting, with a gap in the
     versions, in a phase that has no such edge, for another attempt than the open one, or for a
-    turn that has ended.
+    turn that is not the next.
     """
     if meeting is None:
         return _convened(event)
+    fact = event.fact
     is_next = event.originator_version == meeting.version + 1
     if not is_next or event.originator_id.int != meeting.id.int:
         raise CorruptHistory(
@@ -102,36 +96,37 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
             f"cannot follow {meeting.id} version {meeting.version}"
         )
     task_state = meeting.task_state
-    if (
-        task_state is not None
-        and task_state.open is not None
-        and type(event.fact) not in _WHILE_OPEN
-    ):
+    if task_state is not None and task_state.open is not None and type(fact) not in _WHILE_OPEN:
         raise CorruptHistory(
-            f"{event.fact.TOPIC} cannot happen while attempt {task_state.open.number} is open"
+            f"{fact.TOPIC} cannot happen while attempt {task_state.open.number} is open"
         )
+    trigger = f"resumed_to_{fact.to}" if isinstance(fact, Resumed) else TRIGGERS[type(fact)]
+    phase = TRANSITIONS.get((meeting.phase, trigger))
+    if phase is None:
+        raise CorruptHistory(f"{trigger!r} cannot happen in phase {meeting.phase}")
     return replace(
         meeting,
         version=Version(event.originator_version),
-        phase=phase_after(meeting.phase, event.fact),
+        phase=phase,
         updated_at=event.timestamp,
         **_changes(meeting, event),
     )
 
 
 def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
-    """Say what a fact changes, besides version, phase and time."""
+    """Return what a fact changes, besides version, phase and time."""
     fact, at = event.fact, event.timestamp
     match fact:
         case AttemptStarted():
-            return attempt_started(meeting, fact, event)
+            return _attempt_started(meeting, fact, event)
         case TurnCompleted():
-            return turn_completed(meeting, fact, event)
+            return _turn_completed(meeting, fact, event)
         case AttemptFailed():
-            return attempt_failed(meeting, fact)
+            return attempt_failed(meeting, fact, at)
         case AttemptAbandoned():
-            return attempt_abandoned(meeting, fact)
+            return attempt_abandoned(meeting, fact, at)
         case TurnSkipped():
+            _check_turn(meeting, fact.round_num, fact.agent_id)
             return turn_skipped(meeting, fact, event)
         case RoundOpened():
             return _round_opened(meeting, fact, at)
@@ -144,7 +139,7 @@ def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
         case SynthesisDrafted():
             return synthesis_drafted(meeting, fact, event)
         case SynthesisCompleted():
-            return synthesis_completed(meeting, fact)
+            return synthesis_completed(meeting, fact, at)
         case Completed():
             return {"outcome": fact.outcome, "output_path": fact.output_path, "ended_at": at}
         case Cancelled():
@@ -152,15 +147,15 @@ def _changes(meeting: Meeting, event: MeetingEvent) -> dict[str, Any]:
         case Failed():
             return {"failure": fact.reason, "failure_detail": fact.detail, "ended_at": at}
         case Adopted():
-            return _adopted(meeting, fact, at)
+            return adopted(meeting, fact, at)
         case RemarkMade():
-            return _remark_made(meeting, fact, event)
+            return remark_made(meeting, fact, event)
         case BudgetRaised():
-            return _budget_raised(meeting, fact)
+            return budget_raised(meeting, fact)
         case Paused():
             return {"paused_from": meeting.phase, "pause_cause": fact.cause}
         case Resumed():
-            return _resumed(meeting, fact, at)
+            return resumed(meeting, fact, at)
         case Convened():
             raise CorruptHistory(f"meeting {meeting.id} is convened twice")
         case _:
@@ -180,67 +175,87 @@ def _convened(event: MeetingEvent) -> Meeting:
         phase=Phase.GATHERING,
         config=fact.configuration,
         request_digest=fact.request_digest,
+        document_tokens=fact.document_tokens,
         convened_at=event.timestamp,
         updated_at=event.timestamp,
     )
 
 
-def _remark_made(meeting: Meeting, fact: RemarkMade, event: MeetingEvent) -> dict[str, Any]:
-    version = Version(event.originator_version)
-    remark = Remark(version, meeting.round_num, fact.author, fact.text, fact.text_tokens)
-    return {"remarks": (*meeting.remarks, remark)}
-
-
 def _round_opened(meeting: Meeting, fact: RoundOpened, at: datetime) -> dict[str, Any]:
-    is_open = meeting.rounds and meeting.rounds[-1].ending is None
-    if is_open or fact.round_num != meeting.round_num + 1:
+    if meeting.has_open_round or fact.round_num != meeting.round_num + 1:
         raise CorruptHistory(f"round {fact.round_num} cannot follow round {meeting.round_num}")
-    return {"rounds": (*meeting.rounds, Round(fact.round_num, at, len(meeting.turns)))}
+    if sorted(fact.order) != sorted([each.agent_id for each in meeting.config.participants]):
+        order = ", ".join(fact.order)
+        raise CorruptHistory(f"round {fact.round_num} is not spoken once by each: {order}")
+    opened = Round(fact.round_num, at, fact.order, len(meeting.turns))
+    return {"rounds": (*meeting.rounds, opened)}
 
 
 def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
-    if fact.round_num != meeting.round_num or meeting.rounds[-1].ending is not None:
+    if fact.round_num != meeting.round_num or not meeting.has_open_round:
         raise CorruptHistory(f"round {fact.round_num} is not open")
     closed = replace(meeting.rounds[-1], ending=fact.ending, cause=fact.cause)
     return {"rounds": (*meeting.rounds[:-1], closed), "task_state": None}
 
 
-def _budget_raised(meeting: Meeting, fact: BudgetRaised) -> dict[str, Any]:
-    raised = {}
-    for field in ("meeting_tokens", "meeting_cost"):
-        ceiling, wanted = getattr(meeting.config, field), getattr(fact, field)
-        if wanted is not None:
-            if ceiling is None or wanted <= ceiling:
-                raise CorruptHistory(f"a ceiling of {ceiling} is raised to {wanted}")
-            raised[field] = wanted
-    return {"config": replace(meeting.config, **raised)}
-
-
-def _resumed(meeting: Meeting, fact: Resumed, at: datetime) -> dict[str, Any]:
-    if fact.to is not meeting.paused_from:
-        raise CorruptHistory(f"resumed to {fact.to}, paused from {meeting.paused_from}")
-    return {"paused_from": None, "pause_cause": None, **_patient_again(meeting, at)}
-
-
-def _patient_again(meeting: Meeting, at: datetime) -> dict[str, Any]:
-    """Have a gateway tried again that nobody tried for so long that it would be given up."""
-    task_state = meeting.task_state
-    if task_state is None or task_state.give_up_at is None or at < task_state.give_up_at:
-        return {}
-    changes: dict[str, Any] = {"task_state": replace(task_state, give_up_at=None, clock_from=at)}
+def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent) -> dict[str, Any]:
+    """Open an attempt and reserve its tokens."""
+    task_state, at = meeting.task_state, event.timestamp
+    if task_state is None or task_state.task != fact.task:
+        task_state = TaskState(fact.task, started_at=at, clock_from=at, ready_at=at)
+    if fact.number != task_state.number + 1:
+        raise CorruptHistory(f"attempt {fact.number} cannot follow attempt {task_state.number}")
+    opened = OpenAttempt(
+        Version(event.originator_version),
+        fact.number,
+        fact.agent_id,
+        fact.model,
+        fact.reserved,
+        fact.manifest,
+        fact.digest,
+        at,
+    )
+    clock_from = task_state.clock_at(at)
+    changes: dict[str, Any] = {
+        "ledger": meeting.ledger.reserve(amount_of(meeting.config, fact.model, fact.reserved)),
+        "task_state": replace(
+            task_state, number=fact.number, open=opened, retry_at=None, clock_from=clock_from
+        ),
+    }
     if meeting.synthesis_clock_from is not None:
-        changes["synthesis_clock_from"] = at
+        changes["synthesis_clock_from"] = clock_from
     return changes
 
 
-def _adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
-    if fact.epoch <= meeting.epoch:
-        raise CorruptHistory(f"epoch {fact.epoch} does not follow epoch {meeting.epoch}")
-    task_state = meeting.task_state
-    return {
-        "epoch": fact.epoch,
-        "adoptions": meeting.adoptions + 1,
-        "task_state": task_state and replace(task_state, clock_from=at),
-        "synthesis_clock_from": None if meeting.synthesis_clock_from is None else at,
-        **_patient_again(meeting, at),
-    }
+def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -> dict[str, Any]:
+    """End a turn with a text; of one beyond its cap, so much as the cap allows is quoted."""
+    task, reply = TurnTask(fact.round_num, fact.agent_id), fact.reply
+    attempt = meeting.require_open(task, fact.number, fact.agent_id)
+    _check_turn(meeting, fact.round_num, fact.agent_id)
+    changes = meeting.after_call(reply.usage, event.timestamp)
+    ended: TaskState = changes["task_state"]
+    turn = Turn(
+        Version(event.originator_version),
+        fact.round_num,
+        fact.agent_id,
+        reply.quotable,
+        reply.text_tokens if reply.cut_to is None else attempt.reserved.output_tokens,
+        None,
+        "",
+        ended.prompt_tokens,
+        ended.response_tokens,
+        ended.usage_source,
+        ended.number,
+        ended.started_at,
+        event.timestamp,
+        reply.is_cut,
+    )
+    return {**changes, "turns": (*meeting.turns, turn), "task_state": None}
+
+
+def _check_turn(meeting: Meeting, round_num: int, agent_id: AgentId) -> None:
+    """Raise `CorruptHistory` unless this turn can end now: its round is open, and it is next."""
+    if not meeting.has_open_round or round_num != meeting.round_num:
+        raise CorruptHistory(f"round {round_num} is not open")
+    if agent_id != meeting.next_speaker:
+        raise CorruptHistory(f"it is not the turn of {agent_id} in round {round_num}")

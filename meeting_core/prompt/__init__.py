@@ -5,12 +5,9 @@ from meeting_core.prompt.brief import (
     Brief,
     build_brief,
     digest_of,
+    document_tokens,
     fixed_tokens,
     least_tokens,
-    messages_shown,
-    rebuild_brief,
-    remember,
-    shown_brief,
 )
 from meeting_core.prompt.minutes import (
     ActionItem,
@@ -27,13 +24,8 @@ from meeting_core.prompt.prompt_escaping import (
     quoted,
     shortened,
 )
-from meeting_core.prompt.prompts import (
-    MESSAGE_OVERHEAD_TOKENS,
-    SECTIONS,
-    TEMPLATE,
-    Prompt,
-    prompt_for,
-)
+from meeting_core.prompt.prompts import MESSAGE_OVERHEAD_TOKENS, SECTIONS, TEMPLATE
+from meeting_core.prompt.rebuild import rebuild_brief, shown_brief
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 
 __all__ = [
@@ -47,22 +39,19 @@ __all__ = [
     "Brief",
     "MinutesParts",
     "Priority",
-    "Prompt",
     "TokenCounter",
     "attribute",
     "build_brief",
     "cut_to_tokens",
     "digest_of",
+    "document_tokens",
     "estimate_tokens",
     "fixed_tokens",
     "least_tokens",
-    "messages_shown",
     "outcome_of",
     "parse_synthesis",
-    "prompt_for",
     "quoted",
     "rebuild_brief",
-    "remember",
     "render_minutes",
     "shortened",
     "shown_brief",

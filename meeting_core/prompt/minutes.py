@@ -1,7 +1,6 @@
 """The minutes: the document a meeting leaves, and the parts read out of the synthesis."""
 
 import re
-from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from meeting_core.model.meeting import Meeting
@@ -62,7 +61,6 @@ class MinutesParts(Value, frozen=True):
     missing: tuple[str, ...]
 
 
-@lru_cache(maxsize=64)
 def parse_synthesis(text: str) -> MinutesParts:
     """Read the four sections out of a synthesis; text outside any heading counts as summary."""
     text = _LINE_END.sub("\n", f"\n{text}")

@@ -1,4 +1,4 @@
-"""Quoting what others said: as data, between marks that no text can forge."""
+"""Escaping what others said: it is data, between marks that no text can forge."""
 
 import re
 

@@ -1,6 +1,5 @@
 """A pure, deterministic estimate of how many tokens a text takes; rather too many than too few."""
 
-from functools import lru_cache
 from typing import Protocol
 
 from meeting_core.model.values import CUT_MARK
@@ -37,7 +36,7 @@ _SHAPES = _shapes()
 
 
 class TokenCounter(Protocol):
-    """Says how many tokens a text takes; `estimate_tokens` is one.
+    """A function that counts the tokens of a text; `estimate_tokens` is one.
 
     Units: tokens. Invariant: the same text always takes the same number.
     """
@@ -49,7 +48,6 @@ class TokenCounter(Protocol):
     def __hash__(self) -> int: ...
 
 
-@lru_cache(maxsize=2048)
 def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text.
 
@@ -97,7 +95,7 @@ def _pieces_beyond_ascii(shape: bytes) -> int:
 
 
 def cut_to_tokens(text: str, limit: int, count: TokenCounter = estimate_tokens) -> str:
-    """Keep the beginning of a text, at most `limit` tokens of it, with a visible mark.
+    """Return the beginning of a text, at most `limit` tokens of it, with a visible mark.
 
     Units: tokens. Shape: the empty text when not even the mark fits.
     """

@@ -1,6 +1,14 @@
-"""What the shell must do next, and who speaks."""
+"""What the shell must do next, and who speaks and writes when."""
 
-from meeting_core.steps.agenda import (
+from meeting_core.steps.agenda import next_step
+from meeting_core.steps.speaking_order import (
+    authors_left,
+    awaits_digest,
+    digest_author,
+    next_author,
+    turns_to_come,
+)
+from meeting_core.steps.step import (
     Ask,
     BeginAttempt,
     Ended,
@@ -10,14 +18,6 @@ from meeting_core.steps.agenda import (
     Step,
     WaitForGateway,
     WaitUntil,
-    authors_left,
-    awaits_digest,
-    digest_author,
-    next_author,
-    next_speaker,
-    next_step,
-    turn_deadline,
-    turns_to_come,
 )
 
 __all__ = [
@@ -34,8 +34,6 @@ __all__ = [
     "awaits_digest",
     "digest_author",
     "next_author",
-    "next_speaker",
     "next_step",
-    "turn_deadline",
     "turns_to_come",
 ]

@@ -82,7 +82,7 @@ def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tu
         case AttemptStarted():
             return _attempt_started(before, event, fact)
         case TurnCompleted():
-            return (_frame("meeting-turn", event, _turn(after, fact.finish_reason)),)
+            return (_frame("meeting-turn", event, _turn(after, fact.reply.finish_reason)),)
         case TurnSkipped():
             return (_frame("meeting-turn", event, _turn(after, None)),)
         case SynthesisStarted():
@@ -213,13 +213,13 @@ def _notice_fields(notice: Notice) -> dict[str, Any]:
 
 
 def _speaker(meeting: Meeting, round_num: int, agent_id: AgentId) -> dict[str, Any]:
-    agent_ids = [participant.agent_id for participant in meeting.config.participants]
+    order = meeting.rounds[round_num - 1].order
     return {
         "round": round_num,
         "agent_id": agent_id,
         "agent_name": meeting.participant(agent_id).name,
-        "turn_index": agent_ids.index(agent_id),
-        "total_turns": len(agent_ids),
+        "turn_index": order.index(agent_id),
+        "total_turns": len(order),
     }
 
 

@@ -16,6 +16,7 @@ from meeting_core.model import (
     Configuration,
     Limits,
     OnBudget,
+    SpeakingOrder,
 )
 
 BYTES_PER_CHARACTER = 12
@@ -54,7 +55,8 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     participants: Annotated[
         tuple[str | ParticipantBody, ...],
         _about(
-            "2 to 8, in speaking order: agents' ids from the directory, or objects.", minItems=2
+            "2 to 8, in the first round's speaking order: ids from the directory, or objects.",
+            minItems=2,
         ),
     ]
     title: Annotated[str, _about("A single line, 200 characters at most.", minLength=1)] = (
@@ -67,6 +69,13 @@ class StartBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     round_topics: Annotated[
         tuple[str, ...] | None, _about("One for each round; the usual ones if left out.")
     ] = None
+    order: Annotated[
+        SpeakingOrder,
+        _about(
+            "How the speaking order of each round is made: as the participants are listed, or with "
+            "the first speaker moving on by one each round."
+        ),
+    ] = _DEFAULTS.order
     max_tokens_per_turn: Annotated[
         int, _about("Most tokens of one turn.", minimum=MIN_USEFUL_CAP)
     ] = _DEFAULTS.max_tokens_per_turn

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr, replace
 
-from meeting_core.model import Limits, OnBudget, Participant, PriceTable
+from meeting_core.model import (
+    MAX_REPLY_BYTES,
+    MIN_REPLY_BYTES,
+    Limits,
+    OnBudget,
+    Participant,
+    PriceTable,
+)
 from meeting_service.settings.gateways import (
     Count,
     Delay,
@@ -146,11 +153,26 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="One call for a turn or a digest; left out, only the turn's time bounds it."
         ),
     ] = None
+    min_attempt_seconds: Annotated[
+        Delay,
+        Meta(description="An attempt with less than this left of its turn's time does not begin."),
+    ] = 2.0
+    max_reply_bytes: Annotated[
+        Annotated[int, Meta(ge=MIN_REPLY_BYTES, le=MAX_REPLY_BYTES)] | None,
+        Meta(
+            description="Text kept of one reply, as UTF-8; the rest is cut off. Left out, the "
+            "greater of 64 KiB and 8 bytes for each token of the reply's cap."
+        ),
+    ] = None
     turn_timeout_seconds: Annotated[
-        Seconds, Meta(description="One turn, every attempt and wait of it included.")
+        Seconds,
+        Meta(
+            description="One turn, with every attempt of it and every wait that a provider asks "
+            "for; a wait for a call slot is not counted."
+        ),
     ] = 60.0
     synthesis_timeout_seconds: Annotated[
-        Seconds, Meta(description="The closing call, every attempt and wait of it included.")
+        Seconds, Meta(description="The closing call, with the same attempts and waits.")
     ] = 120.0
     meeting_timeout_seconds: Annotated[Seconds, Meta(description="A whole meeting.")] = 3_600.0
     gateway_reconnect_timeout_seconds: Annotated[

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from meeting_core.budget import synthesis_share, synthesis_share_micros
-from meeting_core.decider.start_attempt import least_cost
+from meeting_core.decider.ceilings import least_cost
 from meeting_core.model import (
     UNCALIBRATED,
     AgentId,
@@ -14,6 +14,7 @@ from meeting_core.model import (
     Fact,
     Meeting,
     Phase,
+    Reply,
     ReportFault,
     RoundClosed,
     RoundDigested,
@@ -78,12 +79,12 @@ class Collector:
             case AttemptFailed():
                 self._add_failure(meeting, fact)
             case TurnCompleted() | SynthesisDrafted():
-                self._add_reply(fact, fact.usage)
+                self._add_reply(fact.reply)
             case RoundDigested():
-                self._add_reply(fact, fact.usage)
-                self._limit_hits[DIGEST_LEFT_OUT] += not fact.text
+                self._add_reply(fact.reply)
+                self._limit_hits[DIGEST_LEFT_OUT] += fact.reply is None
             case SynthesisCompleted():
-                self._add_reply(fact, fact.usage)
+                self._add_reply(fact.reply)
                 self._limit_hits[SYNTHESIS_DEGRADED] += bool(fact.degraded)
                 self._limit_hits[REPAIRED] += meeting.draft is not None and not fact.degraded
             case TurnSkipped():
@@ -180,16 +181,12 @@ class Collector:
         self._wasted += fact.charged
         self._limit_hits[RETRIED] += fact.retry_at is not None or fact.give_up_at is not None
 
-    def _add_reply(
-        self,
-        fact: TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted,
-        usage: Usage | None,
-    ) -> None:
-        # A text without usage is the draft, which was counted when it came, or none at all.
-        if usage is not None:
-            self._add_usage(usage)
-            self._limit_hits[CAP_REACHED] += fact.finish_reason == "length"
-            self._limit_hits[CUT] += fact.cut_to is not None
+    def _add_reply(self, reply: Reply | None) -> None:
+        # A closing text without a reply is the draft, which was counted when it came, or none.
+        if reply is not None:
+            self._add_usage(reply.usage)
+            self._limit_hits[CAP_REACHED] += reply.finish_reason == "length"
+            self._limit_hits[CUT] += reply.is_cut
 
     def _add_usage(self, usage: Usage) -> None:
         self._prompt += usage.prompt_tokens

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from meeting_core.decider import decide
+from meeting_core.decider import decide_events
 from meeting_core.model import (
     Command,
     Complete,
@@ -15,9 +15,9 @@ from meeting_core.model import (
     FaultClass,
     Meeting,
     ReportFault,
-    wrap_facts,
 )
 from meeting_core.projector import evolve
+from meeting_core.prompt import Brief
 from meeting_core.steps import (
     Ask,
     BeginAttempt,
@@ -100,13 +100,14 @@ class _Run:
         self._outage = SimulatedOutage(plan, run)
         self._now = STARTED_AT
         self._meeting: Meeting | None = None
+        self._brief: Brief | None = None
         self._collector = Collector(plan.meeting)
 
     def result(self) -> RunResult:
         command: Command = Convene(FIXED_ID, self._plan.meeting, self._plan.limits)
         while True:
             meeting = self._record(command)
-            match step := next_step(meeting):
+            match step := next_step(meeting, self._brief):
                 case Ended() | Idle():
                     return self._collector.result(meeting, self._seconds)
                 case GiveCommand() | BeginAttempt():
@@ -127,21 +128,15 @@ class _Run:
 
     def _record(self, command: Command) -> Meeting:
         before = self._meeting
-        events = wrap_facts(
-            decide(before, command, self._now),
-            EventMetadata(self._now, FIXED_ID, "simulation"),
-            meeting_id=FIXED_ID,
-            after=0 if before is None else before.version,
-            new_id=lambda: FIXED_ID,
-        )
+        metadata = EventMetadata(self._now, FIXED_ID, "simulation")
+        decision = decide_events(before, command, metadata, lambda: FIXED_ID)
         meeting = before
-        for event in events:
+        for event in decision.events:
             if meeting is not None:
                 self._collector.add_fact(meeting, event.fact, self._seconds)
             meeting = evolve(meeting, event)
-        assert meeting is not None
-        self._meeting = meeting
-        return meeting
+        self._meeting, self._brief = decision.meeting, decision.brief
+        return decision.meeting
 
     def _wait(self, step: WaitForGateway) -> Command:
         back_at = self._outage.back_at(step.gateway, self._now)

@@ -5,7 +5,15 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from meeting_core.budget import micros_left, tokens_left
-from meeting_core.model import EndCause, Meeting, OnBudget, Outcome, PriceTable, milliseconds_utc
+from meeting_core.model import (
+    EndCause,
+    Meeting,
+    OnBudget,
+    Outcome,
+    PriceTable,
+    SpeakingOrder,
+    milliseconds_utc,
+)
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -16,12 +24,13 @@ MICROS = 1_000_000
 class ConfigView(Struct, frozen=True, kw_only=True):
     """What the meeting is held by.
 
-    Units: tokens and seconds, as the names say. `meeting_tokens` and `meeting_cost` are the
+    Units: tokens, bytes and seconds, as the names say. `meeting_tokens` and `meeting_cost` are the
     ceilings as they stand; `prices` those of the models that may speak, for a million tokens.
     """
 
     num_rounds: int
     round_topics: tuple[str, ...]
+    order: SpeakingOrder
     max_tokens_per_turn: int
     synthesis_max_tokens: int
     context_tokens: int
@@ -34,10 +43,12 @@ class ConfigView(Struct, frozen=True, kw_only=True):
     synthesizer: str | None
     max_attempts: int
     attempt_timeout_seconds: float | None
+    min_attempt_seconds: float
     turn_timeout_seconds: float
     synthesis_timeout_seconds: float
     meeting_timeout_seconds: float
     gateway_reconnect_timeout_seconds: float
+    max_reply_bytes: int | None
 
 
 class SeatView(Struct, frozen=True):

@@ -14,6 +14,7 @@ from meeting_core.model import (
     SkipReason,
     Turn,
     UsageSource,
+    allowed_actions,
     milliseconds_utc,
 )
 from meeting_core.prompt import render_minutes
@@ -72,12 +73,13 @@ class StatusView(Struct, frozen=True, kw_only=True):
     """Everything about one meeting.
 
     Shape: `current_turn` counts from 1 in the open round, and is 0 between rounds and at the end;
-    `current_agent_id` is whose answer is awaited.
+    `current_agent_id` is whose answer is awaited. `allowed_actions` are what a client may do now.
     """
 
     id: str
     title: str
     state: str
+    allowed_actions: tuple[str, ...]
     goal: str
     room_id: str | None
     project_id: str | None
@@ -121,6 +123,7 @@ def status_view(
         id=str(meeting.id),
         title=config.title,
         state=meeting.state,
+        allowed_actions=allowed_actions(meeting),
         goal=config.goal,
         room_id=config.room_id,
         project_id=config.project_id,

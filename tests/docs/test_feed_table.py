@@ -2,7 +2,7 @@
 
 import re
 
-from meeting_core.model import Cancelled, Fact, Failed, RoundOpened
+from meeting_core.model import Cancelled, Fact, Failed
 from meeting_core.projector import evolve
 from meeting_service.feed.frames import Frame, delta_frame, frames_of
 from tests.builders import (
@@ -12,6 +12,7 @@ from tests.builders import (
     history,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     turn,
@@ -33,7 +34,7 @@ def frames(*facts: Fact) -> list[Frame]:
 
 
 def every_kind_of_frame() -> list[Frame]:
-    opened = [convened(), RoundOpened(1)]
+    opened = [convened(), round_opened(1)]
     begun = meeting_after(*opened, attempt_started(turn()))
     assert begun.task_state is not None
     assert begun.task_state.open is not None

@@ -78,7 +78,7 @@ class Audit(Books):
         if isinstance(self.open.task, DigestTask):
             return round_num == self.open.task.round_num
         digest = self.digests.get(round_num or 0)
-        return digest is None or not digest.text
+        return digest is None or digest.reply is None
 
     def on_completed(self, fact: Completed) -> None:
         """Every loss is named once, and nothing else is."""

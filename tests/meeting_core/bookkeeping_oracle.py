@@ -4,10 +4,9 @@ They share no rule with the core: paths, waits, charges and caps are written out
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -43,6 +42,7 @@ from meeting_core.model import (
     Manifest,
     RaiseBudget,
     RemarkMade,
+    Reply,
     ReportFault,
     Resumed,
     RoundClosed,
@@ -76,9 +76,6 @@ FIRST_WAIT = {
 MAX_WAIT = 30.0
 
 
-Written: TypeAlias = TurnCompleted | RoundDigested | SynthesisDrafted | SynthesisCompleted
-
-
 def plus(one: Money, other: Money, sign: int = 1) -> Money:
     return one[0] + sign * other[0], one[1] + sign * other[1]
 
@@ -97,6 +94,7 @@ class Books:
     now: datetime
     version: int
     opened_at: datetime
+    ready_at: datetime
 
     def __init__(self) -> None:
         self.phase = Phase.GATHERING
@@ -117,8 +115,7 @@ class Books:
         self.draft: SynthesisDrafted | None = None
         self.written_from: Manifest | None = None
         self.digests: dict[int, RoundDigested] = {}
-        self.away: dict[Task, datetime] = {}
-        self.retries: dict[Task, datetime] = {}
+        self.unreachable: dict[Task, datetime] = {}
         self.passed: Counter[AgentId] = Counter()
         self.broken: dict[tuple[Task, AgentId], int] = {}
         self.epoch = 1
@@ -148,6 +145,7 @@ class Books:
             spoken = {held.round_num for held in self.rounds if held and held.ending != "silent"}
             assert spoken == set(self.digests), "a round was not digested"
         assert fact.round_num == len(self.rounds) + 1 <= self.config.num_rounds
+        assert list(fact.order) == self._order(fact.round_num)
         self.rounds.append(None)
 
     def on_round_closed(self, fact: RoundClosed) -> None:
@@ -162,7 +160,7 @@ class Books:
             case "agenda":
                 assert len(held) == seats
             case "deadline":
-                assert self.now >= self.rounds_end
+                assert self.now + self.least_time > self.rounds_end
             case "budget":
                 assert self.config.on_budget == "wrap_up"
                 assert not self._can_pay_for_next()
@@ -175,19 +173,19 @@ class Books:
         assert self.before is not None
         self.numbers[fact.task] += 1
         assert fact.number == self.numbers[fact.task]
-        # What was waited for a gateway, a permit or the end of a pause is not the speaker's.
-        retry_at = self.retries.pop(fact.task, None)
-        if fact.task in self.away or fact.number == 1:
+        # A wait for a gateway, a call slot or the end of a pause is not the speaker's: only what
+        # came before the next attempt might begin.
+        if fact.task in self.unreachable or fact.number == 1:
             self.clocks[fact.task] = self.now
-        elif retry_at is not None and self.now > retry_at:
-            self.clocks[fact.task] += self.now - retry_at
+        elif self.now > self.ready_at:
+            self.clocks[fact.task] += self.now - self.ready_at
         assert fact.model == self.model_of(fact.agent_id)
         match fact.task:
             case TurnTask():
                 assert fact.task == TurnTask(len(self.rounds), fact.agent_id)
                 assert self.rounds[-1] is None
                 assert fact.agent_id == self.next_speaker
-                assert self.now < self.rounds_end, "the rounds are out of time"
+                assert self.now + self.least_time <= self.rounds_end, "the rounds are out of time"
                 wanted, pots = self.config.max_tokens_per_turn, self._pots(fact.model)
             case DigestTask():
                 held = self.rounds[-1]
@@ -196,7 +194,7 @@ class Books:
                 assert (held.cause, held.ending != "silent") == ("agenda", True)
                 assert held.round_num not in self.digests
                 assert fact.agent_id == self._authors[0]
-                assert self.now < self.rounds_end
+                assert self.now + self.least_time <= self.rounds_end
                 wanted = self.config.max_tokens_per_turn
                 pots = [self._share([fact.task, *self._turns_to_come()])]
             case SynthesisTask():
@@ -204,8 +202,7 @@ class Books:
                 wanted = self.config.synthesis_max_tokens
                 pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
                 assert fact.agent_id == self._author(pots[0])
-        if fact.task in self.faults and fact.task not in self.away and retry_at is None:
-            assert self.now < self.deadline(fact.task), "it is out of time"
+        assert self.now + self.least_time <= self.deadline(fact.task), "it is out of time"
         Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
         self.open, self.opened_at = fact, self.now
         self.reserved = plus(self.reserved, self._cost(fact))
@@ -225,17 +222,17 @@ class Books:
         assert fact.charged == (unreported if usage is None else usage.total)
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
         if is_unreachable:
-            patience = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+            longest = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
             if self.now - self.opened_at > timedelta(seconds=5):
-                self.away.pop(fact.task, None)  # it was there: this is another outage
-            until = self.away.setdefault(fact.task, self.now + patience)
+                self.unreachable.pop(fact.task, None)  # it was there: this is another outage
+            until = self.unreachable.setdefault(fact.task, self.now + longest)
             assert fact.give_up_at == (until if self.now < until else None)
             assert fact.retry_at is None
             self.faults[fact.task] = fact.fault
             key = fact.task, fact.agent_id
             self.broken[key] = len(self.tries.get(key, ()))
             return
-        self.away.pop(fact.task, None)
+        self.unreachable.pop(fact.task, None)
         assert fact.give_up_at is None
         if fact.fault is FaultClass.REJECTED:
             models = len(self.seat(fact.agent_id).fallback_models)
@@ -248,8 +245,7 @@ class Books:
             assert fact.retry_at is None
         else:
             self._check_retry(fact)
-        if fact.retry_at is not None:
-            self.retries[fact.task] = fact.retry_at
+        self.ready_at = fact.retry_at or self.now
         if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
             self.given_up.append(fact.agent_id)
         self.faults[fact.task] = fact.fault
@@ -257,7 +253,7 @@ class Books:
     def on_attempt_abandoned(self, fact: AttemptAbandoned) -> None:
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, None)
         assert fact.charged == self.settled.reserved.total, "the outcome is unknown: all is charged"
-        self.away.pop(fact.task, None)  # it was asked, so it is there
+        self.unreachable.pop(fact.task, None)  # it was asked, so it is there
         match self.command:
             case Adopt() | AbandonAttempt():
                 assert fact.cause == self.command.cause
@@ -272,13 +268,11 @@ class Books:
 
     def on_turn_completed(self, fact: TurnCompleted) -> None:
         task = TurnTask(fact.round_num, fact.agent_id)
-        self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
-        self._check_usage(fact.usage)
+        self._take(task, fact.number, fact.agent_id, fact.reply)
         assert isinstance(self.command, AcceptReply)
-        assert fact.text == self.command.text.replace("\x00", "").strip() != ""
-        self._check_cut(fact)
-        if fact.cut_to is None:
-            self.entries.append((self.version, fact.text, fact.round_num))
+        assert fact.reply.text == self.command.text.replace("\x00", "").strip() != ""
+        if fact.reply.cut_to is None:
+            self.entries.append((self.version, fact.reply.text, fact.round_num))
         self._end_turn(task, fact)
 
     def on_turn_skipped(self, fact: TurnSkipped) -> None:
@@ -301,26 +295,22 @@ class Books:
         assert fact.round_num not in self.digests
         if fact.agent_id is None:
             assert self.open is None
-            assert (fact.text, fact.usage) == ("", None)
+            assert fact.reply is None
             assert fact.degraded
         else:
-            assert fact.usage is not None
-            task = DigestTask(fact.round_num)
-            self._settle(task, fact.number, fact.agent_id, fact.usage.total, fact.usage)
-            self._check_usage(fact.usage)
-            self._check_cut(fact)
+            assert fact.reply is not None
+            self._take(DigestTask(fact.round_num), fact.number, fact.agent_id, fact.reply)
+        self.unreachable.pop(DigestTask(fact.round_num), None)
         self.digests[fact.round_num] = fact
 
     def on_synthesis_drafted(self, fact: SynthesisDrafted) -> None:
         assert self.draft is None
         assert self.closing is None
         assert fact.missing
-        self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
-        self._check_usage(fact.usage)
-        self._check_cut(fact)
+        self._take(SynthesisTask(), fact.number, fact.agent_id, fact.reply)
         self.tries.pop((SynthesisTask(), fact.agent_id), None)
         self.broken.pop((SynthesisTask(), fact.agent_id), None)
-        self.away.pop(SynthesisTask(), None)
+        self.unreachable.pop(SynthesisTask(), None)
         self.written_from = self.settled.manifest
         self.draft = fact
 
@@ -329,16 +319,14 @@ class Books:
         if fact.agent_id is None:
             assert self.open is None
             assert self.draft is None, "a draft was thrown away"
-            assert (fact.text, fact.usage) == ("", None)
+            assert fact.reply is None
             assert fact.degraded.startswith("no summary was written (")
-        elif fact.usage is None:
+        elif fact.reply is None:
             assert self.draft is not None
             assert (fact.agent_id, fact.number) == (self.draft.agent_id, self.draft.number)
             assert fact.degraded
         else:
-            self._settle(SynthesisTask(), fact.number, fact.agent_id, fact.usage.total, fact.usage)
-            self._check_usage(fact.usage)
-            self._check_cut(fact)
+            self._take(SynthesisTask(), fact.number, fact.agent_id, fact.reply)
             self.written_from = self.settled.manifest
         self.closing = fact
 
@@ -355,16 +343,18 @@ class Books:
         assert fact.epoch > self.epoch
         self.epoch = fact.epoch
         self.clocks = dict.fromkeys(self.clocks, self.now)
-        self._be_patient_again()
+        if self.numbers:
+            self.ready_at = max(self.ready_at, self.now)
+        self._try_gateways_again()
 
     def on_resumed(self, fact: Resumed) -> None:
-        self._be_patient_again()
+        self._try_gateways_again()
 
-    def _be_patient_again(self) -> None:
+    def _try_gateways_again(self) -> None:
         """A gateway that would be given up by now, because nobody tried it, is tried anew."""
-        for task in [task for task, until in self.away.items() if until <= self.now]:
-            del self.away[task]
-            self.clocks[task] = self.now
+        for task in [task for task, until in self.unreachable.items() if until <= self.now]:
+            del self.unreachable[task]
+            self.clocks[task] = self.ready_at = self.now
 
     def on_remark_made(self, fact: RemarkMade) -> None:
         self.entries.append((self.version, fact.text, None))
@@ -387,6 +377,7 @@ class Books:
         assert self.open is not None, "nothing was open"
         assert (task, number, agent_id) == (self.open.task, self.open.number, self.open.agent_id)
         self.settled, self.open = self.open, None
+        self.ready_at = self.now
         reserved, model = self._cost(self.settled), self.settled.model
         prompt, output = (self.settled.reserved.prompt_tokens, self.settled.reserved.output_tokens)
         if usage is not None:
@@ -402,10 +393,14 @@ class Books:
         reserved = fact.reserved
         return price(self.config, fact.model, reserved.prompt_tokens, reserved.output_tokens)
 
-    def _check_cut(self, fact: Written) -> None:
+    def _take(self, task: Task, number: int, agent_id: AgentId, reply: Reply) -> None:
+        self._settle(task, number, agent_id, reply.usage.total, reply.usage)
+        self._check_usage(reply.usage)
+        self._check_cut(reply)
+
+    def _check_cut(self, fact: Reply) -> None:
         """A reply that passed its cap says so, unless the provider counts it below."""
         cap = self.settled.reserved.output_tokens
-        assert fact.usage is not None
         if fact.cut_to is None:
             assert fact.text_tokens <= 2 * cap
             assert fact.text_tokens <= cap or fact.usage.completion_tokens <= cap
@@ -442,10 +437,11 @@ class Books:
         waits = [min(max(wait, wish or 0.0), MAX_WAIT) for wait in (least, 1.5 * least)]
         first, last = (self.now + timedelta(seconds=wait) for wait in waits)
         if fact.retry_at is None:
-            assert last >= self.deadline(fact.task), "it was given up too early"
+            latest = self.deadline(fact.task) - self.least_time
+            assert last >= latest, "it was given up too early"
         else:
             assert first <= fact.retry_at <= last
-            assert fact.retry_at < self.deadline(fact.task)
+            assert fact.retry_at < self.deadline(fact.task) - self.least_time
 
     @property
     def least_of_settled(self) -> int:
@@ -456,12 +452,13 @@ class Books:
     def _end_turn(self, task: TurnTask, fact: TurnCompleted | TurnSkipped) -> None:
         assert self.open is None
         assert task not in self.endings, "a turn ended twice"
+        self.unreachable.pop(task, None)
         assert (task.round_num, task.agent_id) == (len(self.rounds), self.next_speaker)
         self.endings[task] = fact
 
     def _can_pay_for_next(self) -> bool:
         assert self.before is not None
-        speaker = self.config.participants[self.before.round_turns].agent_id
+        speaker = self._order(len(self.rounds))[self.before.round_turns]
         model = self.model_of(speaker)
         purse = Purse(self.before, TurnTask(len(self.rounds), speaker), speaker, model)
         wanted = self.config.max_tokens_per_turn
@@ -473,12 +470,18 @@ class Books:
 
     def _turns_to_come(self, *, later: bool = True) -> list[Task]:
         assert self.before is not None
-        seats = [seat.agent_id for seat in self.config.participants]
+        now = len(self.rounds)
         is_open = self.rounds[-1] is None or self.before.rounds[-1].ending is None
-        present = seats[self.before.round_turns :] if is_open else []
-        rounds = range(len(self.rounds) + 1, self.config.num_rounds + 1) if later else ()
-        tasks: list[Task] = [TurnTask(len(self.rounds), seat) for seat in present]
-        return tasks + [TurnTask(n, seat) for n in rounds for seat in seats]
+        present = self._order(now)[self.before.round_turns :] if is_open else []
+        rounds = range(now + 1, self.config.num_rounds + 1) if later else ()
+        tasks: list[Task] = [TurnTask(now, agent) for agent in present]
+        return tasks + [TurnTask(n, agent) for n in rounds for agent in self._order(n)]
+
+    def _order(self, round_num: int) -> list[AgentId]:
+        agents = deque(each.agent_id for each in self.config.participants)
+        if self.config.order == "rotate":
+            agents.rotate(1 - round_num)
+        return list(agents)
 
     def _share(self, tasks: list[Task]) -> Money:
         """Each has what it takes at the least; all share evenly what is above that."""
@@ -529,13 +532,17 @@ class Books:
     @property
     def next_speaker(self) -> AgentId | None:
         held = sum(task.round_num == len(self.rounds) for task in self.endings)
-        seats = self.config.participants
-        return seats[held].agent_id if held < len(seats) else None
+        order = self._order(len(self.rounds))
+        return order[held] if held < len(order) else None
 
     @property
     def rounds_end(self) -> datetime:
         seconds = self.config.meeting_timeout_seconds - self.config.synthesis_timeout_seconds
         return self.convened_at + timedelta(seconds=seconds)
+
+    @property
+    def least_time(self) -> timedelta:
+        return timedelta(seconds=self.config.min_attempt_seconds)
 
     def deadline(self, task: Task) -> datetime:
         if isinstance(task, SynthesisTask):

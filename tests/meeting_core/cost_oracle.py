@@ -61,6 +61,8 @@ class Purse:
 
     def sees_something(self, wanted: int, pot: Money) -> bool:
         """Say whether minutes can be written: there is nothing to see, or something is seen."""
+        if self.whole == self.least and self._manifest(self.longest).dropped is not None:
+            return False  # the model takes in too little for anything that was said
         if self.whole == self.least or self.fits(self.whole, wanted, pot):
             return self.is_useful(wanted, pot)
         for limit in range(self.whole, self.least, -1):

@@ -56,7 +56,7 @@ def kinds_of(fact: Fact) -> tuple[str, ...]:
             return name, f"{name} {fact.cause}"
         case RoundClosed():
             return name, f"{name} {fact.cause}", f"{name} {fact.ending}"
-        case SynthesisCompleted() if fact.agent_id and fact.usage is None:
+        case SynthesisCompleted() if fact.agent_id and fact.reply is None:
             return name, f"{name} drafted"
         case SynthesisCompleted() | RoundDigested():
             return name, f"{name} {'written' if fact.agent_id else 'unwritten'}"

@@ -7,6 +7,7 @@ from uuid import UUID
 from meeting_core import (
     Ask,
     BeginAttempt,
+    Brief,
     Configuration,
     Ended,
     EventMetadata,
@@ -19,10 +20,8 @@ from meeting_core import (
     Usage,
     WaitForGateway,
     WaitUntil,
-    decide,
+    decide_events,
     next_step,
-    project,
-    wrap_facts,
 )
 from meeting_core.model import (
     AcceptReply,
@@ -72,6 +71,7 @@ class Stage:
         self.events: list[MeetingEvent] = []
         self.asked: list[Ask] = []
         self._meeting: Meeting | None = None
+        self._brief: Brief | None = None
         self._ids = 0
         self.give(Convene(MEETING_ID, configuration))
 
@@ -90,22 +90,16 @@ class Stage:
 
     def give(self, command: Command) -> tuple[Fact, ...]:
         """Give a command; return what it led to."""
-        facts = decide(self._meeting, command, self.now)
-        new = wrap_facts(
-            facts,
-            EventMetadata(self.now, self._new_id(), "stage"),
-            meeting_id=MEETING_ID,
-            after=len(self.events),
-            new_id=self._new_id,
-        )
-        self.events.extend(new)
-        self._meeting = project(self._meeting, new)
-        return facts
+        metadata = EventMetadata(self.now, self._new_id(), "stage")
+        decision = decide_events(self._meeting, command, metadata, self._new_id)
+        self.events.extend(decision.events)
+        self._meeting, self._brief = decision.meeting, decision.brief
+        return tuple(event.fact for event in decision.events)
 
     def play(self, until: Callable[[Meeting], bool] = lambda _: False) -> "Stage":
         """Do what is next until then, until the meeting rests, or to its end."""
         while not until(self.meeting):
-            match step := next_step(self.meeting):
+            match step := next_step(self.meeting, self._brief):
                 case GiveCommand() | BeginAttempt():
                     self.give(step.command)
                 case WaitUntil():

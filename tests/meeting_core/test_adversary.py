@@ -25,6 +25,7 @@ from meeting_core import (
     WaitUntil,
     next_step,
 )
+from meeting_core.decider.convening import default_topics
 from meeting_core.errors import NoSuchAttempt
 from meeting_core.model import (
     AcceptReply,
@@ -39,7 +40,6 @@ from meeting_core.model import (
     ReportFault,
     Reservation,
     SynthesisTask,
-    default_topics,
 )
 from meeting_core.prompt import fixed_tokens
 from tests.builders import SYNTHESIS

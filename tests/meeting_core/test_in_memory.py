@@ -11,22 +11,36 @@ from meeting_core import (
     Ask,
     Configuration,
     Ended,
+    EventMetadata,
     HeldMeeting,
     InvalidConfiguration,
     Participant,
+    build_brief,
+    decide_events,
     fold,
     hold_meeting,
     next_step,
+    wrap_facts,
 )
 from meeting_core.model import (
     AttemptFailed,
     Completed,
     Failed,
+    StartAttempt,
     SynthesisTask,
     TurnCompleted,
     TurnSkipped,
 )
-from tests.builders import START, SYNTHESIS, configuration
+from tests.builders import (
+    MEETING_ID,
+    START,
+    SYNTHESIS,
+    configuration,
+    convened,
+    meeting_after,
+    round_opened,
+    turn,
+)
 
 
 def hold(model: Callable[[Ask], str], configured: Configuration | None = None) -> HeldMeeting:
@@ -104,7 +118,7 @@ def test_when_nobody_can_write_the_minutes_they_are_the_record():
 def test_what_no_store_takes_is_taken_out_of_what_the_model_says():
     held = hold(lambda ask: "one\x00 two\ud800" if ask.number else answer(ask))
     fact = next(event.fact for event in held.events if isinstance(event.fact, TurnCompleted))
-    assert (fact.text, fact.cleaned) == ("one two", 2)
+    assert (fact.reply.text, fact.reply.cleaned) == ("one two", 2)
 
 
 def test_a_bad_configuration_never_starts():
@@ -118,3 +132,37 @@ def test_an_error_of_the_model_is_the_callers():
 
     with pytest.raises(ZeroDivisionError, match="round-1-ann"):
         hold(broken)
+
+
+def test_a_clock_without_a_time_zone_is_refused_before_anything_happens():
+    asked: list[Ask] = []
+
+    def model(ask: Ask) -> str:
+        asked.append(ask)
+        return "Fine."
+
+    naive = START.replace(tzinfo=None)
+    with pytest.raises(ValueError, match=r"no time zone.*use datetime\.now"):
+        hold_meeting(configuration(), model, clock=lambda: naive, new_id=lambda: MEETING_ID)
+    assert asked == []
+
+
+def test_facts_are_not_wrapped_at_a_time_without_a_zone():
+    metadata = EventMetadata(START.replace(tzinfo=None), MEETING_ID, "a test")
+    with pytest.raises(ValueError, match="no time zone"):
+        wrap_facts(
+            [convened()], metadata, meeting_id=MEETING_ID, after=0, new_id=lambda: MEETING_ID
+        )
+
+
+def test_a_brief_that_is_passed_on_is_shown_and_another_attempts_is_not():
+    metadata = EventMetadata(START, MEETING_ID, "a test")
+    meeting = meeting_after(convened(), round_opened())
+    decision = decide_events(meeting, StartAttempt(turn()), metadata, lambda: MEETING_ID)
+    assert decision.brief is not None
+    step = next_step(decision.meeting, decision.brief)
+    assert isinstance(step, Ask)
+    assert step.messages is decision.brief.messages
+    assert next_step(decision.meeting) == step
+    other = build_brief(meeting, turn("bob"), "bob")
+    assert next_step(decision.meeting, other) == step

@@ -2,21 +2,28 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from meeting_core import BeginAttempt, Fact, Meeting, MeetingError, Phase, decider
+from meeting_core import (
+    BeginAttempt,
+    Fact,
+    Meeting,
+    MeetingError,
+    Phase,
+    decider,
+    projector,
+)
 from meeting_core.budget import Allowance
 from meeting_core.budget import allowance as budget
-from meeting_core.decider import fault_policy as fault_rules
-from meeting_core.decider import finish_attempt as replies
+from meeting_core.decider import ceilings, closing, control, fault_policy, faults, turns
 from meeting_core.model import (
     Amount,
     DigestTask,
     Ledger,
+    Reply,
     Resumed,
     StartAttempt,
     SynthesisCompleted,
@@ -25,15 +32,12 @@ from meeting_core.model import (
     Usage,
 )
 from meeting_core.model import meeting as meetings
-from meeting_core.projector import attempts as slots
 from meeting_core.prompt import brief
 from meeting_core.prompt import minutes as minutes_of
 from meeting_core.steps import agenda
 from tests.meeting_core.choices import seeded
 from tests.meeting_core.walk import MOVES, walk
 
-attempts = import_module("meeting_core.decider.start_attempt")
-fold_facts = import_module("meeting_core.projector")  # the package's `fold` is the function
 WALKS = 1_000
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, Plant] = {}
@@ -73,31 +77,30 @@ def nothing_is_reserved(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def an_abandoned_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
-    true = decider.abandoned
+    true = faults.abandoned
 
     def bug(meeting: Meeting, cause: Any) -> tuple[Fact, ...]:
         return tuple(replace(fact, charged=0) for fact in true(meeting, cause))
 
-    patch.setattr(decider, "abandoned", bug)
+    for module in (decider, control):
+        patch.setattr(module, "abandoned", bug)
 
 
 @planted
 def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(replies, "fault_charge", lambda *_, **__: 0)
+    patch.setattr(faults, "fault_charge", lambda *_, **__: 0)
 
 
 @planted
 def an_unreported_usage_is_nothing(patch: pytest.MonkeyPatch) -> None:
-    true = decider.accept_reply
+    true = turns.kept_reply
 
-    def bug(*arguments: Any) -> tuple[Fact, ...]:
-        facts = true(*arguments)
-        usage = getattr(facts[0], "usage", None)
-        if usage is None or usage.source != "estimated":
-            return facts
-        return (replace(facts[0], usage=Usage(0, 0, "estimated")), *facts[1:])
+    def bug(*arguments: Any) -> Reply:
+        reply = true(*arguments)
+        is_estimated = reply.usage.source == "estimated"
+        return replace(reply, usage=Usage(0, 0, "estimated")) if is_estimated else reply
 
-    patch.setattr(decider, "accept_reply", bug)
+    patch.setattr(decider, "kept_reply", bug)
 
 
 @planted
@@ -113,12 +116,12 @@ def the_ceiling_is_passed_by_one(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def nobody_thinks_of_the_turns_to_come(patch: pytest.MonkeyPatch) -> None:
-    true = attempts.turn_allowance
+    true = ceilings.turn_allowance
 
     def bug(*arguments: Any) -> Any:
         return true(*arguments[:-1], arguments[-1][:1])
 
-    patch.setattr(attempts, "turn_allowance", bug)
+    patch.setattr(ceilings, "turn_allowance", bug)
 
 
 @planted
@@ -136,23 +139,39 @@ def a_gateway_is_waited_for_without_end(patch: pytest.MonkeyPatch) -> None:
     def bug(meeting: Meeting, _: Any, now: Any) -> Any:
         return now + timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
 
-    patch.setattr(replies, "_give_up_at", bug)
+    patch.setattr(faults, "_give_up_at", bug)
 
 
 @planted
 def the_wait_for_a_gateway_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
-    true = fold_facts.attempt_started
+    true = meetings.TaskState.clock_at
 
-    def bug(meeting: Meeting, *arguments: Any) -> dict[str, Any]:
-        changes = true(meeting, *arguments)
-        if meeting.task_state is None or meeting.task_state.give_up_at is None:
-            return changes
-        return {
-            **changes,
-            "task_state": replace(changes["task_state"], clock_from=meeting.task_state.clock_from),
-        }
+    def bug(self: meetings.TaskState, now: Any) -> Any:
+        return self.clock_from if self.give_up_at is not None else true(self, now)
 
-    patch.setattr(fold_facts, "attempt_started", bug)
+    patch.setattr(meetings.TaskState, "clock_at", bug)
+
+
+@planted
+def the_wait_for_a_call_slot_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
+    def bug(self: meetings.TaskState, now: Any) -> Any:
+        return now if self.give_up_at is not None else self.clock_from
+
+    patch.setattr(meetings.TaskState, "clock_at", bug)
+
+
+@planted
+def an_attempt_begins_without_the_time_for_it(patch: pytest.MonkeyPatch) -> None:
+    for module in (turns, faults):
+        patch.setattr(module, "least_seconds", lambda _: 0.0)
+
+
+@planted
+def every_round_is_spoken_in_the_order_of_the_first(patch: pytest.MonkeyPatch) -> None:
+    def bug(self: Meeting, _: int) -> tuple[str, ...]:
+        return tuple(each.agent_id for each in self.config.participants)
+
+    patch.setattr(meetings.Meeting, "speaking_order", bug)
 
 
 @planted
@@ -162,8 +181,8 @@ def a_rejected_model_is_asked_again(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_reply_over_its_cap_is_quoted_whole(patch: pytest.MonkeyPatch) -> None:
-    true = replies._heard
-    patch.setattr(replies, "_heard", lambda *arguments: replace(true(*arguments), cut_to=None))
+    true = turns.kept_reply
+    patch.setattr(decider, "kept_reply", lambda *each: replace(true(*each), cut_to=None))
 
 
 @planted
@@ -171,7 +190,7 @@ def a_draft_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
     def bug(_: Meeting, cause: str) -> SynthesisCompleted:
         return SynthesisCompleted(degraded=f"no summary was written ({cause})")
 
-    for module in (attempts, replies, decider):
+    for module in (closing, faults):
         patch.setattr(module, "draft_or_nothing", bug)
 
 
@@ -189,7 +208,7 @@ def the_last_round_is_digested_too(patch: pytest.MonkeyPatch) -> None:
             return BeginAttempt("", StartAttempt(DigestTask(meeting.round_num)))
         return true(meeting)
 
-    for module in (agenda, attempts, decider):
+    for module in (agenda, turns, closing):
         patch.setattr(module, "awaits_digest", bug)
     patch.setattr(agenda, "_in_round", in_round)
 
@@ -212,19 +231,20 @@ def the_rounds_never_run_out_of_time(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def adopting_does_not_restart_the_clocks(patch: pytest.MonkeyPatch) -> None:
-    true = fold_facts._adopted
+    true = projector.adopted
     kept = ("epoch", "adoptions")
 
     def bug(*arguments: Any) -> dict[str, Any]:
         return {name: value for name, value in true(*arguments).items() if name in kept}
 
-    patch.setattr(fold_facts, "_adopted", bug)
+    patch.setattr(projector, "adopted", bug)
 
 
 @planted
 def adopting_leaves_the_call_open(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decider, "abandoned", lambda *_: ())
-    patch.setattr(fold_facts, "_WHILE_OPEN", {*decider.Fact.__args__})
+    for module in (decider, control):
+        patch.setattr(module, "abandoned", lambda *_: ())
+    patch.setattr(projector, "_WHILE_OPEN", {*Fact.__args__})
 
 
 @planted
@@ -236,33 +256,32 @@ def a_skip_is_recorded_twice(patch: pytest.MonkeyPatch) -> None:
         return (*facts, facts[-1]) if isinstance(facts[-1], TurnSkipped) else facts
 
     patch.setattr(decider, "report_fault", bug)
-    patch.setattr(slots, "_check_turn", lambda *_: None)
+    patch.setattr(projector, "_check_turn", lambda *_: None)
 
 
 @planted
 def a_round_begins_with_the_second_speaker(patch: pytest.MonkeyPatch) -> None:
-    true = fold_facts._round_opened
+    true = projector._round_opened
 
     def bug(*arguments: Any) -> dict[str, Any]:
         (*earlier, opened) = true(*arguments)["rounds"]
         return {"rounds": (*earlier, replace(opened, first_turn=max(opened.first_turn - 1, 0)))}
 
-    patch.setattr(fold_facts, "_round_opened", bug)
+    patch.setattr(projector, "_round_opened", bug)
 
 
 @planted
 def the_speakers_are_asked_in_reverse(patch: pytest.MonkeyPatch) -> None:
     def bug(meeting: Meeting) -> str | None:
-        seats = meeting.config.participants[::-1]
-        return seats[meeting.round_turns].agent_id if meeting.round_turns < len(seats) else None
+        order = meeting.rounds[-1].order[::-1]
+        return order[meeting.round_turns] if meeting.round_turns < len(order) else None
 
-    for module in (agenda, attempts, decider):
-        patch.setattr(module, "next_speaker", bug)
+    patch.setattr(meetings.Meeting, "next_speaker", property(bug))
 
 
 @planted
 def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
-    true = replies._open_attempt
+    true = turns.attempt_of
 
     def bug(meeting: Meeting, command: Any) -> Any:
         task_state = meeting.task_state
@@ -274,43 +293,44 @@ def a_stale_reply_is_taken(patch: pytest.MonkeyPatch) -> None:
             return task_state, task_state.open
         return true(meeting, command)
 
-    patch.setattr(replies, "_open_attempt", bug)
-    patch.setattr(slots, "_open_task_state", lambda meeting, *_: meeting.task_state)
+    for module in (decider, faults):
+        patch.setattr(module, "attempt_of", bug)
+    patch.setattr(meetings.Meeting, "require_open", lambda meeting, *_: meeting.open_attempt)
 
 
 @planted
 def a_fault_is_tried_again_once_more(patch: pytest.MonkeyPatch) -> None:
     def bug(*arguments: Any, max_attempts: int, **more: Any) -> Any:
-        return fault_rules.retry_at(*arguments, max_attempts=max_attempts + 1, **more)
+        return fault_policy.retry_at(*arguments, max_attempts=max_attempts + 1, **more)
 
-    patch.setattr(replies, "retry_at", bug)
+    patch.setattr(faults, "retry_at", bug)
 
 
 @planted
 def a_fault_counts_with_every_other(patch: pytest.MonkeyPatch) -> None:
     def bug(fault: Any, tries: int, _: int, **more: Any) -> Any:
-        return fault_rules.retry_at(fault, tries, tries, **more)
+        return fault_policy.retry_at(fault, tries, tries, **more)
 
-    patch.setattr(replies, "retry_at", bug)
+    patch.setattr(faults, "retry_at", bug)
 
 
 @planted
 def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
     def bug(*arguments: Any, retry_after_seconds: float | None, **more: Any) -> Any:
-        return fault_rules.retry_at(*arguments, retry_after_seconds=None, **more)
+        return fault_policy.retry_at(*arguments, retry_after_seconds=None, **more)
 
-    patch.setattr(replies, "retry_at", bug)
+    patch.setattr(faults, "retry_at", bug)
 
 
 @planted
 def the_pen_does_not_pass_on(patch: pytest.MonkeyPatch) -> None:
-    true = fold_facts.attempt_failed
+    true = projector.attempt_failed
 
     def bug(*arguments: Any) -> dict[str, Any]:
         changes = true(*arguments)
         return {**changes, "task_state": replace(changes["task_state"], given_up=())}
 
-    patch.setattr(fold_facts, "attempt_failed", bug)
+    patch.setattr(projector, "attempt_failed", bug)
 
 
 @planted
@@ -322,24 +342,24 @@ def nobody_gives_up_the_synthesis(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_brief_leaves_out_the_newest(patch: pytest.MonkeyPatch) -> None:
-    true = brief._transcript
+    true = brief.transcript_of
 
     def bug(*arguments: Any) -> Any:
         known = true(*arguments)
         return replace(known, versions=known.versions[:-1], entries=known.entries[:-1])
 
-    patch.setattr(brief, "_transcript", bug)
+    patch.setattr(brief, "transcript_of", bug)
 
 
 @planted
 def a_brief_forgets_the_earlier_rounds(patch: pytest.MonkeyPatch) -> None:
-    true = brief._transcript
+    true = brief.transcript_of
 
     def bug(meeting: Meeting, *arguments: Any) -> Any:
         this_round = [turn for turn in meeting.turns if turn.round_num == meeting.round_num]
         return true(replace(meeting, turns=tuple(this_round)), *arguments)
 
-    patch.setattr(brief, "_transcript", bug)
+    patch.setattr(brief, "transcript_of", bug)
 
 
 @planted
@@ -349,7 +369,7 @@ def the_outcome_hides_a_skip(patch: pytest.MonkeyPatch) -> None:
         losses = [loss for loss in outcome.degraded if "did not speak" not in loss]
         return replace(outcome, degraded=tuple(losses))
 
-    patch.setattr(decider, "outcome_of", bug)
+    patch.setattr(closing, "outcome_of", bug)
 
 
 @planted
@@ -357,7 +377,7 @@ def the_outcome_names_an_author_who_did_not_write(patch: pytest.MonkeyPatch) -> 
     def bug(*arguments: Any) -> Any:
         return replace(minutes_of.outcome_of(*arguments), author="ann")
 
-    patch.setattr(decider, "outcome_of", bug)
+    patch.setattr(closing, "outcome_of", bug)
 
 
 @planted
@@ -367,7 +387,8 @@ def the_end_is_not_the_end(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def everybody_resumes_in_a_round(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decider, "_resume", lambda _: (Resumed(Phase.IN_ROUND),))
+    for module in (decider, control):
+        patch.setattr(module, "resume", lambda _: (Resumed(Phase.IN_ROUND),))
 
 
 @pytest.mark.parametrize("bug", PLANTED)

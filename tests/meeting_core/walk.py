@@ -93,6 +93,7 @@ def configurations() -> tuple[Configuration, ...]:
         replace(tight, on_budget="fail"),
         replace(base, participants=(WITH_FALLBACK, *SEATS[1:2]), prices=PRICES, meeting_cost=0.02),
         replace(base, digest_rounds=True, synthesizer="bob"),
+        replace(base, participants=SEATS, order="rotate", digest_rounds=True),
         replace(base, meeting_tokens=share + 4 * least + 1_500),
         replace(base, context_tokens=least + 260, max_tokens_per_turn=32, max_attempts=2),
         replace(

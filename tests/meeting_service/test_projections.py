@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from meeting_core import Fact, fold
-from meeting_core.model import Cancelled, Participant, Paused, RoundOpened
+from meeting_core.model import Cancelled, Participant, Paused
 from meeting_service.ports import NO_READ_MODELS, ReadModels, SummaryRow, TurnRow
 from meeting_service.projections import read_models, summary_of, turn_rows
 from tests.builders import (
@@ -18,6 +18,7 @@ from tests.builders import (
     convened,
     history,
     meeting_after,
+    round_opened,
     skipped,
     spoken,
     turn_completed,
@@ -62,8 +63,8 @@ def test_a_row_names_each_gateway_once_in_the_order_of_the_participants():
 @pytest.mark.parametrize(
     ("facts", "state", "is_live"),
     [
-        ([convened(), RoundOpened(1)], "round_1", True),
-        ([convened(), RoundOpened(1), Paused()], "paused", True),
+        ([convened(), round_opened(1)], "round_1", True),
+        ([convened(), round_opened(1), Paused()], "paused", True),
         ([convened(), Cancelled()], "cancelled", False),
         (whole_meeting(), "complete", False),
     ],
@@ -76,7 +77,7 @@ def test_the_state_is_spelt_as_clients_know_it(facts: list[Fact], state: str, is
 def test_an_ended_turn_has_a_row_with_what_all_its_attempts_took():
     meeting = meeting_after(
         convened(),
-        RoundOpened(1),
+        round_opened(1),
         Later(1, attempt_started()),
         Later(2, attempt_failed()),
         Later(3, attempt_started(number=2)),
@@ -101,7 +102,7 @@ def test_an_ended_turn_has_a_row_with_what_all_its_attempts_took():
 
 
 def test_a_skipped_turn_has_a_row_with_the_reason():
-    meeting = meeting_after(convened(), RoundOpened(1), *spoken("ann"), *skipped("bob"))
+    meeting = meeting_after(convened(), round_opened(1), *spoken("ann"), *skipped("bob"))
     first, second = turn_rows(meeting)
     assert (first.turn_index, first.skipped_reason) == (0, None)
     assert (second.turn_index, second.agent_id) == (1, "bob")
@@ -109,9 +110,9 @@ def test_a_skipped_turn_has_a_row_with_the_reason():
 
 
 def test_only_rows_that_changed_are_written():
-    before = meeting_after(convened(), RoundOpened(1), *spoken("ann"))
-    begun = meeting_after(convened(), RoundOpened(1), *spoken("ann"), attempt_started("bob"))
-    ended = meeting_after(convened(), RoundOpened(1), *spoken("ann"), *spoken("bob"))
+    before = meeting_after(convened(), round_opened(1), *spoken("ann"))
+    begun = meeting_after(convened(), round_opened(1), *spoken("ann"), attempt_started("bob"))
+    ended = meeting_after(convened(), round_opened(1), *spoken("ann"), *spoken("bob"))
     assert read_models(before, begun) == NO_READ_MODELS
     assert read_models(begun, ended) == ReadModels(None, turn_rows(ended, 1))
 

@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import Fact, MeetingMapper, fold
-from meeting_core.model import Cancelled, RoundOpened
+from meeting_core.model import Cancelled
 from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
 from meeting_service.rebuilding import Difference, Rebuilt, rebuild
 from meeting_service.store.postgres.recorder import PostgresRecorder
-from tests.builders import convened, history, spoken, whole_meeting
+from tests.builders import convened, history, round_opened, spoken, whole_meeting
 from tests.contracts.store_world import PostgresStore, summary, turn
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ async def test_every_column_of_a_summary_that_differs_is_told_and_replaced(store
 
 
 async def test_a_turn_that_differs_is_told_by_its_place(store: PostgresStore):
-    meeting_id = await hold(store, 1, convened(), RoundOpened(1), *spoken("ann"), *spoken("bob"))
+    meeting_id = await hold(store, 1, convened(), round_opened(1), *spoken("ann"), *spoken("bob"))
     await store.run("UPDATE meetings_turns SET response_tokens = 1 WHERE agent_id = 'bob'")
     (difference,) = (await rebuilt(store)).differences
     assert difference == Difference(meeting_id, "meetings_turns", (1, 1), ("response_tokens",))
@@ -84,7 +84,7 @@ async def test_a_turn_that_differs_is_told_by_its_place(store: PostgresStore):
 
 
 async def test_missing_rows_are_told_and_written(store: PostgresStore):
-    meeting_id = await hold(store, 1, convened(), RoundOpened(1), *spoken("ann"))
+    meeting_id = await hold(store, 1, convened(), round_opened(1), *spoken("ann"))
     await store.run("DELETE FROM meetings_summaries")
     await store.run("DELETE FROM meetings_turns")
     assert (await rebuilt(store)).differences == (

@@ -19,7 +19,6 @@ from meeting_core.model import (
     Ledger,
     Reservation,
     RoundClosed,
-    RoundOpened,
     StartAttempt,
     SynthesisCompleted,
     SynthesisStarted,
@@ -35,6 +34,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     started_after,
     turn,
     turn_completed,
@@ -49,7 +49,7 @@ def spending(tokens: int, ceiling: int) -> list[Fact]:
     """A meeting of one round under a ceiling, in which Ann has spent so much."""
     usage = Usage(100, tokens - 100, "reported")
     config = convened(meeting_tokens=ceiling, num_rounds=1, round_topics=("What was done",))
-    return [config, RoundOpened(1), attempt_started(), turn_completed(usage=usage)]
+    return [config, round_opened(1), attempt_started(), turn_completed(usage=usage)]
 
 
 def least_for_bob(facts: list[Fact]) -> int:
@@ -76,7 +76,7 @@ def shown_least(facts: list[Fact], cap: int, *, number: int = 1) -> AttemptStart
 
 
 def test_without_a_ceiling_every_turn_has_its_whole_cap():
-    facts = [convened(), RoundOpened(1)]
+    facts = [convened(), round_opened(1)]
     given(*facts).when(StartAttempt(turn())).then(started_after(facts, turn(), cap=200))
 
 
@@ -132,7 +132,7 @@ def test_a_retry_too_is_held_to_what_is_left():
 
 def test_a_reply_longer_than_its_reservation_is_charged_in_full():
     usage = Usage(100, 5_800, "reported")
-    facts = [convened(meeting_tokens=9_000), RoundOpened(1), attempt_started()]
+    facts = [convened(meeting_tokens=9_000), round_opened(1), attempt_started()]
     ledger = meeting_after(*facts, turn_completed(usage=usage)).ledger
     assert ledger == Ledger(5_900, 0)
     given(*facts, turn_completed(usage=usage)).when(StartAttempt(turn("bob"))).then(
@@ -153,7 +153,7 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
     closing = [round_closed(1, "partial", "budget"), SynthesisStarted()]
     ceiling = config.configuration.meeting_tokens
     assert ceiling is not None
-    opening = [config, RoundOpened(1), attempt_started()]
+    opening = [config, round_opened(1), attempt_started()]
     meeting = meeting_after(*opening, turn_completed(), *closing)
     prompt = least_tokens(meeting, SynthesisTask(), "ann")
     usage = Usage(100, ceiling - prompt - output - 100, "reported")

@@ -25,7 +25,6 @@ from meeting_core.model import (
     Failed,
     Paused,
     RoundClosed,
-    RoundOpened,
     StartAttempt,
 )
 from meeting_core.prompt import fixed_tokens
@@ -36,6 +35,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     started_after,
     turn,
     turn_completed,
@@ -65,7 +65,7 @@ def tokens_of(facts: list[Fact], agent_id: str, *, context_tokens: int | None = 
 
 def bob_is_next(ceiling: int, **changes: object) -> list[Fact]:
     """The first of two rounds, or what changes say; Ann has spoken at length."""
-    return [convened(meeting_tokens=ceiling, **changes), RoundOpened(1), *long_turn()]
+    return [convened(meeting_tokens=ceiling, **changes), round_opened(1), *long_turn()]
 
 
 def ceiling_giving(each: int, calls: int) -> int:
@@ -80,12 +80,12 @@ def test_what_is_left_beside_the_synthesiss_share_is_spread_over_the_turns_to_co
     calls: int, round_num: int, spoken: tuple[str, ...]
 ):
     def opening(ceiling: int) -> list[Fact]:
-        facts: list[Fact] = [convened(meeting_tokens=ceiling), RoundOpened(1)]
+        facts: list[Fact] = [convened(meeting_tokens=ceiling), round_opened(1)]
         for n, agent_id in enumerate(spoken):
             facts += [attempt_started(turn(agent_id, 1 + n // 2), prompt=90)]
             facts += [turn_completed(agent_id, 1 + n // 2)]
             if n % 2:
-                facts += [round_closed(1), RoundOpened(2)]
+                facts += [round_closed(1), round_opened(2)]
         return facts
 
     speaker = ("ann", "bob")[len(spoken) % 2]
@@ -123,7 +123,7 @@ def test_then_the_cap_is_lowered_too():
 
 def test_where_there_is_nothing_to_shorten_only_the_cap_is_lowered():
     def opening(ceiling: int) -> list[Fact]:
-        return [convened(meeting_tokens=ceiling), RoundOpened(1)]
+        return [convened(meeting_tokens=ceiling), round_opened(1)]
 
     facts = opening(SHARE + 4 * (tokens_of(opening(9_000), "ann") + 120))
     given(*facts).when(StartAttempt(turn())).then(
@@ -162,7 +162,7 @@ def test_a_cap_below_the_least_useful_one_ends_the_rounds():
 def test_the_least_useful_cap_is_the_meetings_own():
     def opening(cap: int) -> list[Fact]:
         config = convened(meeting_tokens=SHARE + 2 * (least + cap), min_tokens_per_turn=150)
-        return [config, RoundOpened(1)]
+        return [config, round_opened(1)]
 
     least = 0
     least = tokens_of(opening(2_500), "ann")
@@ -199,7 +199,11 @@ def test_the_nearer_the_ceiling_the_more_is_spared_and_never_the_other_way_round
     ],
 )
 def test_what_happens_when_the_money_is_out_is_the_meetings_choice(on_budget: str, expected: Fact):
-    facts = [convened(meeting_tokens=9_000, on_budget=on_budget), RoundOpened(1), attempt_started()]
+    facts = [
+        convened(meeting_tokens=9_000, on_budget=on_budget),
+        round_opened(1),
+        attempt_started(),
+    ]
     facts.append(turn_completed(usage=Usage(5_000, 6, "reported")))
     given(*facts).when(StartAttempt(turn("bob"))).then(expected)
 
@@ -294,7 +298,7 @@ def test_where_a_prompt_costs_nothing_the_brief_is_not_shortened_for_money():
     prices = PriceTable("2026-11", "USD", (ModelPrice("m", 0.0, 15.0),))
     seats = tuple(Participant(name, name.title(), model="m") for name in ("ann", "bob"))
     config = convened(participants=seats, meeting_cost=0.015, prices=prices)
-    facts = [config, RoundOpened(1), *long_turn()]
+    facts = [config, round_opened(1), *long_turn()]
     (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
     assert isinstance(started, AttemptStarted)
     assert started.manifest.shortened is None

@@ -42,7 +42,6 @@ from meeting_core.model import (
     FaultClass,
     RaiseBudget,
     ReportFault,
-    RoundOpened,
     SynthesisTask,
 )
 from tests.builders import (
@@ -56,6 +55,7 @@ from tests.builders import (
     convened,
     history,
     round_closed,
+    round_opened,
     spoken,
     turn,
     turn_completed,
@@ -213,7 +213,7 @@ def test_failed_and_abandoned_calls_are_waste_and_say_why() -> None:
     found = spending(
         history(
             convened(),
-            RoundOpened(1),
+            round_opened(1),
             attempt_started(),
             attempt_failed(retry_at=START, charged=300),
             attempt_started(number=2),
@@ -236,7 +236,7 @@ def test_failed_and_abandoned_calls_are_waste_and_say_why() -> None:
 
 
 def test_an_open_call_is_reserved_and_not_spent() -> None:
-    found = spending(history(convened(), RoundOpened(1), attempt_started(turn(), prompt=100)))
+    found = spending(history(convened(), round_opened(1), attempt_started(turn(), prompt=100)))
     (attempt,) = found.attempts
     assert (attempt.outcome, attempt.charged, attempt.reserved) == ("open", Amount(), Amount(300))
     assert (found.total, found.reserved) == (Subtotal(), Amount(300))
@@ -258,6 +258,6 @@ def test_a_call_is_priced_by_the_model_that_was_asked() -> None:
 
 
 def test_a_history_that_cannot_have_happened_is_refused() -> None:
-    for facts in ([], [RoundOpened(1)], [convened(), turn_completed()]):
+    for facts in ([], [round_opened(1)], [convened(), turn_completed()]):
         with pytest.raises(CorruptHistory):
             spending(history(*facts))

@@ -11,7 +11,6 @@ from meeting_core.model import (
     Adopted,
     AttemptStarted,
     Paused,
-    RoundOpened,
     StartAttempt,
     SynthesisTask,
 )
@@ -24,6 +23,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     spoken,
     started_after,
     turn,
@@ -33,7 +33,7 @@ from tests.builders import (
 )
 from tests.spec import given
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 ASKED = (*OPENED, attempt_started())
 ADOPTED = Adopted("replica-2", 2, "restart")
 ADOPT = Adopt("replica-2", 2, "restart")
@@ -125,7 +125,7 @@ def test_adopting_starts_the_clock_of_the_turn_anew():
     facts = (*ASKED, attempt_abandoned(), Later(300, ADOPTED))
     step = next_step(meeting_after(*facts, Later(301, attempt_started(number=2))))
     assert isinstance(step, Ask)
-    assert step.deadline_at == after(300 + 60)
+    assert step.deadline_at == after(301 + 60)
 
 
 def test_a_wait_that_began_before_the_crash_goes_on_under_the_new_clock():
@@ -144,7 +144,7 @@ def test_adopting_starts_the_clock_of_the_synthesis_anew():
     facts = (*up_to_synthesis(), *lost, Later(500, ADOPTED), Later(510, again))
     step = next_step(meeting_after(*facts))
     assert isinstance(step, Ask)
-    assert step.deadline_at == after(500 + 120)
+    assert step.deadline_at == after(510 + 120)
 
 
 @pytest.mark.parametrize("cause", ["shutdown", "deadline"])

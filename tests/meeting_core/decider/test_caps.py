@@ -8,7 +8,7 @@ from meeting_core.model import (
     Complete,
     Completed,
     Outcome,
-    RoundOpened,
+    Reply,
     SynthesisStarted,
     TurnCompleted,
 )
@@ -18,6 +18,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     turn,
     written,
@@ -25,7 +26,7 @@ from tests.builders import (
 from tests.spec import given
 
 CAP = 100
-ASKED = (convened(), RoundOpened(1), attempt_started(cap=CAP))
+ASKED = (convened(), round_opened(1), attempt_started(cap=CAP))
 
 
 def text_of(tokens: int) -> str:
@@ -40,7 +41,7 @@ def completed(text: str, usage: Usage, cut_to: int | None) -> TurnCompleted:
     """Ann's reply; `cut_to` is the cap it passed, in tokens."""
     tokens = estimate_tokens(text)
     kept = None if cut_to is None else characters_within(text, cut_to)
-    return TurnCompleted(1, "ann", 1, text, tokens, usage, "length", cut_to=kept)
+    return TurnCompleted(1, "ann", 1, Reply(text, tokens, usage, "length", cut_to=kept))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def shown_to_bob() -> str:
 
 
 def test_the_event_keeps_the_whole_reply_and_briefs_quote_it_cut():
-    assert OVER.text.endswith(" END")
+    assert OVER.reply.text.endswith(" END")
     assert "[... cut here ...]\n</turn>" in shown_to_bob()
     assert "END" not in shown_to_bob()
 
@@ -100,11 +101,11 @@ def test_a_reply_over_its_cap_is_charged_as_reported():
 def test_a_reply_within_its_cap_is_quoted_whole():
     within = completed(text_of(CAP - 5), Usage(100, CAP, "reported"), None)
     (ended,) = meeting_after(*ASKED, within).turns
-    assert (ended.is_cut, ended.text) == (False, within.text)
+    assert (ended.is_cut, ended.text) == (False, within.reply.text)
 
 
 def test_the_cap_is_the_attempts_not_the_meetings():
-    facts = (convened(max_tokens_per_turn=200), RoundOpened(1), attempt_started(cap=50))
+    facts = (convened(max_tokens_per_turn=200), round_opened(1), attempt_started(cap=50))
     text, usage = text_of(150), Usage(100, 150, "reported")
     given(*facts).when(AcceptReply(turn(), 1, text, "length", usage)).then(
         completed(text, usage, 50)
@@ -116,8 +117,8 @@ def test_even_a_reply_of_which_nothing_is_left_was_spoken():
     usage = Usage(100, 400, "reported")
     over = completed(text_of(400), usage, 4)
     opening: list[Fact] = [convened(min_tokens_per_turn=1, num_rounds=1, round_topics=("One",))]
-    opening += [RoundOpened(1), attempt_started(cap=4)]
-    given(*opening).when(AcceptReply(turn(), 1, over.text, "length", usage)).then(over)
+    opening += [round_opened(1), attempt_started(cap=4)]
+    given(*opening).when(AcceptReply(turn(), 1, over.reply.text, "length", usage)).then(over)
     facts = [*opening, over, *spoken("bob"), round_closed(1), SynthesisStarted(), *written()]
     given(*facts).when(Complete("minutes.md")).then(
         Completed(Outcome("agenda", author="ann"), "minutes.md")

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import Configuration, InvalidConfiguration, Limits, Participant, decide
+from meeting_core.decider.convening import default_topics
 from meeting_core.errors import AlreadyConvened
-from meeting_core.model import Convene, Convened, default_topics
+from meeting_core.model import Convene, Convened
 from meeting_core.prompt import estimate_tokens, fixed_tokens
 from tests.builders import ANN, BOB, MEETING_ID, START, configuration, convened, whole_meeting
 from tests.spec import given
@@ -219,8 +220,10 @@ def test_a_document_full_of_marks_leaves_room_for_a_turn():
 
 
 def test_a_document_that_fits_is_kept_as_it_is():
-    config = configuration(document_context="a short text", parent_minutes="# Minutes")
-    given().when(Convene(MEETING_ID, config)).then(Convened(config))
+    texts = {"document_context": "a short text", "parent_minutes": "# Minutes"}
+    config = configuration(**texts)
+    given().when(Convene(MEETING_ID, config)).then(convened(**texts))
+    assert convened(**texts).document_tokens > estimate_tokens("a short text# Minutes")
 
 
 def test_the_smallest_budget_allowed_pays_for_a_short_round_however_long_the_goal():

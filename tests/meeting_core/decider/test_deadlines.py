@@ -8,7 +8,6 @@ from meeting_core.model import (
     OpenRound,
     Outcome,
     RoundClosed,
-    RoundOpened,
     StartAttempt,
     SynthesisStarted,
     SynthesisTask,
@@ -23,6 +22,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     started_after,
     turn,
@@ -35,7 +35,7 @@ from tests.spec import given
 ROUNDS_END = 3_600 - 120
 """The meeting's time less the synthesis's, in seconds after it was convened."""
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 
 
 def test_the_rounds_end_when_only_the_synthesiss_time_is_left():
@@ -43,8 +43,19 @@ def test_the_rounds_end_when_only_the_synthesiss_time_is_left():
     given(*facts).when(StartAttempt(turn("bob")), at=after(ROUNDS_END)).then(
         RoundClosed(1, "partial", "deadline")
     )
-    given(*facts).when(StartAttempt(turn("bob")), at=after(ROUNDS_END - 1)).then(
+    given(*facts).when(StartAttempt(turn("bob")), at=after(ROUNDS_END - 2)).then(
         started_after(facts, turn("bob"), cap=200)
+    )
+
+
+def test_a_turn_does_not_begin_with_less_than_the_least_time_before_the_rounds_end():
+    facts = (*OPENED, *spoken("ann"))
+    given(*facts).when(StartAttempt(turn("bob")), at=after(ROUNDS_END - 1.9)).then(
+        RoundClosed(1, "partial", "deadline")
+    )
+    short = (convened(min_attempt_seconds=0.5), *facts[1:])
+    given(*short).when(StartAttempt(turn("bob")), at=after(ROUNDS_END - 1.9)).then(
+        started_after(short, turn("bob"), cap=200)
     )
 
 
@@ -65,8 +76,8 @@ def test_the_synthesis_has_its_whole_time_however_late_it_starts():
 
 def test_a_round_opened_too_late_is_closed_at_once():
     facts = (convened(), *whole_round(1))
-    given(*facts).when(OpenRound(2), at=after(ROUNDS_END)).then(RoundOpened(2))
-    given(*facts, RoundOpened(2)).when(StartAttempt(turn("ann", 2)), at=after(ROUNDS_END)).then(
+    given(*facts).when(OpenRound(2), at=after(ROUNDS_END)).then(round_opened(2))
+    given(*facts, round_opened(2)).when(StartAttempt(turn("ann", 2)), at=after(ROUNDS_END)).then(
         RoundClosed(2, "silent", "deadline")
     )
 
@@ -84,7 +95,7 @@ def test_a_turn_that_has_begun_has_an_ending_when_time_runs_out():
 
 def test_a_turn_that_has_begun_has_an_ending_when_money_runs_out():
     poor = convened(meeting_tokens=5_000)
-    facts = (poor, RoundOpened(1), *spoken("ann"), attempt_started(turn("bob")))
+    facts = (poor, round_opened(1), *spoken("ann"), attempt_started(turn("bob")))
     facts = (*facts, attempt_abandoned(turn("bob"), charged=900))
     given(*facts).when(StartAttempt(turn("bob"))).then(
         TurnSkipped(1, "bob", "budget"), RoundClosed(1, "partial", "budget")

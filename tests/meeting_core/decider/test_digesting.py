@@ -17,7 +17,7 @@ from meeting_core import (
     next_step,
     rebuild_brief,
 )
-from meeting_core.decider.start_attempt import least_cost
+from meeting_core.decider.ceilings import least_cost
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, WrongPhase
 from meeting_core.model import (
     AcceptReply,
@@ -30,9 +30,9 @@ from meeting_core.model import (
     OpenRound,
     Participant,
     Paused,
+    Reply,
     ReportFault,
     RoundDigested,
-    RoundOpened,
     StartAttempt,
     StartSynthesis,
     SynthesisTask,
@@ -54,6 +54,7 @@ from tests.builders import (
     meeting_after,
     round_closed,
     round_digested,
+    round_opened,
     skipped,
     spoken,
     started_after,
@@ -116,16 +117,17 @@ def test_the_reply_is_the_digest():
     usage = Usage(100, 9, "reported")
     tokens = estimate_tokens("Both spoke.")
     given(*ASKED).when(AcceptReply(FIRST, 1, " Both spoke.\n", "stop", usage, "m-2")).then(
-        RoundDigested(1, "Both spoke.", tokens, "ann", 1, usage, "stop", "m-2")
+        RoundDigested(1, "ann", 1, Reply("Both spoke.", tokens, usage, "stop", "m-2"))
     )
 
 
 def test_a_digest_over_its_cap_is_cut_where_it_is_quoted():
     text = ("word " * 400).strip()
     usage, kept = Usage(100, 400, "reported"), characters_within(text, 200)
-    written = RoundDigested(1, text, estimate_tokens(text), "ann", 1, usage, "length", cut_to=kept)
+    reply = Reply(text, estimate_tokens(text), usage, "length", cut_to=kept)
+    written = RoundDigested(1, "ann", 1, reply)
     given(*ASKED).when(AcceptReply(FIRST, 1, text, "length", usage)).then(written)
-    facts = (*ASKED, written, RoundOpened(2))
+    facts = (*ASKED, written, round_opened(2))
     shown = build_brief(meeting_after(*facts), turn("ann", 2), "ann").messages[1].content
     assert "[... cut here ...]\n</digest>" in shown
 
@@ -144,20 +146,20 @@ def test_without_the_wish_nothing_is_digested():
 
 
 def test_a_silent_round_is_not_digested():
-    silent = (RoundOpened(1), *skipped("ann"), *skipped("bob"), round_closed(1, "silent"))
+    silent = (round_opened(1), *skipped("ann"), *skipped("bob"), round_closed(1, "silent"))
     facts = (convened(digest_rounds=True), *silent)
     assert next_step(meeting_after(*facts)) == GiveCommand(OpenRound(2))
 
 
 def test_a_round_that_ended_all_rounds_is_not_digested():
-    facts = (convened(digest_rounds=True), RoundOpened(1), *spoken("ann"))
+    facts = (convened(digest_rounds=True), round_opened(1), *spoken("ann"))
     facts = (*facts, round_closed(1, "partial", "budget"))
     assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
 
 
 def shown_in_round_two(*facts: Fact | Later) -> tuple[str, AttemptStarted]:
     """What Ann is shown when round 2 opens after these facts, and her attempt."""
-    facts = (*facts, RoundOpened(2))
+    facts = (*facts, round_opened(2))
     started = started_after(facts, turn("ann", 2), cap=200)
     brief = rebuild_brief(history(*facts, started), started)
     return brief.messages[1].content, started
@@ -253,10 +255,10 @@ def test_a_digest_takes_no_more_than_one_of_the_turns_to_come():
 def test_when_the_time_for_the_rounds_is_over_there_is_no_digest():
     config = convened(digest_rounds=True, meeting_timeout_seconds=480.0)  # so the rounds have 360
     facts = (config, *whole_round(1))
-    given(*facts).when(StartAttempt(FIRST), at=after(359)).then(
+    given(*facts).when(StartAttempt(FIRST), at=after(358)).then(
         started_after(facts, FIRST, by="ann", cap=200)
     )
-    given(*facts).when(StartAttempt(FIRST), at=after(360)).then(
+    given(*facts).when(StartAttempt(FIRST), at=after(358.5)).then(
         undigested("the time for it ran out")
     )
 

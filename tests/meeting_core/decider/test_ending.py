@@ -24,7 +24,6 @@ from meeting_core.model import (
     Paused,
     ReportFault,
     Resume,
-    RoundOpened,
     StartAttempt,
     StartSynthesis,
     SynthesisCompleted,
@@ -37,6 +36,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     turn,
     up_to_synthesis,
     whole_meeting,
@@ -45,13 +45,13 @@ from tests.builders import (
 )
 from tests.spec import given
 
-ASKED = (convened(), RoundOpened(1), attempt_started())
+ASKED = (convened(), round_opened(1), attempt_started())
 CANCELLED = (*ASKED, attempt_abandoned(cause="cancel"), Cancelled("not needed"))
 FAILED = (*ASKED, attempt_abandoned(cause="failure"), Failed("internal_error", "out of luck"))
 
 LIVE: list[tuple[Fact, ...]] = [
     (convened(),),
-    (convened(), RoundOpened(1)),
+    (convened(), round_opened(1)),
     (convened(), *whole_round(1)),
     tuple(up_to_synthesis()),
     (*up_to_synthesis(), *written()),

@@ -15,7 +15,6 @@ from meeting_core.model import (
     Paused,
     Phase,
     Resumed,
-    RoundOpened,
     StartSynthesis,
     SynthesisStarted,
 )
@@ -27,6 +26,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     turn,
     turn_skipped,
@@ -37,7 +37,7 @@ from tests.builders import (
 from tests.meeting_core.scenario import Stage
 from tests.spec import given
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 ENDED = round_closed(1, "partial", "operator")
 
 
@@ -110,7 +110,7 @@ def test_then_the_minutes_are_written_and_no_round_follows():
 
 
 def test_then_no_digest_is_written_either():
-    facts = (convened(digest_rounds=True), RoundOpened(1), *spoken("ann"), ENDED)
+    facts = (convened(digest_rounds=True), round_opened(1), *spoken("ann"), ENDED)
     assert next_step(meeting_after(*facts)) == GiveCommand(StartSynthesis())
 
 

@@ -20,7 +20,6 @@ from meeting_core.model import (
     DigestTask,
     FaultClass,
     ReportFault,
-    RoundOpened,
     StartAttempt,
     SynthesisStarted,
     SynthesisTask,
@@ -36,6 +35,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     started_after,
     turn,
@@ -46,7 +46,7 @@ from tests.builders import (
 from tests.spec import given
 
 ANN = Participant("ann", "Ann", model="large", fallback_models=("small", "tiny"))
-OPENED = (convened(participants=(ANN, BOB)), RoundOpened(1))
+OPENED = (convened(participants=(ANN, BOB)), round_opened(1))
 
 
 def rejected(number: int = 1, task: Task | None = None, *, last: bool = False) -> AttemptFailed:
@@ -91,7 +91,7 @@ def test_models_are_tried_in_their_order_and_then_the_speaker_is_skipped():
 
 
 def test_without_another_model_a_rejection_skips_the_speaker():
-    facts = (convened(), RoundOpened(1), attempt_started())
+    facts = (convened(), round_opened(1), attempt_started())
     given(*facts).when(rejection()).then(rejected(last=True), turn_skipped(reason="rejected"))
 
 
@@ -103,14 +103,14 @@ def test_only_a_rejection_changes_the_model(fault: FaultClass):
 
 def test_every_model_has_all_attempts():
     config = convened(participants=(ANN, BOB), max_attempts=2)
-    facts = (config, RoundOpened(1), asked(), attempt_failed(retry_at=START))
+    facts = (config, round_opened(1), asked(), attempt_failed(retry_at=START))
     facts = (*facts, asked(2), rejected(2), asked(3, "small"))
     fault = ReportFault(turn(), 3, FaultClass.EMPTY, "no answer")
     given(*facts).when(fault).then(attempt_failed(number=3, fault=FaultClass.EMPTY, retry_at=START))
 
 
 def test_the_speaker_stays_with_the_model_that_took_it():
-    facts = (*SECOND, turn_completed(number=2), *spoken("bob"), round_closed(1), RoundOpened(2))
+    facts = (*SECOND, turn_completed(number=2), *spoken("bob"), round_closed(1), round_opened(2))
     expected = started_after(facts, turn("ann", 2), cap=200)
     assert expected.model == "small"
     given(*facts).when(StartAttempt(turn("ann", 2))).then(expected)
@@ -118,7 +118,7 @@ def test_the_speaker_stays_with_the_model_that_took_it():
 
 def test_others_keep_their_models():
     bob = Participant("bob", "Bob", model="large", fallback_models=("small",))
-    facts = (convened(participants=(ANN, bob)), RoundOpened(1), asked(), rejected())
+    facts = (convened(participants=(ANN, bob)), round_opened(1), asked(), rejected())
     facts = (*facts, asked(2, "small"), turn_completed(number=2))
     expected = started_after(facts, turn("bob"), cap=200)
     assert expected.model == "large"

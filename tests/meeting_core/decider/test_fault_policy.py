@@ -5,7 +5,7 @@ from hypothesis import given as given_values
 from hypothesis import strategies as st
 
 from meeting_core.decider.fault_policy import FAULT_RULES, JITTER, MAX_WAIT_SECONDS, retry_at
-from meeting_core.model import FaultClass, ReportFault, RoundOpened, call_key
+from meeting_core.model import FaultClass, ReportFault, call_key
 from tests.builders import (
     MEETING_ID,
     START,
@@ -13,6 +13,7 @@ from tests.builders import (
     attempt_failed,
     attempt_started,
     convened,
+    round_opened,
     turn,
 )
 from tests.spec import given
@@ -91,7 +92,7 @@ def test_where_there_is_nothing_to_wait_for_chance_adds_nothing(fault: FaultClas
 
 
 def test_the_seed_of_a_wait_is_the_name_of_the_attempt():
-    facts = (convened(), RoundOpened(1), attempt_started())
+    facts = (convened(), round_opened(1), attempt_started())
     fault = ReportFault(turn(), 1, FaultClass.UNAVAILABLE, "no answer")
     wait = seconds(seed=call_key(MEETING_ID, turn(), 1))
     assert wait is not None

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from meeting_core import Ask, BeginAttempt, Usage, WaitUntil, next_step
 from meeting_core.decider.fault_policy import FAULT_RULES, JITTER, MAX_WAIT_SECONDS, retry_at
@@ -13,11 +14,12 @@ from meeting_core.model import (
     FaultClass,
     Paused,
     ReportFault,
-    RoundOpened,
     StartAttempt,
     TurnSkipped,
 )
 from tests.builders import (
+    ANN,
+    BOB,
     START,
     Later,
     after,
@@ -26,6 +28,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     started_after,
     turn,
     turn_skipped,
@@ -34,7 +37,7 @@ from tests.builders import (
 )
 from tests.spec import given
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 ASKED = (*OPENED, attempt_started())
 
 
@@ -133,7 +136,7 @@ def test_every_fault_has_a_rule():
 def test_a_call_whose_cost_nobody_reported_keeps_its_reservation_if_it_may_have_run(
     fault_class: FaultClass, charged: int
 ):
-    facts = (convened(max_attempts=1), RoundOpened(1), attempt_started(prompt=100, cap=200))
+    facts = (convened(max_attempts=1), round_opened(1), attempt_started(prompt=100, cap=200))
     failed = attempt_failed(fault=fault_class, charged=charged)
     skip = TurnSkipped(1, "ann", fault_class.value, "no answer")
     given(*facts).when(fault(fault_class)).then(failed, skip)
@@ -190,31 +193,47 @@ def test_our_own_wait_has_an_end():
 
 
 def test_a_wait_beyond_the_turns_time_means_skipping():
-    late = after(60 - 0.5)
+    late = after(60 - 2.5)
     given(*ASKED).when(fault(), at=late).then(attempt_failed(), turn_skipped())
-    just = after(60 - 0.8)
+    just = after(60 - 2.8)
     given(*ASKED).when(fault(), at=just).then(attempt_failed(retry_at=waited(at=just)))
 
 
 def test_a_wait_beyond_the_rounds_time_means_skipping():
     config = convened(meeting_timeout_seconds=480.0)  # so the rounds have 360
-    facts = (config, RoundOpened(1), Later(330, attempt_started()))
-    just = after(360 - 0.8)
+    facts = (config, round_opened(1), Later(330, attempt_started()))
+    just = after(360 - 2.8)
     given(*facts).when(fault(), at=just).then(attempt_failed(retry_at=waited(at=just)))
-    given(*facts).when(fault(), at=after(359.5)).then(attempt_failed(), turn_skipped())
+    given(*facts).when(fault(), at=after(357.5)).then(attempt_failed(), turn_skipped())
 
 
 def test_an_attempt_after_a_lost_one_is_not_made_when_the_turns_time_is_over():
     facts = (*ASKED, attempt_failed(retry_at=after(1)), Later(1, attempt_started(number=2)))
-    facts = (*facts, Later(2, attempt_abandoned(number=2, cause="shutdown")))
-    given(*facts).when(StartAttempt(turn()), at=after(60)).then(turn_skipped())
-    given(*facts).when(StartAttempt(turn()), at=after(59)).then(
-        started_after(facts, turn(), number=3, cap=200)
+    over = (*facts, Later(58.5, attempt_abandoned(number=2, cause="shutdown")))
+    given(*over).when(StartAttempt(turn()), at=after(58.5)).then(turn_skipped())
+    just = (*facts, Later(58, attempt_abandoned(number=2, cause="shutdown")))
+    given(*just).when(StartAttempt(turn()), at=after(58)).then(
+        started_after(just, turn(), number=3, cap=200)
     )
 
 
+def test_a_turn_out_of_time_without_a_fault_is_skipped_for_its_deadline():
+    lost = (*ASKED, Later(59, attempt_abandoned(cause="shutdown")))
+    given(*lost).when(StartAttempt(turn()), at=after(59)).then(
+        turn_skipped(reason="deadline", detail="")
+    )
+
+
+def test_a_model_to_go_on_to_is_not_asked_without_the_time_for_it():
+    ann = replace(ANN, model="m-1", fallback_models=("m-2",))
+    rejected = attempt_failed(fault=FaultClass.REJECTED, charged=0, retry_at=after(59))
+    asked = attempt_started(model="m-1")
+    facts = (convened(participants=(ann, BOB)), round_opened(), asked, Later(59, rejected))
+    given(*facts).when(StartAttempt(turn()), at=after(59)).then(turn_skipped(reason="rejected"))
+
+
 def test_what_is_waited_for_beyond_the_retry_is_not_the_speakers():
-    """A permit, or the end of a pause: the attempt still has the time that was left for it."""
+    """A call slot, or the end of a pause: the attempt still has the time that was left for it."""
     facts = (*ASKED, attempt_failed(retry_at=after(1)))
     started = started_after(facts, turn(), number=2, cap=200)
     given(*facts).when(StartAttempt(turn()), at=after(100)).then(started)

@@ -21,9 +21,9 @@ from meeting_core.model import (
     Paused,
     Phase,
     RemarkMade,
+    Reply,
     Resume,
     Resumed,
-    RoundOpened,
     StartAttempt,
     SynthesisTask,
     TurnCompleted,
@@ -32,6 +32,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     spoken,
     started_after,
     turn,
@@ -41,7 +42,7 @@ from tests.builders import (
 from tests.spec import given
 
 GATHERED = (convened(),)
-IN_ROUND = (convened(), RoundOpened(1))
+IN_ROUND = (convened(), round_opened(1))
 ASKED = (*IN_ROUND, attempt_started())
 WRITING = tuple(up_to_synthesis())
 
@@ -87,7 +88,7 @@ def test_a_call_in_flight_may_end_while_paused():
     paused = (*ASKED, Paused())
     assert isinstance(next_step(meeting_after(*paused)), Ask)
     usage = Usage(90, 4, "reported")
-    completed = TurnCompleted(1, "ann", 1, "Done.", estimate_tokens("Done."), usage, "stop")
+    completed = TurnCompleted(1, "ann", 1, Reply("Done.", estimate_tokens("Done."), usage, "stop"))
     given(*paused).when(AcceptReply(turn(), 1, "Done.", "stop", usage)).then(completed)
     assert next_step(meeting_after(*paused, completed)) == Idle()
     resumed = meeting_after(*paused, completed, Resumed(Phase.IN_ROUND))

@@ -20,13 +20,13 @@ from meeting_core.model import (
     Phase,
     RaiseBudget,
     Resumed,
-    RoundOpened,
     StartAttempt,
 )
 from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     spoken,
     started_after,
     turn,
@@ -37,7 +37,7 @@ from tests.builders import (
 from tests.meeting_core.scenario import Stage, long_speaker
 from tests.spec import given
 
-LIMITED = (convened(meeting_tokens=9_000), RoundOpened(1))
+LIMITED = (convened(meeting_tokens=9_000), round_opened(1))
 SEATS = (Participant("ann", "Ann", model="m"), Participant("bob", "Bob", model="m"))
 PRICED = convened(
     participants=SEATS,
@@ -50,7 +50,7 @@ SHORT = Paused("raise the budget, or end the rounds", "budget")
 def short_of_money(*, by: str = "budget") -> tuple[Fact, ...]:
     """A meeting that pauses when its money is out, and has paused."""
     spent = turn_completed(usage=Usage(90, 4_950, "reported"))
-    opening = convened(meeting_tokens=9_000, on_budget="pause"), RoundOpened(1)
+    opening = convened(meeting_tokens=9_000, on_budget="pause"), round_opened(1)
     paused = SHORT if by == "budget" else Paused("lunch")
     return (*opening, attempt_started(prompt=90), spent, paused)
 

@@ -27,8 +27,8 @@ from meeting_core.model import (
     GiveUpSynthesis,
     Outcome,
     Paused,
+    Reply,
     ReportFault,
-    RoundOpened,
     StartAttempt,
     SynthesisCompleted,
     SynthesisDrafted,
@@ -46,6 +46,7 @@ from tests.builders import (
     history,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     started_after,
     synthesis_drafted,
@@ -63,18 +64,24 @@ USAGE = Usage(100, 50, "reported")
 
 DRAFTED = (*ASKED, synthesis_drafted(HALF, LACKING))
 REPAIRING = (*DRAFTED, attempt_started(CLOSING, 2, cap=500))
-FROM_DRAFT = SynthesisCompleted(HALF, 30, "ann", 1, degraded=LOSS)
+
+
+def replied(text: str, finish_reason: str = "stop", model: str = "") -> Reply:
+    return Reply(text, estimate_tokens(text), USAGE, finish_reason, model)
+
+
+FROM_DRAFT = SynthesisCompleted("ann", 1, degraded=LOSS)
 
 
 def test_a_closing_text_without_a_section_is_a_draft():
     given(*ASKED).when(AcceptReply(CLOSING, 1, HALF, "length", USAGE, "m-2")).then(
-        SynthesisDrafted(HALF, estimate_tokens(HALF), "ann", 1, USAGE, LACKING, "length", "m-2")
+        SynthesisDrafted("ann", 1, replied(HALF, "length", "m-2"), LACKING)
     )
 
 
 def test_a_closing_text_with_all_its_sections_is_no_draft():
     given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", USAGE)).then(
-        SynthesisCompleted(SYNTHESIS, estimate_tokens(SYNTHESIS), "ann", 1, USAGE, "stop")
+        SynthesisCompleted("ann", 1, replied(SYNTHESIS))
     )
 
 
@@ -113,7 +120,7 @@ def test_the_author_of_the_draft_is_asked_even_when_others_come_first():
 
 def test_a_second_reply_completes_the_minutes():
     given(*REPAIRING).when(AcceptReply(CLOSING, 2, SYNTHESIS, "stop", USAGE)).then(
-        SynthesisCompleted(SYNTHESIS, estimate_tokens(SYNTHESIS), "ann", 2, USAGE, "stop")
+        SynthesisCompleted("ann", 2, replied(SYNTHESIS))
     )
 
 
@@ -121,12 +128,12 @@ def test_a_second_reply_that_still_lacks_sections_completes_them_degraded():
     text = "## Discussion Summary\nWe talked.\n## Action Items\nNone\n## Decisions\nNone"
     loss = "sections missing from the synthesis: Blockers"
     given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "stop", USAGE)).then(
-        SynthesisCompleted(text, estimate_tokens(text), "ann", 2, USAGE, "stop", degraded=loss)
+        SynthesisCompleted("ann", 2, replied(text), loss)
     )
 
 
 def test_nobody_is_asked_a_third_time():
-    facts = (*REPAIRING, SynthesisCompleted(HALF, 30, "ann", 2, USAGE, "stop", degraded=LOSS))
+    facts = (*REPAIRING, SynthesisCompleted("ann", 2, replied(HALF), LOSS))
     assert isinstance(next_step(meeting_after(*facts)), SaveMinutes)
 
 
@@ -161,8 +168,19 @@ def test_the_repair_has_attempts_of_its_own():
     )
 
 
+def test_a_wait_for_a_call_slot_takes_nothing_from_the_repairs_time():
+    """A redraft that waited 71 of 120 s for a slot had 17.8 s left, and timed out."""
+    facts = (*DRAFTED[:-1], Later(31, DRAFTED[-1]))
+    started = started_after(facts, CLOSING, by="ann", number=2, cap=500)
+    given(*facts).when(StartAttempt(CLOSING), at=after(102)).then(started)
+    step = next_step(meeting_after(*facts, Later(102, started)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(102 + 120 - 31)
+
+
 def test_without_time_for_the_repair_the_draft_stands():
-    given(*DRAFTED).when(StartAttempt(CLOSING), at=after(120)).then(FROM_DRAFT)
+    late = (*DRAFTED[:-1], Later(118.5, DRAFTED[-1]))
+    given(*late).when(StartAttempt(CLOSING), at=after(118.5)).then(FROM_DRAFT)
     fault = ReportFault(CLOSING, 2, FaultClass.UNAVAILABLE, "no answer", reached=False)
     given(*REPAIRING).when(fault, at=after(119.9)).then(
         attempt_failed(CLOSING, 2, charged=0), FROM_DRAFT
@@ -171,10 +189,12 @@ def test_without_time_for_the_repair_the_draft_stands():
 
 def test_without_money_for_the_repair_the_draft_stands():
     drafted = synthesis_drafted(HALF, LACKING)
-    opening = [convened(meeting_tokens=4_800), RoundOpened(1), *spoken("ann")]
+    opening = [convened(meeting_tokens=4_800), round_opened(1), *spoken("ann")]
     closing = [round_closed(1, "partial", "budget"), SynthesisStarted()]
     asked = attempt_started(CLOSING, cap=500)
-    dear = SynthesisDrafted(HALF, 30, "ann", 1, Usage(100, 4_500, "reported"), LACKING, "stop")
+    dear = SynthesisDrafted(
+        "ann", 1, Reply(HALF, 30, Usage(100, 4_500, "reported"), "stop"), LACKING
+    )
     given(*opening, *closing, asked, drafted).when(StartAttempt(CLOSING)).then(
         started_after((*opening, *closing, asked, drafted), CLOSING, number=2, cap=500)
     )
@@ -190,14 +210,10 @@ def test_a_draft_over_its_cap_is_cut_and_the_sections_beyond_the_cut_are_missing
     text = SYNTHESIS.replace("We talked.", "word " * 600)
     usage = Usage(100, 700, "reported")
     drafted = SynthesisDrafted(
-        text,
-        estimate_tokens(text),
         "ann",
         1,
-        usage,
+        Reply(text, estimate_tokens(text), usage, "length", cut_to=characters_within(text, 500)),
         ("Action Items", "Decisions", "Blockers"),
-        "length",
-        cut_to=characters_within(text, 500),
     )
     given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length", usage)).then(drafted)
     shown = build_brief(meeting_after(*ASKED, drafted), CLOSING, "ann").messages[1].content
@@ -209,14 +225,16 @@ def test_a_second_reply_over_its_cap_is_cut_and_says_so():
     text = f"{SYNTHESIS}\n{'word ' * 600}"
     usage = Usage(100, 700, "reported")
     completed = SynthesisCompleted(
-        text.strip(),
-        estimate_tokens(text.strip()),
         "ann",
         2,
-        usage,
-        "length",
-        degraded="the synthesis was cut at its cap",
-        cut_to=characters_within(text.strip(), 500),
+        Reply(
+            text.strip(),
+            estimate_tokens(text.strip()),
+            usage,
+            "length",
+            cut_to=characters_within(text.strip(), 500),
+        ),
+        "the synthesis was cut at its cap",
     )
     given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "length", usage)).then(completed)
     meeting = meeting_after(*REPAIRING, completed)
@@ -253,7 +271,7 @@ def test_a_draft_survives_the_loss_of_its_repair():
 
 def test_a_draft_may_come_while_paused():
     given(*ASKED, Paused()).when(AcceptReply(CLOSING, 1, HALF, "stop", USAGE)).then(
-        SynthesisDrafted(HALF, estimate_tokens(HALF), "ann", 1, USAGE, LACKING, "stop")
+        SynthesisDrafted("ann", 1, replied(HALF), LACKING)
     )
 
 

@@ -10,7 +10,6 @@ from meeting_core.model import (
     OpenRound,
     Paused,
     RoundClosed,
-    RoundOpened,
     StartSynthesis,
     SynthesisStarted,
 )
@@ -19,6 +18,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     up_to_synthesis,
@@ -29,16 +29,16 @@ from tests.spec import given
 
 
 def test_the_first_round_opens_a_convened_meeting():
-    given(convened()).when(OpenRound(1)).then(RoundOpened(1))
+    given(convened()).when(OpenRound(1)).then(round_opened(1))
 
 
 def test_the_next_round_opens_when_the_last_is_closed():
-    given(convened(), *whole_round(1)).when(OpenRound(2)).then(RoundOpened(2))
+    given(convened(), *whole_round(1)).when(OpenRound(2)).then(round_opened(2))
 
 
 def test_a_round_opens_after_a_round_in_which_nobody_spoke():
-    silent = [RoundOpened(1), *skipped("ann"), *skipped("bob"), round_closed(1, "silent")]
-    given(convened(), *silent).when(OpenRound(2)).then(RoundOpened(2))
+    silent = [round_opened(1), *skipped("ann"), *skipped("bob"), round_closed(1, "silent")]
+    given(convened(), *silent).when(OpenRound(2)).then(round_opened(2))
 
 
 def test_no_round_opens_before_the_meeting_is_convened():
@@ -46,7 +46,7 @@ def test_no_round_opens_before_the_meeting_is_convened():
 
 
 def test_no_round_opens_while_one_is_open():
-    given(convened(), RoundOpened(1)).when(OpenRound(2)).then_refused(RoundUnfinished)
+    given(convened(), round_opened(1)).when(OpenRound(2)).then_refused(RoundUnfinished)
 
 
 @pytest.mark.parametrize("round_num", [-1, 0, 2])
@@ -65,7 +65,7 @@ def test_there_are_no_more_rounds_than_were_agreed():
 
 @pytest.mark.parametrize("cause", ["budget", "deadline"])
 def test_no_round_opens_after_one_that_ended_all_rounds(cause: str):
-    ended = [RoundOpened(1), *spoken("ann"), RoundClosed(1, "partial", cause)]
+    ended = [round_opened(1), *spoken("ann"), RoundClosed(1, "partial", cause)]
     given(convened(), *ended).when(OpenRound(2)).then_refused(RoundUnfinished)
 
 
@@ -76,37 +76,37 @@ def test_no_round_opens_while_paused_or_synthesizing_or_after_the_end():
 
 
 def test_a_round_in_which_everybody_spoke_is_complete():
-    facts = [convened(), RoundOpened(1), *spoken("ann"), *spoken("bob")]
+    facts = [convened(), round_opened(1), *spoken("ann"), *spoken("bob")]
     given(*facts).when(CloseRound(1)).then(RoundClosed(1, "complete", "agenda"))
 
 
 def test_a_round_in_which_somebody_spoke_is_partial():
-    facts = [convened(), RoundOpened(1), *skipped("ann"), *spoken("bob")]
+    facts = [convened(), round_opened(1), *skipped("ann"), *spoken("bob")]
     given(*facts).when(CloseRound(1)).then(RoundClosed(1, "partial", "agenda"))
 
 
 def test_a_round_in_which_nobody_spoke_is_silent():
-    facts = [convened(), RoundOpened(1), *skipped("ann"), *skipped("bob")]
+    facts = [convened(), round_opened(1), *skipped("ann"), *skipped("bob")]
     given(*facts).when(CloseRound(1)).then(RoundClosed(1, "silent", "agenda"))
 
 
 def test_how_a_round_ended_does_not_depend_on_the_round_before():
-    second = [RoundOpened(2), *skipped("ann", 2), *skipped("bob", 2)]
+    second = [round_opened(2), *skipped("ann", 2), *skipped("bob", 2)]
     given(convened(), *whole_round(1), *second).when(CloseRound(2)).then(RoundClosed(2, "silent"))
 
 
 def test_a_round_does_not_close_before_everybody_had_a_turn():
-    facts = [convened(), RoundOpened(1), *spoken("ann")]
+    facts = [convened(), round_opened(1), *spoken("ann")]
     given(*facts).when(CloseRound(1)).then_refused(RoundUnfinished, "bob")
 
 
 def test_a_round_does_not_close_while_an_attempt_is_open():
-    facts = [convened(), RoundOpened(1), *spoken("ann"), attempt_started()]
+    facts = [convened(), round_opened(1), *spoken("ann"), attempt_started()]
     given(*facts[:-1], attempt_started()).when(CloseRound(1)).then_refused(RoundUnfinished)
 
 
 def test_only_the_open_round_closes():
-    facts = [convened(), RoundOpened(1), *spoken("ann"), *spoken("bob")]
+    facts = [convened(), round_opened(1), *spoken("ann"), *spoken("bob")]
     given(*facts).when(CloseRound(2)).then_refused(OutOfTurn)
     given(convened()).when(CloseRound(1)).then_refused(WrongPhase)
     given(convened(), *whole_round(1)).when(CloseRound(1)).then_refused(WrongPhase)
@@ -120,13 +120,13 @@ def test_the_synthesis_starts_when_the_rounds_are_over():
 
 @pytest.mark.parametrize("cause", ["budget", "deadline"])
 def test_the_synthesis_starts_after_a_round_that_ended_all_rounds(cause: str):
-    ended = [RoundOpened(1), *spoken("ann"), RoundClosed(1, "partial", cause)]
+    ended = [round_opened(1), *spoken("ann"), RoundClosed(1, "partial", cause)]
     given(convened(), *ended).when(StartSynthesis()).then(SynthesisStarted())
 
 
 def test_the_synthesis_does_not_start_before_the_rounds_are_over():
     given(convened()).when(StartSynthesis()).then_refused(WrongPhase)
-    given(convened(), RoundOpened(1)).when(StartSynthesis()).then_refused(RoundUnfinished)
+    given(convened(), round_opened(1)).when(StartSynthesis()).then_refused(RoundUnfinished)
     given(convened(), *whole_round(1)).when(StartSynthesis()).then_refused(RoundUnfinished)
     given(*up_to_synthesis()).when(StartSynthesis()).then_refused(WrongPhase)
 
@@ -140,13 +140,13 @@ def test_the_agenda_opens_every_round_then_starts_the_synthesis():
 
 
 def test_a_meeting_in_which_nobody_spoke_fails_with_the_first_cause():
-    facts = [convened(num_rounds=1, round_topics=("One",)), RoundOpened(1)]
+    facts = [convened(num_rounds=1, round_topics=("One",)), round_opened(1)]
     facts += [*skipped("ann"), *skipped("bob"), round_closed(1, "silent")]
     failure = Fail("nobody_spoke", "unavailable: no answer")
     assert next_step(meeting_after(*facts)) == GiveCommand(failure)
 
 
 def test_a_meeting_that_ended_before_anybody_could_speak_fails_with_what_ended_it():
-    facts = [convened(), RoundOpened(1), round_closed(1, "silent", "budget")]
+    facts = [convened(), round_opened(1), round_closed(1, "silent", "budget")]
     failure = Fail("nobody_spoke", "the budget ended the rounds before anybody could speak")
     assert next_step(meeting_after(*facts)) == GiveCommand(failure)

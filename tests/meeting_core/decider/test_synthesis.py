@@ -23,8 +23,8 @@ from meeting_core.model import (
     GiveUpSynthesis,
     Outcome,
     Paused,
+    Reply,
     ReportFault,
-    RoundOpened,
     StartAttempt,
     SynthesisCompleted,
     SynthesisDrafted,
@@ -40,6 +40,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     started_after,
@@ -87,7 +88,7 @@ def test_the_reply_becomes_the_closing_text():
     usage = Usage(300, 60, "reported")
     tokens = estimate_tokens(SYNTHESIS)
     given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", usage, "m-2")).then(
-        SynthesisCompleted(SYNTHESIS, tokens, "ann", 1, usage, "stop", "m-2")
+        SynthesisCompleted("ann", 1, Reply(SYNTHESIS, tokens, usage, "stop", "m-2"))
     )
 
 
@@ -96,7 +97,10 @@ def test_a_closing_text_without_a_section_is_a_draft_that_says_what_is_missing()
     usage = Usage(100, estimate_tokens(text), "estimated")
     given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length")).then(
         SynthesisDrafted(
-            text, estimate_tokens(text), "ann", 1, usage, ("Action Items", "Blockers"), "length"
+            "ann",
+            1,
+            Reply(text, estimate_tokens(text), usage, "length"),
+            ("Action Items", "Blockers"),
         )
     )
 
@@ -169,20 +173,31 @@ def test_the_synthesis_has_its_own_time():
 
 
 def test_a_synthesis_out_of_time_ends_without_a_text():
-    late = (*ASKED, attempt_failed(CLOSING, fault=FaultClass.TIMED_OUT, charged=0))
-    given(*late).when(StartAttempt(CLOSING), at=after(120)).then(
+    failed = attempt_failed(CLOSING, fault=FaultClass.TIMED_OUT, charged=0)
+    late = (*ASKED, Later(118.5, failed))
+    given(*late).when(StartAttempt(CLOSING), at=after(118.5)).then(
         SynthesisCompleted(degraded="no summary was written (the time for it ran out)")
     )
 
 
 def test_the_time_for_the_synthesis_runs_from_its_first_attempt():
-    """So that a wait for a permit costs nobody the minutes."""
+    """So that a wait for a call slot costs nobody the minutes."""
     facts = up_to_synthesis()
     started = started_after(facts, CLOSING, by="ann", cap=500)
     given(*facts).when(StartAttempt(CLOSING), at=after(500)).then(started)
     step = next_step(meeting_after(*facts, Later(500, started)))
     assert isinstance(step, Ask)
     assert step.deadline_at == after(500 + 120)
+
+
+def test_a_wait_for_a_call_slot_takes_nothing_from_the_next_authors_time():
+    failed = attempt_failed(CLOSING, fault=FaultClass.REFUSED, charged=0)
+    facts = (*ASKED, Later(20, failed))
+    started = started_after(facts, CLOSING, by="bob", number=2, cap=500)
+    given(*facts).when(StartAttempt(CLOSING), at=after(300)).then(started)
+    step = next_step(meeting_after(*facts, Later(300, started)))
+    assert isinstance(step, Ask)
+    assert step.deadline_at == after(300 + 100)
 
 
 def test_a_wait_beyond_the_synthesiss_time_passes_the_pen():
@@ -212,7 +227,7 @@ def test_minutes_that_could_not_be_saved_degrade_the_outcome():
 
 @pytest.mark.parametrize("cause", ["budget", "deadline"])
 def test_the_outcome_says_what_ended_the_rounds_and_how_many_were_held(cause: str):
-    facts = [convened(), RoundOpened(1), *spoken("ann"), round_closed(1, "partial", cause)]
+    facts = [convened(), round_opened(1), *spoken("ann"), round_closed(1, "partial", cause)]
     facts += [SynthesisStarted(), *written()]
     ended = {"budget": "the token budget ended", "deadline": "the time limit ended"}[cause]
     losses = (f"{ended} the rounds early", "only 1 of 2 rounds were held")
@@ -220,8 +235,8 @@ def test_the_outcome_says_what_ended_the_rounds_and_how_many_were_held(cause: st
 
 
 def test_every_skipped_turn_is_in_the_outcome():
-    first = [RoundOpened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial")]
-    second = [RoundOpened(2), *spoken("ann", 2), *skipped("bob", 2), round_closed(2, "partial")]
+    first = [round_opened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial")]
+    second = [round_opened(2), *spoken("ann", 2), *skipped("bob", 2), round_closed(2, "partial")]
     facts = [convened(), *first, *second, SynthesisStarted(), *written()]
     losses = (
         "round 1: ann did not speak (unavailable)",
@@ -244,11 +259,13 @@ def test_a_meeting_is_completed_once():
 def test_the_closing_text_of_a_paused_meeting_is_kept():
     given(*ASKED, Paused()).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop")).then(
         SynthesisCompleted(
-            SYNTHESIS,
-            estimate_tokens(SYNTHESIS),
             "ann",
             1,
-            Usage(100, estimate_tokens(SYNTHESIS), "estimated"),
-            "stop",
+            Reply(
+                SYNTHESIS,
+                estimate_tokens(SYNTHESIS),
+                Usage(100, estimate_tokens(SYNTHESIS), "estimated"),
+                "stop",
+            ),
         )
     )

@@ -16,7 +16,7 @@ from meeting_core.model import (
     FaultClass,
     Participant,
     Paused,
-    RoundOpened,
+    Reply,
     StartAttempt,
     SynthesisTask,
     TurnCompleted,
@@ -33,6 +33,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     skipped,
     spoken,
     started_after,
@@ -44,7 +45,7 @@ from tests.builders import (
 )
 from tests.spec import given
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 ASKED = (*OPENED, attempt_started())
 
 
@@ -55,7 +56,7 @@ def test_an_attempt_records_its_brief_and_what_it_may_cost():
 
 
 def test_an_attempt_names_the_model_of_its_speaker():
-    facts = (convened(participants=(Participant("ann", "Ann", model="m-1"), BOB)), RoundOpened(1))
+    facts = (convened(participants=(Participant("ann", "Ann", model="m-1"), BOB)), round_opened(1))
     expected = started_after(facts, turn(), cap=200)
     assert expected.model == "m-1"
     given(*facts).when(StartAttempt(turn())).then(expected)
@@ -71,7 +72,7 @@ def test_the_second_speaker_follows_the_first_whether_that_one_spoke_or_not():
 
 
 def test_the_first_speaker_begins_every_round():
-    facts = (convened(), *whole_round(1), RoundOpened(2))
+    facts = (convened(), *whole_round(1), round_opened(2))
     assert next_step(meeting_after(*facts)) == BeginAttempt("", StartAttempt(turn("ann", 2)))
 
 
@@ -115,7 +116,7 @@ def test_a_reply_with_its_reported_usage_completes_the_turn():
     reply = AcceptReply(turn(), 1, "  I am done.\n", "stop", usage, "model-9")
     tokens = estimate_tokens("I am done.")
     given(*ASKED).when(reply).then(
-        TurnCompleted(1, "ann", 1, "I am done.", tokens, usage, "stop", "model-9")
+        TurnCompleted(1, "ann", 1, Reply("I am done.", tokens, usage, "stop", "model-9"))
     )
 
 
@@ -123,7 +124,7 @@ def test_a_reply_without_usage_is_estimated_and_says_so():
     tokens = estimate_tokens("I am done.")
     usage = Usage(100, tokens, "estimated")
     given(*ASKED).when(AcceptReply(turn(), 1, "I am done.", "length")).then(
-        TurnCompleted(1, "ann", 1, "I am done.", tokens, usage, "length")
+        TurnCompleted(1, "ann", 1, Reply("I am done.", tokens, usage, "length"))
     )
 
 
@@ -132,7 +133,7 @@ def test_what_no_store_takes_is_taken_out_of_a_reply_and_counted():
     tokens = estimate_tokens("nothing lost")
     usage = Usage(100, tokens, "estimated")
     given(*ASKED).when(reply).then(
-        TurnCompleted(1, "ann", 1, "nothing lost", tokens, usage, "stop", "", 2)
+        TurnCompleted(1, "ann", 1, Reply("nothing lost", tokens, usage, "stop", "", 2))
     )
 
 

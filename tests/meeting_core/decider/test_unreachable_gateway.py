@@ -17,7 +17,6 @@ from meeting_core.model import (
     Resumed,
     RoundClosed,
     RoundDigested,
-    RoundOpened,
     StartAttempt,
     SynthesisCompleted,
     SynthesisTask,
@@ -32,6 +31,7 @@ from tests.builders import (
     attempt_started,
     convened,
     meeting_after,
+    round_opened,
     started_after,
     synthesis_drafted,
     turn,
@@ -43,10 +43,12 @@ from tests.builders import (
 from tests.spec import given
 
 ANN = Participant("ann", "Ann", gateway="main")
-OPENED = (convened(participants=(ANN, BOB)), RoundOpened(1))
+OPENED = (convened(participants=(ANN, BOB)), round_opened(1))
 ASKED = (*OPENED, attempt_started())
 BEGIN = BeginAttempt("main", StartAttempt(turn()))
-GONE = GiveCommand(Fail("gateway_unreachable", "gateway 'main' was away for 60 s: no answer"))
+GONE = GiveCommand(
+    Fail("gateway_unreachable", "gateway 'main' was unreachable for 60 s: no answer")
+)
 
 
 def away(task: Task | None = None, number: int = 1, **changes: object) -> ReportFault:
@@ -72,7 +74,7 @@ def test_the_meeting_waits_for_a_gateway_that_is_away():
 
 
 def test_how_long_it_waits_is_the_meetings_choice():
-    opened = (convened(gateway_reconnect_timeout_seconds=7.5), RoundOpened(1), attempt_started())
+    opened = (convened(gateway_reconnect_timeout_seconds=7.5), round_opened(1), attempt_started())
     given(*opened).when(away()).then(waiting(until=7.5))
 
 
@@ -125,7 +127,7 @@ def test_the_wait_is_no_attempt_of_the_speakers():
 
 def test_the_end_of_the_rounds_comes_first():
     config = convened(participants=(ANN, BOB), meeting_timeout_seconds=480.0)  # the rounds have 360
-    facts = (config, RoundOpened(1), Later(310, attempt_started()))
+    facts = (config, round_opened(1), Later(310, attempt_started()))
     facts = (*facts, Later(320, waiting(until=380)))
     step = next_step(meeting_after(*facts))
     assert step == WaitForGateway("main", after(360), BEGIN, BEGIN)

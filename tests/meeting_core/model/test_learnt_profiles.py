@@ -11,9 +11,9 @@ from meeting_core.model import (
     DigestTask,
     FaultClass,
     ModelProfile,
+    Reply,
     ReportFault,
     Reservation,
-    RoundOpened,
     StartAttempt,
     SynthesisCompleted,
     SynthesisTask,
@@ -26,6 +26,7 @@ from tests.builders import (
     convened,
     digested,
     meeting_after,
+    round_opened,
     spoken,
     synthesis_drafted,
     turn,
@@ -51,7 +52,7 @@ def reported(prompt: int) -> Usage:
     return Usage(prompt, 6, "reported")
 
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 
 
 def known(*facts: Fact) -> tuple[ModelProfile, ...]:
@@ -70,7 +71,7 @@ def test_digests_drafts_minutes_and_faults_teach_it_too():
     drafted = (*asked, synthesis_drafted("x", ("Decisions",)))
     assert known(*drafted) == (ModelProfile("", 1_440),)
     usage = Usage(250, 40, "reported")
-    written = SynthesisCompleted("x", 1, "ann", 1, usage, "stop")
+    written = SynthesisCompleted("ann", 1, Reply("x", 1, usage, "stop"))
     assert known(*asked, written) == (ModelProfile("", 1_440),)
     failed = attempt_failed(charged=160, usage=Usage(160, 0, "reported"), retry_at=START)
     assert known(*OPENED, attempt_started(), failed) == (ModelProfile("", 1_500),)
@@ -94,7 +95,7 @@ def test_a_reservation_is_scaled_by_what_was_learnt():
 
 def test_each_model_is_known_by_itself():
     seats = (Participant("ann", "Ann", model="m-1"), Participant("bob", "Bob", model="m-2"))
-    facts = [convened(participants=seats), RoundOpened(1)]
+    facts = [convened(participants=seats), round_opened(1)]
     facts += [attempt_started(model="m-1"), turn_completed(usage=reported(130))]
     facts += [attempt_started(turn("bob"), model="m-2"), turn_completed("bob", usage=reported(110))]
     assert known(*facts) == (ModelProfile("m-1", 1_300), ModelProfile("m-2", 1_100))
@@ -106,7 +107,7 @@ def test_a_model_that_counts_more_is_shown_less():
     def brief_tokens(prompt: int) -> int:
         tokens = estimate_tokens(LONG)
         long = turn_completed(text=LONG, text_tokens=tokens, usage=reported(prompt))
-        facts = (convened(context_tokens=600), RoundOpened(1), attempt_started(), long)
+        facts = (convened(context_tokens=600), round_opened(1), attempt_started(), long)
         (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
         assert isinstance(started, AttemptStarted)
         assert started.reserved.prompt_tokens <= 600
@@ -163,7 +164,7 @@ def test_when_nothing_can_be_left_out_the_speaker_is_skipped():
 def test_what_was_too_long_once_is_not_tried_again_by_anybody_with_that_model():
     facts = [*long_meeting(), too_long(last=True), turn_skipped("bob", reason="context_too_long")]
     limit = context_limit(meeting_after(*facts))
-    facts += [*whole_round(1)[-1:], RoundOpened(2)]
+    facts += [*whole_round(1)[-1:], round_opened(2)]
     (started,) = decide(meeting_after(*facts), StartAttempt(turn("ann", 2)), START)
     assert isinstance(started, AttemptStarted)
     assert limit is not None
@@ -179,7 +180,7 @@ def test_knowledge_is_folded_from_events_and_from_nothing_else():
 
 def test_a_digest_task_is_held_to_what_was_learnt():
     config = convened(digest_rounds=True)
-    facts = [config, RoundOpened(1), attempt_started(), turn_completed(usage=reported(140))]
+    facts = [config, round_opened(1), attempt_started(), turn_completed(usage=reported(140))]
     facts += [*spoken("bob"), *whole_round(1)[-1:]]
     (started,) = decide(meeting_after(*facts), StartAttempt(DigestTask(1)), START)
     assert isinstance(started, AttemptStarted)

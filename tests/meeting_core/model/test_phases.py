@@ -16,12 +16,17 @@ from meeting_core.model import (
     Paused,
     PhaseChart,
     Resumed,
-    RoundOpened,
     SynthesisStarted,
-    phase_after,
-    trigger_of,
 )
-from tests.builders import convened, history, up_to_synthesis, whole_meeting
+from meeting_core.model import TRIGGERS as CHART_TRIGGERS
+from tests.builders import (
+    convened,
+    history,
+    meeting_after,
+    round_opened,
+    up_to_synthesis,
+    whole_meeting,
+)
 from tests.meeting_core.paths import FINAL, LEGAL, LIVE
 
 TRIGGERS = sorted({trigger for _, trigger in LEGAL})
@@ -99,6 +104,10 @@ def test_the_machine_and_the_table_agree_along_whole_histories(wishes: list[str]
         assert phase_of(machine_at(phase)) is phase  # restoring enters nothing
 
 
+def trigger_of(fact: Fact) -> str:
+    return f"resumed_to_{fact.to}" if isinstance(fact, Resumed) else CHART_TRIGGERS[type(fact)]
+
+
 def test_the_machine_follows_a_whole_meeting_beside_the_fold():
     events = history(*whole_meeting())
     machine = machine_at(fold(events[:1]).phase)
@@ -117,7 +126,7 @@ def test_every_fact_but_the_first_has_a_trigger():
 def test_resuming_leads_back_to_where_the_pause_began_only(phase: Phase):
     facts = {
         Phase.GATHERING: [convened()],
-        Phase.IN_ROUND: [convened(), RoundOpened(1)],
+        Phase.IN_ROUND: [convened(), round_opened(1)],
         Phase.SYNTHESIZING: up_to_synthesis(),
     }[phase]
     for to in PAUSABLE:
@@ -131,9 +140,9 @@ def test_resuming_leads_back_to_where_the_pause_began_only(phase: Phase):
 
 def test_a_fact_without_an_edge_is_a_corrupt_history():
     with pytest.raises(CorruptHistory, match="'synthesis_started' cannot happen in phase gather"):
-        phase_after(Phase.GATHERING, SynthesisStarted())
-    with pytest.raises(CorruptHistory):
-        phase_after(Phase.PAUSED, Resumed(Phase.COMPLETE))
+        meeting_after(convened(), SynthesisStarted())
+    with pytest.raises(CorruptHistory, match="'resumed_to_complete' cannot happen"):
+        meeting_after(convened(), Paused(), Resumed(Phase.COMPLETE))
 
 
 def test_an_ambiguous_chart_is_refused():

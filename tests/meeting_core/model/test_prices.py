@@ -1,6 +1,7 @@
 """Prices: what a call costs in money, rounded up, and what money still pays for."""
 
 import pytest
+from hypothesis import example
 from hypothesis import given as given_values
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from meeting_core import (
     Usage,
 )
 from meeting_core.budget import Allowance, micros_left, tokens_left
-from meeting_core.model import Amount, Convene, Ledger, Reservation, RoundOpened, amount_of
+from meeting_core.model import Amount, Convene, Ledger, Reservation, amount_of
 from tests.builders import (
     MEETING_ID,
     START,
@@ -23,6 +24,7 @@ from tests.builders import (
     configuration,
     convened,
     meeting_after,
+    round_opened,
     turn_completed,
 )
 from tests.spec import given
@@ -30,7 +32,7 @@ from tests.spec import given
 LARGE = ModelPrice("large", 3.0, 15.0)
 PRICES = PriceTable("2026-11", "EUR", (LARGE, ModelPrice("small", 0.15, 0.6)))
 SEATS = (Participant("ann", "Ann", model="large"), Participant("bob", "Bob", model="small"))
-OPENED = (convened(participants=SEATS, meeting_cost=0.5, prices=PRICES), RoundOpened(1))
+OPENED = (convened(participants=SEATS, meeting_cost=0.5, prices=PRICES), round_opened(1))
 ASKED = (*OPENED, attempt_started(prompt=100, cap=200, model="large"))
 
 
@@ -84,7 +86,7 @@ def test_without_prices_nothing_costs_money():
 
 
 def test_prices_without_a_ceiling_only_count():
-    facts = (convened(participants=SEATS, prices=PRICES), RoundOpened(1))
+    facts = (convened(participants=SEATS, prices=PRICES), round_opened(1))
     facts = (*facts, attempt_started(model="large"), turn_completed())
     meeting = meeting_after(*facts)
     assert meeting.ledger.spent_micros == 90 * 3 + 6 * 15
@@ -122,6 +124,8 @@ def test_a_price_is_never_rounded_down_and_never_by_more_than_one(
 @given_values(
     PRICED, TOKENS, st.integers(1, 10_000), st.none() | TOKENS, st.none() | st.integers(0, 10**7)
 )
+@example(ModelPrice("m", 0.71875, 0.5), 536, 1, None, 386)
+@example(ModelPrice("m", 0.1, 0.1), 3, 3, None, 1)
 def test_what_an_allowance_offers_it_covers(
     price: ModelPrice, prompt: int, wanted: int, tokens: int | None, micros: int | None
 ):
@@ -134,7 +138,8 @@ def test_what_an_allowance_offers_it_covers(
         assert not allowance.covers(prompt, output + 1)
     shorter = allowance.prompt_beside(wanted)
     if shorter is not None and shorter >= 0:
-        assert allowance.covers(shorter, wanted) or not price.prompt
+        assert allowance.covers(shorter, wanted)
+        assert not allowance.covers(shorter + 1, wanted)
 
 
 def test_words_that_cost_nothing_do_not_pay_for_a_prompt_that_does():

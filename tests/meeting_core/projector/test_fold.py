@@ -15,7 +15,6 @@ from meeting_core.model import (
     RemarkMade,
     Resumed,
     RoundClosed,
-    RoundOpened,
     SynthesisCompleted,
     SynthesisStarted,
     SynthesisTask,
@@ -30,6 +29,7 @@ from tests.builders import (
     history,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     synthesis_completed,
@@ -42,17 +42,25 @@ from tests.builders import (
     written,
 )
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 ASKED = (*OPENED, attempt_started())
 WRITING = (*up_to_synthesis(), attempt_started(SynthesisTask()))
 ADOPTED = Adopted("replica-2", 2, "restart")
 
 IMPOSSIBLE: dict[str, tuple[Fact, ...]] = {
-    "nothing before the beginning": (RoundOpened(1),),
+    "nothing before the beginning": (round_opened(1),),
     "two beginnings": (convened(), convened()),
-    "a round that skips one": (convened(), RoundOpened(2)),
-    "a round opened twice": (*OPENED, RoundOpened(1)),
-    "a round opened in an open one": (*OPENED, RoundOpened(2)),
+    "a round that skips one": (convened(), round_opened(2)),
+    "a round opened twice": (*OPENED, round_opened(1)),
+    "a round without a participant": (convened(), round_opened(1, order=("ann",))),
+    "a round with a stranger": (convened(), round_opened(1, order=("ann", "eve"))),
+    "a round in which one speaks twice": (convened(), round_opened(1, order=("ann", "ann"))),
+    "a turn out of the round's order": (
+        convened(),
+        round_opened(1, order=("bob", "ann")),
+        *spoken("ann"),
+    ),
+    "a round opened in an open one": (*OPENED, round_opened(2)),
     "a round closed that was never opened": (convened(), round_closed(1)),
     "a round closed twice": (*OPENED, round_closed(1), round_closed(1)),
     "another round closed": (*OPENED, round_closed(2)),
@@ -90,7 +98,7 @@ IMPOSSIBLE: dict[str, tuple[Fact, ...]] = {
     "a closing text given up under an open attempt": (*WRITING, SynthesisCompleted()),
     "a closing text without its usage": (
         *WRITING,
-        SynthesisCompleted("text", 1, "ann", 1, None, "stop"),
+        SynthesisCompleted("ann", 1),
     ),
     "two closing texts": (*up_to_synthesis(), *written(), SynthesisCompleted()),
     "an end before the minutes": (*WRITING, Completed(Outcome("agenda"))),
@@ -118,7 +126,7 @@ def test_a_history_has_at_least_one_event():
 
 @pytest.mark.parametrize("version", [0, 1, 2, 4])
 def test_versions_have_no_gaps_and_no_repeats(version: int):
-    first, second, third = history(convened(), RoundOpened(1), attempt_started())
+    first, second, third = history(convened(), round_opened(1), attempt_started())
     with pytest.raises(CorruptHistory, match=f"version {version} cannot follow"):
         fold([first, second, replace(third, originator_version=version)])
 
@@ -130,7 +138,7 @@ def test_a_history_begins_at_version_one():
 
 
 def test_events_of_another_meeting_are_refused():
-    first, second = history(convened(), RoundOpened(1))
+    first, second = history(convened(), round_opened(1))
     with pytest.raises(CorruptHistory, match="cannot follow"):
         fold([first, replace(second, originator_id=UUID(int=666))])
 
@@ -143,18 +151,18 @@ def test_folding_in_steps_is_folding_at_once():
 
 def test_replay_takes_what_todays_policy_would_refuse():
     """Rules for commands may grow stricter; what happened under the old ones stays readable."""
-    early = (*OPENED, *spoken("bob"), RoundClosed(1, "partial", "agenda"), SynthesisStarted())
+    early = (*OPENED, *spoken("ann"), RoundClosed(1, "partial", "agenda"), SynthesisStarted())
     assert meeting_after(*early).phase is Phase.SYNTHESIZING
 
 
 def test_a_turn_keeps_its_times_and_its_place():
-    facts = (convened(), RoundOpened(1), Later(5, attempt_started()), Later(9, turn_completed()))
+    facts = (convened(), round_opened(1), Later(5, attempt_started()), Later(9, turn_completed()))
     (ended,) = meeting_after(*facts).turns
     assert (ended.started_at, ended.ended_at, ended.version) == (after(5), after(9), 4)
 
 
 def test_a_first_attempt_starts_the_turn_and_a_second_does_not_start_it_again():
-    facts = [convened(), RoundOpened(1), Later(5, attempt_started())]
+    facts = [convened(), round_opened(1), Later(5, attempt_started())]
     facts += [attempt_failed(retry_at=after(6)), Later(7, attempt_started(number=2))]
     facts += [Later(9, turn_completed(number=2))]
     (ended,) = meeting_after(*facts).turns

@@ -12,6 +12,7 @@ from meeting_core import CorruptHistory, Fact, Meeting, MeetingEvent, fold
 from meeting_core.model import (
     AttemptAbandoned,
     AttemptFailed,
+    Reply,
     RoundDigested,
     SynthesisCompleted,
     TurnCompleted,
@@ -143,9 +144,10 @@ def altered(event: MeetingEvent) -> Iterator[MeetingEvent]:
         if hasattr(fact, field):
             value = getattr(fact, field)
             yield replace(event, fact=replace(fact, **{field: value + 1}))
-    if isinstance(fact, TurnCompleted | SynthesisCompleted) and fact.usage is not None:
-        usage = replace(fact.usage, completion_tokens=fact.usage.completion_tokens - 1)
-        yield replace(event, fact=replace(fact, usage=usage))
+    if isinstance(reply := getattr(fact, "reply", None), Reply):
+        usage = replace(reply.usage, completion_tokens=reply.usage.completion_tokens - 1)
+        yield replace(event, fact=replace(fact, reply=replace(reply, usage=usage)))
+        yield replace(event, fact=replace(fact, reply=replace(reply, text="!" + reply.text)))
     if hasattr(fact, "text"):
         yield replace(event, fact=replace(fact, text=fact.text + "!"))
     if hasattr(fact, "agent_id"):

@@ -3,7 +3,7 @@
 import pytest
 
 from meeting_core import Brief, CorruptHistory, Fact, Participant, build_brief
-from meeting_core.model import EntryRange, Manifest, RemarkMade, RoundOpened, SynthesisTask, Task
+from meeting_core.model import EntryRange, Manifest, RemarkMade, SynthesisTask, Task
 from meeting_core.prompt import SECTIONS, digest_of, estimate_tokens, quoted, shortened, shown_brief
 from tests.builders import (
     ANN,
@@ -12,6 +12,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     turn,
@@ -39,7 +40,7 @@ def shown(brief: Brief) -> str:
 
 def test_a_brief_says_who_speaks_under_which_rules():
     ann = Participant("ann", "Ann", "planner", "Be brief.")
-    brief = brief_after(convened(participants=(ann, BOB)), RoundOpened(1), agent_id="ann")
+    brief = brief_after(convened(participants=(ann, BOB)), round_opened(1), agent_id="ann")
     system, user = brief.messages
     assert (system.role, user.role) == ("system", "user")
     assert system.content.startswith("You are Ann, planner.\n\n")
@@ -50,7 +51,7 @@ def test_a_brief_says_who_speaks_under_which_rules():
 def test_a_brief_opens_with_the_meeting_and_closes_with_the_task():
     facts = (
         convened(goal="Ship it", document_context="the plan", parent_minutes="last time"),
-        RoundOpened(1),
+        round_opened(1),
         *spoken("ann"),
     )
     text = shown(brief_after(*facts))
@@ -68,7 +69,7 @@ def test_a_brief_opens_with_the_meeting_and_closes_with_the_task():
 
 
 def test_a_later_round_shows_what_was_said_in_earlier_rounds():
-    facts = (convened(), *whole_round(1), RoundOpened(2), *said("ann", "Now for the next.", 2))
+    facts = (convened(), *whole_round(1), round_opened(2), *said("ann", "Now for the next.", 2))
     text = shown(brief_after(*facts, task=turn("bob", 2)))
     assert text.count('<turn round="1"') == 2
     assert '<turn round="2" by="ann" name="Ann">\nNow for the next.\n</turn>' in text
@@ -83,13 +84,13 @@ def test_the_author_of_the_minutes_is_shown_everything_and_asked_for_four_sectio
 
 
 def test_skipped_turns_are_not_in_the_transcript():
-    assert "<turn" not in shown(brief_after(convened(), RoundOpened(1), *skipped("ann")))
+    assert "<turn" not in shown(brief_after(convened(), round_opened(1), *skipped("ann")))
 
 
 def after_four_long_turns(room: int) -> Brief:
     """The author's brief after four long turns (versions 4, 6, 10, 12), with so much room."""
-    first = [RoundOpened(1), *said("ann", f"A1 {LONG}"), *said("bob", f"B1 {LONG}")]
-    second = [RoundOpened(2), *said("ann", f"A2 {LONG}", 2), *said("bob", f"B2 {LONG}", 2)]
+    first = [round_opened(1), *said("ann", f"A1 {LONG}"), *said("bob", f"B1 {LONG}")]
+    second = [round_opened(2), *said("ann", f"A2 {LONG}", 2), *said("bob", f"B2 {LONG}", 2)]
     facts = [*first, round_closed(1), *second, round_closed(2)]
     bare = brief_after(convened(), task=SynthesisTask()).manifest.tokens
     return brief_after(convened(context_tokens=bare + room), *facts, task=SynthesisTask())
@@ -172,7 +173,7 @@ def transcript(text: str, participants: tuple[Participant, ...]) -> list[Fact]:
         parent_minutes=text,
     )
     remark = RemarkMade(text, text, estimate_tokens(text))
-    return [config, RoundOpened(1), *said("ann", text), remark]
+    return [config, round_opened(1), *said("ann", text), remark]
 
 
 @pytest.mark.parametrize("text", [*FORGED, "a < b and b > c", "<b>bold</b>", "turn <", ""])
@@ -183,7 +184,7 @@ def test_quoting_changes_marks_only_and_costs_nothing(text: str):
 
 
 def test_a_digest_tells_apart_what_reads_alike():
-    one = brief_after(convened(), RoundOpened(1))
+    one = brief_after(convened(), round_opened(1))
     messages = one.messages
     assert one.digest == digest_of(messages)
     assert digest_of((messages[1], messages[0])) != one.digest
@@ -191,6 +192,6 @@ def test_a_digest_tells_apart_what_reads_alike():
 
 
 def test_a_brief_of_another_template_cannot_be_rebuilt():
-    meeting = meeting_after(convened(), RoundOpened(1))
+    meeting = meeting_after(convened(), round_opened(1))
     with pytest.raises(CorruptHistory, match="template 99"):
         shown_brief(meeting, turn(), "ann", Manifest(99, 10))

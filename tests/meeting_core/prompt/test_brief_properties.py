@@ -31,7 +31,6 @@ from meeting_core.model import (
     Manifest,
     Remark,
     RemarkMade,
-    RoundOpened,
     SynthesisTask,
     Turn,
     TurnTask,
@@ -44,6 +43,7 @@ from tests.builders import (
     configuration,
     history,
     round_closed,
+    round_opened,
     skipped,
     turn,
     turn_completed,
@@ -72,6 +72,7 @@ TEXTS = st.builds(
     st.integers(1, 300),
 )
 NAMES = st.text('<turn>/&" ab!', min_size=1, max_size=30).filter(str.strip)
+SEATS = ("ann", "bob", "cat")
 SPOKEN = st.lists(st.tuples(st.sampled_from("tttrs"), TEXTS), max_size=9)
 
 
@@ -103,16 +104,16 @@ def meetings(draw: Callable) -> Meeting:
 
 @st.composite
 def transcripts(draw: Callable) -> list[Fact]:
-    facts: list[Fact] = [RoundOpened(1)]
-    seats, round_num, spoken = ("ann", "bob", "cat"), 1, 0
+    facts: list[Fact] = [round_opened(1, order=SEATS)]
+    round_num, spoken = 1, 0
     for kind, text in draw(SPOKEN):
         if kind == "r":
             facts.append(RemarkMade(text[:30], text, estimate_tokens(text)))
             continue
-        if spoken == len(seats):
-            facts += [round_closed(round_num, "partial"), RoundOpened(round_num + 1)]
+        if spoken == len(SEATS):
+            facts += [round_closed(round_num, "partial"), round_opened(round_num + 1, order=SEATS)]
             round_num, spoken = round_num + 1, 0
-        agent = seats[spoken]
+        agent = SEATS[spoken]
         spoken += 1
         if kind == "s":
             facts += skipped(agent, round_num)

@@ -23,6 +23,7 @@ from meeting_core import (
     parse_synthesis,
     render_minutes,
 )
+from meeting_core.decider import wrap_facts
 from meeting_core.model import (
     AttemptStarted,
     EventMetadata,
@@ -32,7 +33,6 @@ from meeting_core.model import (
     TurnCompleted,
     TurnTask,
     clean_text,
-    wrap_facts,
 )
 from meeting_core.prompt import build_brief, fixed_tokens, quoted
 from tests.builders import (

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Outcome, Participant, outcome_of, parse_synthesis, render_minutes
-from meeting_core.model import RoundOpened, SynthesisCompleted, SynthesisStarted, SynthesisTask
+from meeting_core.model import SynthesisCompleted, SynthesisStarted, SynthesisTask
 from meeting_core.prompt import SECTIONS, ActionItem, MinutesParts
 from tests.builders import (
     BOB,
@@ -17,6 +17,7 @@ from tests.builders import (
     convened,
     meeting_after,
     round_closed,
+    round_opened,
     skipped,
     spoken,
     synthesis_completed,
@@ -95,7 +96,7 @@ def test_minutes_without_a_goal_say_so():
 
 
 def test_minutes_name_what_was_lost():
-    first = [RoundOpened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial", "budget")]
+    first = [round_opened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial", "budget")]
     facts = [convened(), *first, SynthesisStarted(), *written("## Decisions\n- go")]
     ending = minutes_of(*facts).split("---\n\n")[1]
     assert ending == (
@@ -106,8 +107,8 @@ def test_minutes_name_what_was_lost():
 
 
 def test_without_a_closing_text_the_minutes_record_who_spoke():
-    first = [RoundOpened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial")]
-    second = [RoundOpened(2), *skipped("ann", 2), *skipped("bob", 2), round_closed(2, "silent")]
+    first = [round_opened(1), *skipped("ann"), *spoken("bob"), round_closed(1, "partial")]
+    second = [round_opened(2), *skipped("ann", 2), *skipped("bob", 2), round_closed(2, "silent")]
     lost = SynthesisCompleted(degraded="no summary was written (refused: no)")
     config = convened(round_topics=("What\nwas done", "What is next"))
     text = minutes_of(config, *first, *second, SynthesisStarted(), lost)

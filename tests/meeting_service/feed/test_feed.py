@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from meeting_core import fold
 from meeting_core.errors import CorruptHistory
-from meeting_core.model import EntryRange, RoundOpened, SynthesisTask, Version
+from meeting_core.model import EntryRange, SynthesisTask, Version
 from meeting_service.feed import feed as feed_module
 from meeting_service.feed import streams
 from meeting_service.feed.encoded_events import Delta, EventEncoder, LiveEvent
@@ -17,6 +17,7 @@ from tests.builders import (
     attempt_started,
     convened,
     history,
+    round_opened,
     turn,
     turn_completed,
     up_to_synthesis,
@@ -41,8 +42,8 @@ from tests.feed_world import (
 pytestmark = pytest.mark.anyio
 
 WHOLE = history(*whole_meeting())
-SPEAKING = history(convened(), RoundOpened(1), attempt_started())
-SPOKEN = history(convened(), RoundOpened(1), attempt_started(), turn_completed())
+SPEAKING = history(convened(), round_opened(1), attempt_started())
+SPOKEN = history(convened(), round_opened(1), attempt_started(), turn_completed())
 
 EVENTS = [
     (1, "meeting-started"),
@@ -351,7 +352,7 @@ async def test_no_text_is_shown_after_its_turn_has_ended():
 async def test_no_text_of_a_former_attempt_is_shown():
     again = history(
         convened(),
-        RoundOpened(1),
+        round_opened(1),
         attempt_started(),
         attempt_abandoned(),
         attempt_started(number=2),
@@ -513,7 +514,7 @@ async def test_a_meeting_watched_again_after_a_while_is_shown_from_where_it_is()
 
 
 async def test_the_word_of_a_shortened_brief_and_the_start_it_belongs_to_come_together():
-    facts = [convened(), *whole_round(1), RoundOpened(2)]
+    facts = [convened(), *whole_round(1), round_opened(2)]
     full = attempt_started(turn("ann", 2))
     cut = replace(full, manifest=replace(full.manifest, shortened=EntryRange(6, 6)))
     events = history(*facts, cut)

@@ -18,7 +18,6 @@ from meeting_core.model import (
     Phase,
     RemarkMade,
     Resumed,
-    RoundOpened,
     SynthesisCompleted,
     SynthesisTask,
 )
@@ -34,6 +33,7 @@ from tests.builders import (
     history,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     synthesis_completed,
     turn,
@@ -44,7 +44,7 @@ from tests.builders import (
     written,
 )
 
-OPENED = (convened(), RoundOpened(1))
+OPENED = (convened(), round_opened(1))
 SPEAKING = (*OPENED, attempt_started())
 
 
@@ -85,7 +85,7 @@ def test_a_convened_meeting_shows_that_it_started():
 
 
 def test_an_opened_round_shows_the_new_state_and_the_topic():
-    facts = (convened(), *whole_round(1), Later(61.0019, RoundOpened(2)))
+    facts = (convened(), *whole_round(1), Later(61.0019, round_opened(2)))
     assert shown(*facts) == (
         "meeting-state",
         placed(
@@ -225,7 +225,7 @@ def test_a_complete_meeting_shows_how_it_ended_and_what_it_took():
 
 
 def test_a_failed_meeting_shows_why_and_how_far_it_came():
-    facts = (convened(), *whole_round(1), RoundOpened(2), Failed("crash_loop", "it died 5 times"))
+    facts = (convened(), *whole_round(1), round_opened(2), Failed("crash_loop", "it died 5 times"))
     assert shown(*facts) == (
         "meeting-error",
         placed(
@@ -370,7 +370,7 @@ def test_a_notice_is_shown_as_a_warning(facts, code, severity, about, message):
 
 
 def test_a_shortened_brief_is_shown_before_the_turn_starts_and_only_the_start_has_a_number():
-    said = (convened(), *whole_round(1), RoundOpened(2))
+    said = (convened(), *whole_round(1), round_opened(2))
     full = attempt_started(turn("ann", 2))
     cut = replace(full, manifest=replace(full.manifest, shortened=EntryRange(6, 6)))
     warning, start = frames_after(*said, cut)

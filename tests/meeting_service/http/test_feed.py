@@ -9,13 +9,14 @@ from anyio.lowlevel import checkpoint
 from eventsourcing.persistence import StoredEvent
 
 from meeting_core import Fact, fold
-from meeting_core.model import Cancelled, Failed, Paused, Phase, Resumed, RoundOpened
+from meeting_core.model import Cancelled, Failed, Paused, Phase, Resumed
 from meeting_service.http.feed import FeedPolicy
 from tests.builders import (
     MEETING_ID,
     attempt_started,
     convened,
     history,
+    round_opened,
     spoken,
     turn_completed,
     whole_meeting,
@@ -35,7 +36,7 @@ from tests.meeting_service.http.feed_server import events_of, feed_server, read_
 pytestmark = pytest.mark.anyio
 
 WHOLE = history(*whole_meeting())
-OPENED = history(convened(), RoundOpened(1))
+OPENED = history(convened(), round_opened(1))
 
 SHOWN = [
     (1, "meeting-started", "gathering"),
@@ -146,7 +147,7 @@ async def test_a_client_that_has_seen_the_end_gets_no_content():
 
 @pytest.mark.parametrize("end", [Cancelled("enough"), Failed("crash_loop")])
 async def test_a_stream_ends_with_its_meeting_however_that_ends(end: Fact):
-    events = history(convened(), RoundOpened(1), end)
+    events = history(convened(), round_opened(1), end)
     async with feed_server() as server:
         await server.world.store(*events)
         shown = await server.watch()
@@ -156,7 +157,7 @@ async def test_a_stream_ends_with_its_meeting_however_that_ends(end: Fact):
 
 
 async def test_a_pause_does_not_end_a_stream():
-    paused = history(convened(), RoundOpened(1), Paused(), Resumed(Phase.IN_ROUND), Cancelled())
+    paused = history(convened(), round_opened(1), Paused(), Resumed(Phase.IN_ROUND), Cancelled())
     async with feed_server() as server:
         await server.world.store(*paused)
         states = [each.data["state"] for each in await server.watch()]
@@ -273,7 +274,7 @@ async def test_head_gives_the_headers_and_does_not_hang():
     ],
 )
 async def test_what_an_agent_says_cannot_forge_an_event(text):
-    events = history(convened(), RoundOpened(1), attempt_started(), turn_completed(text=text))
+    events = history(convened(), round_opened(1), attempt_started(), turn_completed(text=text))
     async with feed_server() as server:
         await server.world.store(*events)
         shown = await server.watch(count=4)
@@ -401,7 +402,7 @@ async def test_streams_stay_open_while_the_database_is_unreachable():
 
 
 async def test_text_is_shown_as_it_grows_without_an_id():
-    speaking = history(convened(), RoundOpened(1), attempt_started())
+    speaking = history(convened(), round_opened(1), attempt_started())
     async with feed_server() as server:
         await server.world.store(*speaking)
         async with server.watching(count=5) as shown:
@@ -410,7 +411,7 @@ async def test_text_is_shown_as_it_grows_without_an_id():
             await settle()
             server.world.feed.emit_delta(fold(speaking), "ann", "I did ")
             await until(lambda: len(shown) == 4)
-            await server.world.store(history(convened(), RoundOpened(1), *spoken())[3])
+            await server.world.store(history(convened(), round_opened(1), *spoken())[3])
         assert [each.event for each in shown[2:]] == [
             "meeting-turn-start",
             "meeting-turn-delta",

@@ -1,0 +1,155 @@
+"""What follows when a call fails, or is given up: another attempt, a wait, or the task's end."""
+
+from datetime import datetime, timedelta
+
+from meeting_core.decider.closing import draft_or_nothing, undigested
+from meeting_core.decider.fault_policy import FAULT_RULES, fault_charge, retry_at
+from meeting_core.decider.turns import attempt_of, kept_reason, least_seconds
+from meeting_core.model.commands import ReportFault
+from meeting_core.model.events import AttemptAbandoned, AttemptFailed, Fact, Failed, TurnSkipped
+from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
+from meeting_core.model.values import (
+    AbandonCause,
+    DigestTask,
+    FaultClass,
+    SkipReason,
+    SynthesisTask,
+    TurnTask,
+    call_key,
+)
+from meeting_core.prompt.brief import least_tokens
+from meeting_core.prompt.tokens import TokenCounter
+
+CONNECTED_SECONDS = 5.0
+
+
+def report_fault(
+    meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
+) -> tuple[Fact, ...]:
+    task_state, attempt = attempt_of(meeting, command)
+    is_unreachable = command.is_unreachable and _waits_for_gateway(
+        meeting, task_state, attempt, command
+    )
+    give_up_at = _give_up_at(meeting, task_state, now) if is_unreachable else None
+    again = None if is_unreachable else _again(meeting, task_state, command, now, count)
+    failed = AttemptFailed(
+        command.task,
+        command.number,
+        attempt.agent_id,
+        command.fault,
+        kept_reason(command.detail),
+        fault_charge(
+            command.fault,
+            attempt.reserved,
+            command.usage,
+            reached=command.reached and not command.is_unreachable,
+        ),
+        command.usage,
+        again,
+        give_up_at if give_up_at is not None and now < give_up_at else None,
+        command.timing,
+    )
+    if is_unreachable:
+        if failed.give_up_at is not None:
+            return (failed,)
+        return (failed, _lost_gateway(meeting, failed.detail))
+    if again is not None:
+        return (failed,)
+    return (failed, *_given_up(meeting, command, failed.detail))
+
+
+def _waits_for_gateway(
+    meeting: Meeting, task_state: TaskState, attempt: OpenAttempt, command: ReportFault
+) -> bool:
+    """Return whether the meeting waits for an unreachable gateway.
+
+    Not for a digest, which the meeting can do without, and not for the synthesis while somebody
+    can write it through another gateway.
+    """
+    if command.fault is not FaultClass.UNAVAILABLE or isinstance(task_state.task, DigestTask):
+        return False
+    if isinstance(task_state.task, TurnTask) or meeting.draft is not None:
+        return True
+    gateway = meeting.participant(attempt.agent_id).gateway
+    return not any(
+        each.gateway != gateway and each.agent_id not in task_state.given_up
+        for each in meeting.config.participants
+    )
+
+
+def _lost_gateway(meeting: Meeting, detail: str) -> Fact:
+    """Return what follows when a gateway did not come back: the minutes are written without it."""
+    if meeting.synthesis_clock_from is not None:
+        return draft_or_nothing(meeting, detail)
+    return Failed("gateway_unreachable", detail)
+
+
+def _give_up_at(meeting: Meeting, task_state: TaskState, now: datetime) -> datetime:
+    """Return until when the meeting waits for a gateway, counted from the first time in a row."""
+    longest = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
+    began = task_state.open.started_at if task_state.open is not None else now
+    # A call that went on for a while was taken by somebody: this is another outage.
+    if task_state.give_up_at is None or now - began > timedelta(seconds=CONNECTED_SECONDS):
+        return now + longest
+    return task_state.give_up_at
+
+
+def _again(
+    meeting: Meeting,
+    task_state: TaskState,
+    command: ReportFault,
+    now: datetime,
+    count: TokenCounter,
+) -> datetime | None:
+    """Return when the task may be tried again; None to give up."""
+    attempt = task_state.open
+    assert attempt is not None
+    if command.is_unreachable and command.fault is FaultClass.UNAVAILABLE:
+        return None
+    if FAULT_RULES[command.fault].remedy == "next_model":
+        return now if meeting.has_fallback(attempt.agent_id) else None
+    if FAULT_RULES[command.fault].remedy == "shorter":
+        # Compared by the same counter as the manifest was counted by.
+        least = least_tokens(meeting, task_state.task, attempt.agent_id, count)
+        if attempt.manifest.tokens <= least:
+            return None
+    again = retry_at(
+        command.fault,
+        task_state.tries + 1,
+        task_state.repeats_with(command.fault),
+        max_attempts=meeting.config.max_attempts,
+        retry_after_seconds=command.retry_after_seconds,
+        seed=call_key(meeting.id, task_state.task, attempt.number),
+        now=now,
+    )
+    # An attempt that would not have the time to begin is not waited for.
+    latest = meeting.task_deadline_at(task_state.clock_from) - timedelta(
+        seconds=least_seconds(meeting)
+    )
+    return again if again is not None and again < latest else None
+
+
+def _given_up(meeting: Meeting, command: ReportFault, detail: str) -> tuple[Fact, ...]:
+    """Return what follows from a speaker's last fault in a task."""
+    match command.task:
+        case TurnTask():
+            reason: SkipReason = command.fault.value
+            return (TurnSkipped(command.task.round_num, command.task.agent_id, reason, detail),)
+        case DigestTask():
+            return (undigested(command.task, f"{command.fault}: {detail}"),)
+        case SynthesisTask():
+            if meeting.draft is None:
+                return ()
+            return (draft_or_nothing(meeting, detail),)
+
+
+def abandoned(meeting: Meeting, cause: AbandonCause) -> tuple[Fact, ...]:
+    task_state = meeting.task_state
+    if task_state is None or task_state.open is None:
+        return ()
+    attempt = task_state.open
+    return (
+        AttemptAbandoned(
+            task_state.task, attempt.number, attempt.agent_id, cause, attempt.reserved.total
+        ),
+    )
