@@ -208,7 +208,7 @@ class Meetings:
 
 
 def _folded(decision: Decision) -> tuple[FoldedEvent, ...]:
-    return tuple(map(FoldedEvent, decision.events, decision.after_each))
+    return tuple(map(FoldedEvent, decision.events, decision.meetings))
 
 
 async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:

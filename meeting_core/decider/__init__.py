@@ -76,14 +76,14 @@ __all__ = ["Decision", "decide", "decide_events", "wrap_facts"]
 
 
 class Decision(Value, frozen=True):
-    """What a command led to: the events, the meeting after each and after all, and a brief.
+    """What a command led to: the events, the meeting after them, and a brief.
 
-    `brief` is that of the attempt which the events start, if they start one: `next_step` takes it,
-    so that it need not be built twice.
+    `meetings` are the meeting after each of the events. `brief` is that of the attempt which the
+    events start, if they start one: `next_step` takes it, so that it need not be built twice.
     """
 
     events: tuple[MeetingEvent, ...]
-    after_each: tuple[Meeting, ...]
+    meetings: tuple[Meeting, ...]
     meeting: Meeting
     brief: Brief | None = None
 
@@ -107,12 +107,12 @@ def decide_events(
         assert isinstance(command, Convene)
         meeting_id, after = command.meeting_id, 0
     events = wrap_facts(facts, metadata, meeting_id=meeting_id, after=after, new_id=new_id)
-    after_each = []
+    meetings = []
     for event in events:
         meeting = evolve(meeting, event)
-        after_each.append(meeting)
+        meetings.append(meeting)
     assert meeting is not None
-    return Decision(events, tuple(after_each), meeting, brief)
+    return Decision(events, tuple(meetings), meeting, brief)
 
 
 def decide(

@@ -138,6 +138,7 @@ async def configuration_from_body(context: ServiceContext, body: StartBody) -> C
         max_attempts=settings.max_attempts,
         attempt_timeout_seconds=settings.attempt_timeout_seconds,
         min_attempt_seconds=settings.min_attempt_seconds,
+        max_reply_bytes=settings.max_reply_bytes,
         gateway_reconnect_timeout_seconds=settings.gateway_reconnect_timeout_seconds,
         turn_timeout_seconds=settings.turn_timeout_seconds,
         synthesis_timeout_seconds=settings.synthesis_timeout_seconds,

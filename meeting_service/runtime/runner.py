@@ -71,12 +71,9 @@ class Runner:
     a time.
     """
 
-    def __init__(
-        self, deps: RunnerDependencies, meeting: Meeting, epoch: int, step: Step | None = None
-    ) -> None:
+    def __init__(self, deps: RunnerDependencies, meeting: Meeting, epoch: int) -> None:
         self._deps = deps
         self._meeting = meeting
-        self._first_step = step
         self.epoch = epoch
         self._call: asyncio.Timeout | None = None
         self._changed = anyio.Event()
@@ -115,24 +112,20 @@ class Runner:
         self._cut_short()
         self._changed.set()
 
-    async def run(self, command: Command | None = None) -> None:
-        """Drive the meeting, beginning with a command if one is given.
+    async def run(self, first_step: Step) -> None:
+        """Drive the meeting, beginning with a step.
 
         Ends when the meeting has ended, when another owner has taken it, or when drained.
         """
         try:
-            await self._drive(command)
+            await self._drive(first_step)
         except Fenced:
             log.info("meeting %s has another owner now", self._meeting.id)
         finally:
             self._deps.gateways.release(self._meeting.id, was_used=False)
             self.stopped.set()
 
-    async def _drive(self, command: Command | None) -> None:
-        if command is not None:
-            step = await self._record(command)
-        else:
-            step = self._first_step or next_step(self._meeting)
+    async def _drive(self, step: Step) -> None:
         while True:
             match step:
                 case Ended():
@@ -209,7 +202,12 @@ class Runner:
         meeting, agent_id = self._meeting, ask.participant.agent_id
         seconds = (ask.deadline_at - self._deps.meetings.clock()).total_seconds()
         request = GatewayRequest(
-            ask.messages, ask.output_tokens, ask.participant.model, max(seconds, 0.0), ask.call_key
+            ask.messages,
+            ask.output_tokens,
+            ask.participant.model,
+            max(seconds, 0.0),
+            ask.call_key,
+            ask.max_reply_bytes,
         )
         started_at = time.monotonic()
         first_text_at: float | None = None

@@ -14,6 +14,7 @@ from eventsourcing.persistence import PersistenceError
 
 from meeting_core.errors import CorruptHistory
 from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
+from meeting_core.steps import GiveCommand, Step
 from meeting_service.background import BackgroundLoops
 from meeting_service.meetings import MeetingNotFound, Meetings, retry_while_unavailable
 from meeting_service.ports import Fenced, OnGatewayWait
@@ -121,7 +122,7 @@ class Supervisor:
                 lease_owner=self.owner,
                 max_live=self._policy.max_live_meetings,
             )
-            is_started = self._start(Runner(self._deps, meeting, convened.epoch, step))
+            is_started = self._start(Runner(self._deps, meeting, convened.epoch), step)
         finally:
             if not is_started:
                 self._deps.gateways.release(convened.id, was_used=False)
@@ -186,24 +187,24 @@ class Supervisor:
             await self._idle.wait()
 
     def _start_adopted(self, meeting: Meeting, adoption: Adopt) -> None:
-        self._start(Runner(self._deps, meeting, adoption.epoch), adoption)
+        self._start(Runner(self._deps, meeting, adoption.epoch), GiveCommand(adoption))
 
-    def _start(self, runner: Runner, adoption: Adopt | None = None) -> bool:
+    def _start(self, runner: Runner, first_step: Step) -> bool:
         # Once draining, a meeting that was just convened or claimed is left to the next process.
         if self._tasks is None or self._is_draining:
             return False
         former = self._runners.get(runner.meeting_id)
         self._runners[runner.meeting_id] = runner
-        self._tasks.start_soon(self._run, runner, adoption, former)
+        self._tasks.start_soon(self._run, runner, first_step, former)
         return True
 
-    async def _run(self, runner: Runner, adoption: Adopt | None, former: Runner | None) -> None:
+    async def _run(self, runner: Runner, first_step: Step, former: Runner | None) -> None:
         try:
             if former is not None:
                 # Our lease ran out and came back while its runner was in a call.
                 former.abort()
                 await former.stopped.wait()
-            await runner.run(adoption)
+            await runner.run(first_step)
         except UNREADABLE as error:
             await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)
         except Exception as error:  # one meeting's failure must not end the others

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr, replace
 
-from meeting_core.model import Limits, OnBudget, Participant, PriceTable
+from meeting_core.model import (
+    MAX_REPLY_BYTES,
+    MIN_REPLY_BYTES,
+    Limits,
+    OnBudget,
+    Participant,
+    PriceTable,
+)
 from meeting_service.settings.gateways import (
     Count,
     Delay,
@@ -150,6 +157,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         Delay,
         Meta(description="An attempt with less than this left of its turn's time does not begin."),
     ] = 2.0
+    max_reply_bytes: Annotated[
+        Annotated[int, Meta(ge=MIN_REPLY_BYTES, le=MAX_REPLY_BYTES)] | None,
+        Meta(
+            description="Text kept of one reply, as UTF-8; the rest is cut off. Left out, the "
+            "greater of 64 KiB and 8 bytes for each token of the reply's cap."
+        ),
+    ] = None
     turn_timeout_seconds: Annotated[
         Seconds,
         Meta(

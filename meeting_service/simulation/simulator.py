@@ -100,8 +100,8 @@ class _Run:
         self._outage = SimulatedOutage(plan, run)
         self._now = STARTED_AT
         self._meeting: Meeting | None = None
-        self._collector = Collector(plan.meeting)
         self._brief: Brief | None = None
+        self._collector = Collector(plan.meeting)
 
     def result(self) -> RunResult:
         command: Command = Convene(FIXED_ID, self._plan.meeting, self._plan.limits)

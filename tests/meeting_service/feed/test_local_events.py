@@ -4,10 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from meeting_core import MeetingEvent, evolve
+from meeting_core import MeetingEvent, decider, evolve
 from meeting_core.codec import MeetingMapper
 from meeting_core.model import Cancel, Convene, EventMetadata, Pause
-from meeting_service import meetings as meetings_module
 from meeting_service.feed import encoded_events
 from meeting_service.meetings import FoldedEvent
 from meeting_service.ports import VersionConflict
@@ -44,7 +43,7 @@ def folds(monkeypatch) -> list[str]:
 
         return evolving
 
-    monkeypatch.setattr(meetings_module, "evolve", counted("decided"))
+    monkeypatch.setattr(decider, "evolve", counted("decided"))
     monkeypatch.setattr(encoded_events, "evolve", counted("feed"))
     return found
 

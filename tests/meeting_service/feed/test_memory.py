@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from meeting_core import MeetingEvent, Participant, evolve, fold, project
-from meeting_core.model import RemarkMade, RoundDigested, RoundOpened, SynthesisCompleted
+from meeting_core.model import RemarkMade, RoundDigested, SynthesisCompleted
 from meeting_service.feed.encoded_events import (
     MAX_OUTLINES_BYTES,
     MAX_RECENT_BYTES,
@@ -31,6 +31,7 @@ from tests.builders import (
     history,
     meeting_after,
     round_closed,
+    round_opened,
     spoken,
     whole_meeting,
 )
@@ -144,7 +145,7 @@ async def test_five_hundred_meetings_with_large_texts_stay_within_the_bound():
     team = (Participant("ann", "Ann", instructions=large), Participant("bob", "Bob"))
     facts = (
         convened(goal=large[:4_000], document_context=large, participants=team),
-        RoundOpened(1),
+        round_opened(1),
         *spoken("ann", text=large),
         *spoken("bob", text=large),
     )
@@ -166,7 +167,7 @@ def test_an_outline_of_the_longest_meeting_is_small():
     team = tuple(Participant(name, f"Agent {name}", "a role", "x" * 8_000) for name in names)
     facts = [convened(participants=team, num_rounds=5, round_topics=("A topic",) * 5)]
     for round_num in range(1, 6):
-        facts.append(RoundOpened(round_num))
+        facts.append(round_opened(round_num, order=tuple(names)))
         facts.extend(fact for name in names for fact in spoken(name, round_num, text="y" * 9_000))
         facts.append(round_closed(round_num))
     assert len(packed_outline(meeting_after(*facts))) < 12_000
@@ -182,13 +183,13 @@ WITH_EVERY_TEXT = history(
             Participant("bob", "Bob", "a role", "be brief"),
         ),
     ),
-    RoundOpened(1),
+    round_opened(1),
     *spoken("ann", text="What Ann says"),
     RemarkMade("a human", "A remark", 2),
     *spoken("bob", text="What Bob says"),
     round_closed(1),
     RoundDigested(1, degraded="nobody could"),
-    RoundOpened(2),
+    round_opened(2),
     *spoken("ann", 2, text="More of Ann"),
     *spoken("bob", 2, text="More of Bob"),
     round_closed(2),
@@ -213,7 +214,8 @@ def test_nothing_is_left_in_an_outline_of_what_was_said():
     kept = repr(outline(project(None, events) or meeting_after(convened())))
     assert not [text for text in spoken_texts if text in kept]
     synthesis = next(e.fact for e in events if isinstance(e.fact, SynthesisCompleted))
-    assert synthesis.text not in kept
+    assert synthesis.reply is not None
+    assert synthesis.reply.text not in kept
 
 
 async def test_an_event_with_an_unknown_state_is_not_taken_for_one_that_was_encoded():

@@ -66,12 +66,12 @@ async def test_no_control_character_reaches_the_feed_the_history_or_the_minutes(
     assert turns == [CLEAN, CLEAN]
     facts = await client.facts(meeting_id)
     spoken = [fact["data"] for fact in facts if fact["name"].startswith("meeting.turn_completed.")]
-    assert [each["text"] for each in spoken] == [CLEAN, CLEAN]
-    assert {each["cleaned"] for each in spoken} == {len(DIRTY) - len(CLEAN)}
+    assert [each["reply"]["text"] for each in spoken] == [CLEAN, CLEAN]
+    assert {each["reply"]["cleaned"] for each in spoken} == {len(DIRTY) - len(CLEAN)}
     (minutes,) = [
         fact["data"] for fact in facts if fact["name"].startswith("meeting.synthesis_completed.")
     ]
-    assert minutes["cleaned"] == len(DIRTY) - len(CLEAN)
+    assert minutes["reply"]["cleaned"] == len(DIRTY) - len(CLEAN)
     output = (await client.get(f"/api/meetings/{meeting_id}/output")).json()["output_md"]
     assert clean_text(output) == (output, 0)
     model.assert_resilient()
