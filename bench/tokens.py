@@ -15,7 +15,7 @@ from pathlib import Path
 import bpe_openai
 
 from bench.corpora import corpora
-from meeting_core.prompt import estimate_tokens, tokens
+from meeting_core.prompt import estimate_tokens
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "token-counting.md"
 BEGIN = "<!-- Made by bench/tokens.py; run it with --write. -->\n\n"
@@ -92,7 +92,7 @@ def print_times() -> None:
     """Print how long 1,000 characters of some texts take."""
     for name in ("english", "code", "german", "chinese", "random letters"):
         text = (corpora()[name] * 3)[:1_000]
-        runs = timeit.repeat(lambda text=text: tokens._estimate(text), number=2_000)
+        runs = timeit.repeat(lambda text=text: estimate_tokens(text), number=2_000)
         print(f"{name:15} {min(runs) / 2_000 * 1e6:5.1f} microseconds for 1,000 characters")
 
 
