@@ -98,7 +98,7 @@ class MeetingMapper(Mapper[UUID]):
                 state = self.cipher.decrypt(state)
             if self.compressor:
                 state = self.compressor.decompress(state)
-        # Each cipher and compressor raises errors of its own; all mean that nobody can read it.
+        # Each cipher and compressor raises errors of its own; all mean that it cannot be read.
         except Exception as error:
             raise CorruptHistory(f"{_place(stored_event)}: {error}") from error
         return state

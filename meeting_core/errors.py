@@ -76,4 +76,4 @@ class StaleEpoch(Refusal):
 
 
 class CorruptHistory(MeetingError):
-    """Stored events that cannot have happened in this order, or that nobody can read."""
+    """Stored events that cannot have happened in this order, or that cannot be read."""

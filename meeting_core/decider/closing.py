@@ -101,7 +101,7 @@ def start_minutes(
             return (draft_or_nothing(meeting, cause),), None
     authors = authors_left(meeting)
     if not authors:
-        raise OutOfTurn("nobody is left who could write the minutes")
+        raise OutOfTurn("every author has given up on the minutes")
     # An author whose brief cannot be paid for is passed over.
     for author in authors:
         model = meeting.speaking(author).model

@@ -55,8 +55,8 @@ def retry_at(
     seed: str,
     now: datetime,
 ) -> datetime | None:
-    """Say when to try again after `attempts` attempts, `repeats` of them in a row with this
-    fault; none to give up.
+    """Return when to try again after `attempts` attempts, `repeats` of them in a row with this
+    fault; None to give up.
 
     Units: `retry_after_seconds` is the provider's wish; it is honoured up to
     `MAX_WAIT_SECONDS`, and a longer one means giving up. `seed` names the attempt, so that
@@ -74,14 +74,17 @@ def retry_at(
 
 
 def _share(seed: str) -> float:
-    """Give a number from 0 to below 1 that depends on the seed only."""
+    """Return a number from 0 to below 1 that depends on the seed only."""
     return int.from_bytes(sha256(seed.encode()).digest()[:4]) / 2**32
 
 
 def fault_charge(
     fault: FaultClass, reservation: Reservation, usage: Usage | None, *, reached: bool
 ) -> int:
-    """Tokens a failed call is charged: what was reported, nothing if it never ran, else all."""
+    """Return what a failed call is charged: what was reported, nothing if it never ran, else all.
+
+    Units: tokens.
+    """
     if usage is not None:
         return usage.total
     if not reached or not FAULT_RULES[fault].is_charged:

@@ -62,7 +62,7 @@ class MinutesParts(Value, frozen=True):
 
 
 def parse_synthesis(text: str) -> MinutesParts:
-    """Read the four sections out of a synthesis; text outside any heading counts as summary."""
+    """Return the four sections of a synthesis; text outside any heading counts as summary."""
     text = _LINE_END.sub("\n", f"\n{text}")
     found: dict[str, str] = {}
     start, name = 0, SECTIONS[0]
@@ -84,7 +84,7 @@ def parse_synthesis(text: str) -> MinutesParts:
 
 
 def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
-    """Say how the meeting ended and what was lost, from what happened so far."""
+    """Return how the meeting ended and what was lost, from what happened so far."""
     degraded: list[str] = []
     if meeting.ended_by != "agenda":
         degraded.append(_ENDINGS[meeting.ended_by])
@@ -105,19 +105,19 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
         degraded.append(f"the minutes could not be saved: {output_error}")
     author = synthesis.agent_id if synthesis is not None else None
     spoke = {turn.agent_id for turn in meeting.turns if turn.text is not None}
-    seats = [seat.agent_id for seat in meeting.config.participants]
+    agents = [each.agent_id for each in meeting.config.participants]
     return Outcome(
         meeting.ended_by,
         tuple(degraded),
         author,
-        tuple(agent_id for agent_id in seats if agent_id not in spoke),
+        tuple(agent_id for agent_id in agents if agent_id not in spoke),
         tuple(each.round_num for each in meeting.rounds if each.ending == "partial"),
         tuple(each.round_num for each in meeting.rounds if each.ending == "silent"),
     )
 
 
 def _unseen(meeting: Meeting, manifest: Manifest) -> list[str]:
-    """Say what whoever wrote the minutes did not see, or saw in part only."""
+    """Return what the author of the minutes did not see, or saw in part only."""
     versions = [
         turn.version
         for turn in meeting.turns
@@ -138,18 +138,18 @@ def _unseen(meeting: Meeting, manifest: Manifest) -> list[str]:
 
 
 def render_minutes(meeting: Meeting, outcome: Outcome) -> str:
-    """Write the minutes as markdown, in the fixed order of sections."""
+    """Return the minutes as markdown, in the fixed order of sections."""
     config = meeting.config
     text = meeting.synthesis.text if meeting.synthesis is not None else ""
     parts = parse_synthesis(text) if text else None
-    seats = "\n".join(
-        f"- {_plain(seat.name)} (@{seat.agent_id}){', ' + _inert(seat.role) if seat.role else ''}"
-        for seat in config.participants
+    participants = "\n".join(
+        f"- {_plain(each.name)} (@{each.agent_id}){', ' + _inert(each.role) if each.role else ''}"
+        for each in config.participants
     )
     sections = [
         f"# {_inert(' '.join(config.title.split()))}",
         f"## Goal\n\n{_plain(config.goal) or 'None was given.'}",
-        f"## Participants\n\n{seats}",
+        f"## Participants\n\n{participants}",
         f"## Discussion Summary\n\n{_plain(parts.summary) if parts else _record(meeting)}",
         f"## Action Items\n\n{_items(parts)}",
         f"## Decisions\n\n{_bullets(parts.decisions if parts else ())}",
@@ -203,7 +203,7 @@ def _inert(text: str) -> str:
 
 
 def _record(meeting: Meeting) -> str:
-    """Say who spoke on what, where nobody could write a summary."""
+    """Return who spoke on what, for minutes without a summary."""
     lines = ["No summary was written. Who spoke, round by round:", ""]
     for held in meeting.rounds:
         turns = [turn for turn in meeting.turns if turn.round_num == held.round_num]

@@ -1,5 +1,6 @@
 """A pure, deterministic estimate of how many tokens a text takes; rather too many than too few."""
 
+from functools import lru_cache
 from typing import Protocol
 
 from meeting_core.model.values import CUT_MARK
@@ -20,6 +21,8 @@ _SHAPES_BY_FIRST_BYTE = (
 )
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 _LONG_RUN = b"a" * 20
+
+MAX_SHORT_CHARACTERS = 600
 
 
 def _shapes() -> bytes:
@@ -54,6 +57,17 @@ def estimate_tokens(text: str) -> int:
     Units: tokens, never more than the text's bytes in UTF-8. Invariant: texts joined at line ends
     are never estimated above the sum of their estimates. Source: ADR 0005.
     """
+    return _estimate_of_short(text) if len(text) <= MAX_SHORT_CHARACTERS else _estimate(text)
+
+
+# Every brief counts the same rules and requests again. A long text is never kept: a thousand
+# documents would stay in memory long after their meetings.
+@lru_cache(maxsize=1_024)
+def _estimate_of_short(text: str) -> int:
+    return _estimate(text)
+
+
+def _estimate(text: str) -> int:
     # Whatever is counted lies within one line and is counted whole. A margin in percent, or a
     # limit on a whole text, would make a joined text cost more than its parts.
     if text.isascii():

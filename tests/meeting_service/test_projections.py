@@ -109,6 +109,15 @@ def test_a_skipped_turn_has_a_row_with_the_reason():
     assert second.skipped_reason == meeting.turns[1].skipped_reason
 
 
+def test_a_turn_has_its_place_in_the_order_of_its_round():
+    opened = round_opened(1, order=("bob", "ann"))
+    meeting = meeting_after(convened(), opened, *spoken("bob"), *spoken("ann"))
+    assert [(row.agent_id, row.turn_index) for row in turn_rows(meeting)] == [
+        ("bob", 0),
+        ("ann", 1),
+    ]
+
+
 def test_only_rows_that_changed_are_written():
     before = meeting_after(convened(), round_opened(1), *spoken("ann"))
     begun = meeting_after(convened(), round_opened(1), *spoken("ann"), attempt_started("bob"))

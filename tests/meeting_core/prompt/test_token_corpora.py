@@ -52,6 +52,6 @@ def test_a_word_of_fifty_thousand_letters_is_estimated_no_less_truly(
 def test_a_text_takes_the_same_number_of_passes_however_long_it_is(name: str):
     text = corpora()[name][:100]
     short, long = (
-        calls_into_c(lambda times=times: estimate_tokens(text * times)) for times in (1, 500)
+        calls_into_c(lambda times=times: estimate_tokens(text * times)) for times in (10, 500)
     )
     assert short == long

@@ -25,6 +25,17 @@ COMMANDS = ("cancel", "pause", "resume", "wrap-up")
 TIMES = ("created_at", "started_at", "completed_at", "cancelled_at")
 
 
+async def test_the_speaking_order_of_a_round_is_the_starts_choice(client):
+    answer = await client.post(
+        "/api/meetings/start", json={**BODY, "order": "rotate", "num_rounds": 2}
+    )
+    status = await client.ended(answer.json()["id"])
+    assert (answer.json()["config"]["order"], status["config"]["order"]) == ("rotate", "rotate")
+    spoke = [[turn["agent_id"] for turn in held["turns"]] for held in status["rounds"]]
+    assert spoke == [["planner", "dev"], ["dev", "planner"]]
+    assert status["allowed_actions"] == []
+
+
 async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(client):
     asked = {"title": "Sync", "room_id": "blue", "project_id": "atlas", "num_rounds": 2}
     status = await client.ended(await client.start(**asked, meeting_tokens=60_000))
