@@ -36,7 +36,7 @@ FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
 
 MAX_REDECISIONS = 20
-"""How often a command is decided again because somebody else was faster."""
+"""How often a command is decided again because another append was faster."""
 
 
 class MeetingNotFound(MeetingError):
@@ -139,7 +139,7 @@ class Meetings:
         raise VersionConflict(f"meeting {meeting_id} changes too fast for {command}")
 
     def metadata(self, actor: str, command_id: UUID | None = None) -> EventMetadata:
-        """Say where that comes from which is about to be decided: from `actor`, now."""
+        """Return the metadata of what is decided now for `actor`."""
         return EventMetadata(self.clock(), command_id or self.new_id(), actor)
 
     def decide_events(

@@ -1,4 +1,4 @@
-"""The database that the settings name: somebody's server, or an embedded one of our own."""
+"""The database that the settings name: a PostgreSQL server, or an embedded one."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Reads what the scripted gateway is told to say, and where it is told to fail.
+"""Reads a script for the scripted gateway: what to reply, and which calls to fail.
 
 A file, TOML or JSON by its ending, holds `replies` and `faults`, each a list. An entry may name
 the calls it is for: `task` ("turn" or "synthesis"), `agent`, `round`, `attempt`; what it leaves
@@ -60,7 +60,7 @@ class ScriptError(ValueError):
 
 
 class Call(Struct, frozen=True):
-    """Which call it is, as its key tells. `round_num` is 0 for a synthesis."""
+    """A call, as its key names it. `round_num` is 0 for a synthesis."""
 
     task: Literal["turn", "synthesis"]
     agent: str
@@ -125,7 +125,7 @@ class PlannedFault(_Selecting, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Script(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to say and where to fail. A bare text is a reply for any call."""
+    """What to reply, and which calls to fail. A bare text is a reply for any call."""
 
     replies: tuple[str | PlannedReply, ...] = ()
     faults: tuple[PlannedFault, ...] = ()

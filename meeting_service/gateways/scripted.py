@@ -101,7 +101,7 @@ class Scripted:
         """
         call = _call_of(request)
         with anyio.move_on_after(request.timeout_seconds):
-            # Even without a delay: whoever cancels or watches the clock gets a chance.
+            # Also without a delay, so that a cancellation or a timeout can take effect.
             await anyio.sleep(self._delay_seconds)
             self._check_reachable()
             if (fault := self._fault_for(call, request)) is not None:
@@ -229,12 +229,12 @@ def _call_of(request: GatewayRequest) -> Call:
     call = read_call(request.call_key)
     if call.task == "turn":
         return call
-    # Only the brief tells who writes the minutes.
+    # Only the brief names the author of the minutes.
     return replace(call, agent=read_scene(request.messages, "", 0).speaker.agent_id)
 
 
 def read_call(call_key: str) -> Call:
-    """Read which call it is out of its key; an unknown key is a first turn of nobody."""
+    """Return the call that a key names; an unknown key is a first turn without an agent."""
     match = _CALL_KEY.search(call_key)
     if match is None:
         return Call("turn", "", 1, 1)
@@ -246,7 +246,7 @@ def read_call(call_key: str) -> Call:
 def _named(call: Call) -> str:
     if call.task == "synthesis":
         return f"{call.agent} in the synthesis, attempt {call.attempt}"
-    return f"{call.agent or 'nobody'} in round {call.round_num}, attempt {call.attempt}"
+    return f"{call.agent or 'no agent'} in round {call.round_num}, attempt {call.attempt}"
 
 
 def _class_of(kind: FaultKind) -> type[GatewayFault]:

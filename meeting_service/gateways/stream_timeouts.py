@@ -23,7 +23,7 @@ class StreamTimeouts:
         self._bound(TRAILER_SECONDS if is_finished else self._idle_seconds)
 
     def missed(self, total_seconds: float) -> str:
-        """Say which deadline has passed."""
+        """Return which deadline has passed, in words."""
         if self._clock.deadline >= self._total_at:
             return f"gave no complete answer within {total_seconds:g} s"
         return "stalled in mid-answer" if self._has_begun else "was too slow to begin its answer"

@@ -132,7 +132,7 @@ async def _complete(
 
 
 def _proves_reachable(error: BaseException) -> bool:
-    """Say whether a call that failed so was answered by the provider itself."""
+    """Return whether a call that failed so was answered by the provider itself."""
     return (
         isinstance(error, GatewayFault)
         and error.reached
