@@ -4,10 +4,11 @@ import importlib.util
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 import anyio
 from anyio.abc import TaskStatus
@@ -26,6 +27,7 @@ from meeting_service.http.feed import FeedPolicy
 from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.meetings import Meetings
 from meeting_service.outputs import OutputFolder
+from meeting_service.ports import Gateway
 from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.rate_limiter import CallLimiter
@@ -38,8 +40,8 @@ from meeting_service.token_counters import open_counter
 log = logging.getLogger(__name__)
 
 LOGGERS_BELOW = ("anthropic", "httpcore2", "httpx2", "openai", "uvicorn")
-"""Loggers of the libraries below the service. Below a warning, the HTTP client quotes whole answers,
-and so a key that a provider sends back.
+"""Loggers of the libraries below the service. Below a warning, the HTTP client quotes whole
+answers, and so a key that a provider sends back.
 """
 
 _CANNOT_START = (
@@ -49,30 +51,43 @@ _CANNOT_START = (
     PersistenceError,
     SettingsError,
 )
+NO_GATEWAYS: Mapping[str, Gateway] = MappingProxyType({})
 FAILED = 1
 INTERRUPTED = 130
 DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
 
 
-def serve(settings: Settings, *, on_ready: Callable[[str, str], None]) -> int:
-    """Run the service until SIGTERM or SIGINT; give the exit code.
+def serve(
+    settings: Settings,
+    *,
+    on_ready: Callable[[str, str], None],
+    gateways: Mapping[str, Gateway] = NO_GATEWAYS,
+) -> int:
+    """Run the service until SIGTERM or SIGINT; return the exit code.
 
     `on_ready` is called with the address, and the name of the database, once requests are
-    answered. What keeps the service from starting is one line on stderr.
+    answered. `gateways` are those of kind `custom`, by their names in the settings. What keeps the
+    service from starting is one line on stderr.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     has_uvloop = importlib.util.find_spec("uvloop") is not None
     try:
-        return anyio.run(_serve, settings, on_ready, backend_options={"use_uvloop": has_uvloop})
+        return anyio.run(
+            _serve, settings, on_ready, gateways, backend_options={"use_uvloop": has_uvloop}
+        )
     except _CANNOT_START as error:
         print(f"meetings: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[str]:
+async def running(
+    settings: Settings, *, gateways: Mapping[str, Gateway] = NO_GATEWAYS
+) -> AsyncIterator[str]:
     """Run the service as long as the context lasts; give its address.
+
+    `gateways` are those of kind `custom`, by their names in the settings.
 
     Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
     """
@@ -81,14 +96,14 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
             loops = BackgroundLoops()
             recorder = await stack.enter_async_context(open_recorder(settings, loops))
-            directory = await stack.enter_async_context(open_gateways(settings.gateways))
+            directory = await stack.enter_async_context(open_gateways(settings.gateways, gateways))
             count = _token_counter(settings)
             meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds, loops=loops)
             save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
-            gateways = GatewayClient(directory, limiter)
-            deps = RunnerDependencies(meetings, gateways, save, feed.emit_delta)
+            client = GatewayClient(directory, limiter)
+            deps = RunnerDependencies(meetings, client, save, feed.emit_delta)
             supervisor = Supervisor(
                 deps, _running_policy(settings), loops, feed.warnings.on_gateway_wait
             )
@@ -109,13 +124,17 @@ async def running(settings: Settings) -> AsyncIterator[str]:
                 feed.drain()
 
 
-async def _serve(settings: Settings, on_ready: Callable[[str, str], None]) -> int:
+async def _serve(
+    settings: Settings,
+    on_ready: Callable[[str, str], None],
+    gateways: Mapping[str, Gateway],
+) -> int:
     stopping = _Stopping(settings.drain_seconds)
     with _single_error():
         async with anyio.create_task_group() as tasks:
             await tasks.start(stopping.on_signal)
             with stopping.start:
-                async with running(settings) as url:
+                async with running(settings, gateways=gateways) as url:
                     stopping.is_started = True
                     on_ready(url, describe_database(settings))
                     await stopping.asked.wait()

@@ -13,6 +13,7 @@ from meeting_service.runtime.rate_limiter import CallRules
 from meeting_service.settings import (
     AnthropicGateway,
     CallBounds,
+    CustomGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
     RemoteGateway,
@@ -22,13 +23,23 @@ from meeting_service.settings import (
 
 
 @asynccontextmanager
-async def open_gateways(settings: Mapping[str, GatewaySettings]) -> AsyncIterator[Gateways]:
-    """Make every gateway. Raises: `SettingsError` for one that can never work."""
+async def open_gateways(
+    settings: Mapping[str, GatewaySettings], custom: Mapping[str, Gateway]
+) -> AsyncIterator[Gateways]:
+    """Make every gateway that the settings name; those of kind `custom` are given.
+
+    Raises: `SettingsError` for one that can never work, and for a custom one that is not given or
+    not named.
+    """
     gateways: dict[str, Gateway] = {}
     try:
+        for name in custom.keys() - settings.keys():
+            raise SettingsError(
+                f'gateways.{name}: is given, but not in the settings: kind = "custom"'
+            )
         for name, each in settings.items():
             try:
-                gateways[name] = _gateway(each)
+                gateways[name] = _gateway(each, custom.get(name))
             except (ImportError, ValueError) as error:
                 raise SettingsError(f"gateways.{name}: {error}") from error
         yield gateways
@@ -46,8 +57,14 @@ def call_rules(settings: Mapping[str, GatewaySettings]) -> dict[str, CallRules]:
     }
 
 
-def _gateway(settings: GatewaySettings) -> Gateway:
+def _gateway(settings: GatewaySettings, custom: Gateway | None) -> Gateway:
+    if custom is not None and not isinstance(settings, CustomGateway):
+        raise ValueError(f"is given, but its kind is {settings.kind!r}, not 'custom'")
     match settings:
+        case CustomGateway() if custom is not None:
+            return custom
+        case CustomGateway():
+            raise ValueError("is custom: start the service by a program that gives this gateway")
         case ScriptedGateway():
             return _scripted(settings)
         case OpenAICompatibleGateway():

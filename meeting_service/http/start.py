@@ -33,7 +33,7 @@ from meeting_service.http.problems import (
 )
 from meeting_service.meetings import MeetingNotFound
 from meeting_service.ports import VersionConflict
-from meeting_service.settings import RemoteGateway, ScriptedGateway
+from meeting_service.settings import RemoteGateway
 from meeting_service.views.config_views import StartedView, started_view
 from meeting_service.views.transcript import output_md
 
@@ -220,7 +220,7 @@ def _participant(
         known = ", ".join(context.settings.gateways)
         detail = f"there is no gateway {name[:80]!r}; the gateways are: {known}"
         problems.append(Problem(f"{path}.gateway", detail))
-    elif not model and not isinstance(gateway, ScriptedGateway):
+    elif not model and isinstance(gateway, RemoteGateway):
         detail = f"is missing, and gateway {name!r} has no model of its own"
         problems.append(Problem(f"{path}.model", detail))
     return Participant(

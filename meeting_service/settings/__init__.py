@@ -3,6 +3,7 @@
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     CallBounds,
+    CustomGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
     RemoteGateway,
@@ -27,6 +28,7 @@ __all__ = [
     "AgentSettings",
     "AnthropicGateway",
     "CallBounds",
+    "CustomGateway",
     "DatabaseUrl",
     "GatewaySettings",
     "ModelPriceSettings",

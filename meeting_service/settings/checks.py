@@ -11,6 +11,7 @@ from msgspec import structs
 from meeting_core.model import MAX_FALLBACK_MODELS, Limits
 from meeting_service.settings.gateways import (
     AnthropicGateway,
+    CustomGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
     RemoteGateway,
@@ -77,7 +78,7 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
         at = f"gateways.{name}"
         if not _ID.fullmatch(name):
             yield f"{at}: is no name; use letters, digits, '_', '.' and '-'"
-        if isinstance(gateway, ScriptedGateway):
+        if not isinstance(gateway, RemoteGateway):
             continue
         if not _is_http(gateway.base_url):
             yield f"{at}.base_url: must begin with http:// or https:// and name a host"
@@ -154,6 +155,8 @@ def _with_api_key(
                 raise SettingsError(
                     f"gateways.{name}.replies_file: {gateway.replies_file} is not there"
                 )
+            return gateway
+        case CustomGateway():
             return gateway
         case OpenAICompatibleGateway() | AnthropicGateway():
             key = _api_key(name, gateway, environ)

@@ -133,7 +133,16 @@ class AnthropicGateway(RemoteGateway, frozen=True, kw_only=True):
     )
 
 
-GatewaySettings: TypeAlias = ScriptedGateway | OpenAICompatibleGateway | AnthropicGateway
+class CustomGateway(CallBounds, frozen=True, kw_only=True):
+    """A gateway of the program that starts the service; `meetings serve` has none."""
+
+    kind: ClassVar[str] = "custom"
+
+
+GatewaySettings: TypeAlias = (
+    ScriptedGateway | OpenAICompatibleGateway | AnthropicGateway | CustomGateway
+)
 GATEWAY_KINDS: dict[str, type[GatewaySettings]] = {
-    kind.kind: kind for kind in (ScriptedGateway, OpenAICompatibleGateway, AnthropicGateway)
+    kind.kind: kind
+    for kind in (ScriptedGateway, OpenAICompatibleGateway, AnthropicGateway, CustomGateway)
 }

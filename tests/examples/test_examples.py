@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.stapled import MultiListener
 
-from tests.meeting_service.http.service import served, settings_for
+from tests.meeting_service.http.service import Client, served, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -62,6 +62,24 @@ def test_a_meeting_in_sqlite_goes_on_where_it_was_killed(tmp_path):
     rest = run("embed_with_sqlite.py", path)
     assert re.search(r"^complete after \d+ events, \d+ tokens$", rest, re.MULTILINE)
     assert "## Discussion Summary" in rest
+
+
+@pytest.mark.anyio
+async def test_a_custom_gateway_speaks_for_every_agent(database_url, tmp_path):
+    command = [sys.executable, str(EXAMPLES / "custom_gateway.py"), database_url]
+    async with await anyio.open_process(command, cwd=tmp_path, stderr=None) as service:
+        assert service.stdout is not None
+        line = (await service.stdout.receive()).decode()
+        url = re.search(r"served at (http://\S+)", line)
+        assert url is not None
+        async with Client(base_url=url[1], timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            status = await client.ended(await client.start(num_rounds=1))
+        service.terminate()
+        assert await service.wait() == 0
+    assert status["state"] == "complete"
+    turns = status["rounds"][0]["turns"]
+    assert all(turn["response"].startswith("It is your turn, ") for turn in turns)
+    assert {turn["usage_source"] for turn in turns} == {"reported"}
 
 
 class CuttingProxy:

@@ -48,7 +48,7 @@ async def test_every_gateway_has_the_bounds_that_the_settings_give_it(config: Pa
         "bounded": CallRules(3, 20),
         "rated": CallRules(None, 7),
     }
-    async with open_gateways(settings.gateways) as gateways:
+    async with open_gateways(settings.gateways, {}) as gateways:
         assert len({gateways[name] for name in settings.gateways}) == 3
 
 
@@ -63,7 +63,7 @@ def test_no_bound_is_said_by_leaving_it_out_and_not_by_nought(tmp_path: Path, na
 async def test_a_scripted_gateway_is_unreachable_while_the_file_beside_the_settings_is_there(
     config: Path,
 ) -> None:
-    async with open_gateways(load_settings(config, {}, {}).gateways) as gateways:
+    async with open_gateways(load_settings(config, {}, {}).gateways, {}) as gateways:
         gateway = gateways["free"]
         await gateway.probe()
         (config.parent / "away").touch()

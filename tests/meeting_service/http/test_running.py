@@ -162,7 +162,7 @@ async def test_a_gateway_that_can_never_work_is_a_wrong_setting(tmp_path: Path) 
         ),
     ):
         with pytest.raises(SettingsError, match=rf"gateways\.broken: .*{words}"):
-            async with open_gateways({"broken": gateway}):
+            async with open_gateways({"broken": gateway}, {}):
                 pass
 
 
