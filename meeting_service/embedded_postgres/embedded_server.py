@@ -21,8 +21,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import anyio
-
 from meeting_service.embedded_postgres.errors import DataDirError, EmbeddedServerError
 from meeting_service.embedded_postgres.file_locks import LockMode, open_lock, try_lock
 from meeting_service.embedded_postgres.probe import DUPLICATE_DATABASE, ServerState, execute
@@ -122,16 +120,6 @@ class EmbeddedServer:
                     return True
             except OSError as error:
                 raise self._unusable(error) from error
-
-    async def keep_running(self, *, interval_seconds: float = 0.5) -> None:
-        """Check the server until cancelled, and start it again whenever it is gone."""
-        while True:
-            try:
-                if await anyio.to_thread.run_sync(self.ensure_running):
-                    logger.warning("PostgreSQL was gone and runs again")
-            except EmbeddedServerError as error:
-                logger.error("PostgreSQL is gone: %s", error)  # noqa: TRY400 - one line says it
-            await anyio.sleep(interval_seconds)
 
     def close(self) -> None:
         """Leave the server; the last user stops it. Harmless to repeat."""

@@ -22,7 +22,11 @@ async def test_a_custom_gateway_is_the_one_that_is_given():
     ("named", "given", "problem"),
     [
         ({"mine": CUSTOM}, {}, "gateways.mine: is custom: start the service by a program"),
-        ({"mine": CUSTOM}, {"mien": Scripted()}, "gateways.mien: is given, but not in the settings"),
+        (
+            {"mine": CUSTOM},
+            {"mien": Scripted()},
+            "gateways.mien: is given, but not in the settings",
+        ),
         ({"mine": ScriptedGateway()}, {"mine": Scripted()}, "its kind is 'scripted', not 'custom'"),
     ],
 )

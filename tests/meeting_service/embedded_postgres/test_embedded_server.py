@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
 import psycopg
 import pytest
 
@@ -126,21 +125,6 @@ def test_a_killed_server_comes_back_with_what_was_committed(folder):
         assert main_process_id(folder) != killed
         with psycopg.connect(server.dsn()) as connection:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-
-
-@pytest.mark.anyio
-async def test_a_watched_server_comes_back_by_itself_within_two_seconds(folder):
-    server = embedded(folder)
-    server.start()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.keep_running)
-        killed = main_process_id(folder)
-        os.kill(killed, signal.SIGKILL)
-        with anyio.fail_after(2):
-            await anyio.to_thread.run_sync(until, lambda: is_replaced(folder, killed))
-        tasks.cancel_scope.cancel()
-    server.close()
-    assert state(folder) is ServerState.UNREACHABLE
 
 
 def test_a_server_killed_together_with_its_user_is_started_afresh(folder):
