@@ -84,10 +84,10 @@ class Later(Struct, frozen=True):
 
 def history(*facts: Fact | Later) -> tuple[MeetingEvent, ...]:
     """Give facts their places in one meeting's stream."""
-    return tuple(enveloped(facts))
+    return tuple(wrapped_facts(facts))
 
 
-def enveloped(facts: Iterable[Fact | Later]) -> Iterable[MeetingEvent]:
+def wrapped_facts(facts: Iterable[Fact | Later]) -> Iterable[MeetingEvent]:
     for version, fact in enumerate(facts, 1):
         at = after(fact.seconds) if isinstance(fact, Later) else START
         bare = fact.fact if isinstance(fact, Later) else fact

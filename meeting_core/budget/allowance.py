@@ -26,15 +26,15 @@ class Allowance(Value, frozen=True):
         """Return how long a prompt may be beside so much output; None if any may; below 0 if none
         may.
         """
-        most = None if self.tokens is None else self.tokens - output_tokens
+        max_prompt = None if self.tokens is None else self.tokens - output_tokens
         if self.micros is None or self.price is None or not self.price.prompt:
-            return most
+            return max_prompt
         left = self.micros - self.price.completion * output_tokens
         # The quotient may be rounded either way; the price, in whole millionths, decides.
         by_money = max(-1, int(left // self.price.prompt) + 1)
         while by_money >= 0 and self.price.micros(by_money, output_tokens) > self.micros:
             by_money -= 1
-        return by_money if most is None else min(most, by_money)
+        return by_money if max_prompt is None else min(max_prompt, by_money)
 
     def output_beside(self, prompt_tokens: int, wanted: int) -> int:
         """Return how much of the wanted output can be paid for beside such a prompt; below 0 if
@@ -42,16 +42,16 @@ class Allowance(Value, frozen=True):
 
         Invariant: `covers` says that so much can be paid for, and, below `wanted`, no more.
         """
-        most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
+        max_output = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
         if self.micros is None or self.price is None:
-            return most
+            return max_output
         if self.price.completion:
             left = self.micros - self.price.prompt * prompt_tokens
             # As above: the price decides.
-            most = min(most, max(-1, int(left // self.price.completion) + 1))
-        while most >= 0 and self.price.micros(prompt_tokens, most) > self.micros:
-            most = most - 1 if self.price.completion else -1
-        return most
+            max_output = min(max_output, max(-1, int(left // self.price.completion) + 1))
+        while max_output >= 0 and self.price.micros(prompt_tokens, max_output) > self.micros:
+            max_output = max_output - 1 if self.price.completion else -1
+        return max_output
 
     def covers(self, prompt_tokens: int, output_tokens: int) -> bool:
         """Return whether a call can be paid for."""

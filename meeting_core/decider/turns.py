@@ -86,17 +86,19 @@ def _planned_within_ceilings(meeting: Meeting, task: TurnTask, count: TokenCount
 def has_time_for_rounds(meeting: Meeting, now: datetime) -> bool:
     """Return whether an attempt may still begin before the rounds must be over."""
     config = meeting.config
-    least = min(config.min_attempt_seconds, config.turn_timeout_seconds)
-    return now < meeting.deadline_at and now + timedelta(seconds=least) <= meeting.deadline_at
+    needed_seconds = min(config.min_attempt_seconds, config.turn_timeout_seconds)
+    return (
+        now < meeting.deadline_at and now + timedelta(seconds=needed_seconds) <= meeting.deadline_at
+    )
 
 
 def has_time(meeting: Meeting, task_state: TaskState, now: datetime) -> bool:
     """Return whether enough of the task's own time is left for another attempt."""
     deadline = meeting.task_deadline_at(task_state.clock_at(now))
-    return now < deadline and now + timedelta(seconds=least_seconds(meeting)) <= deadline
+    return now < deadline and now + timedelta(seconds=min_attempt_seconds(meeting)) <= deadline
 
 
-def least_seconds(meeting: Meeting) -> float:
+def min_attempt_seconds(meeting: Meeting) -> float:
     """Return how long an attempt must be able to take: never longer than its whole task may."""
     config = meeting.config
     is_writing = meeting.synthesis_clock_from is not None
@@ -119,7 +121,7 @@ def planned(
     is_synthesis = isinstance(task, SynthesisTask)
     wanted = config.synthesis_max_tokens if is_synthesis else config.max_tokens_per_turn
     known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
-    limit = known.longest_brief(config.context_tokens)
+    limit = known.max_brief_tokens(config.context_tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     prompt_tokens = scaled(brief.manifest.tokens, known.factor)
     if allowance is None or allowance.covers(prompt_tokens, wanted):

@@ -91,12 +91,12 @@ class ModelProfile(Value, frozen=True):
     factor: int = UNCALIBRATED
     context_tokens: int | None = None
 
-    def longest_brief(self, context_tokens: int) -> int:
+    def max_brief_tokens(self, context_tokens: int) -> int:
         """Return which estimate of a brief comes to so many of the model's tokens, at most."""
-        longest = (
+        max_tokens = (
             self.estimate_within(context_tokens) if self.factor > UNCALIBRATED else context_tokens
         )
-        return longest if self.context_tokens is None else min(longest, self.context_tokens)
+        return max_tokens if self.context_tokens is None else min(max_tokens, self.context_tokens)
 
     def estimate_within(self, tokens: int) -> int:
         """Return which estimate comes to at most so many tokens by the model's count."""

@@ -122,7 +122,7 @@ def document_tokens(config: Configuration, count: TokenCounter) -> int:
     return count(_documents_text(config))
 
 
-def least_tokens(
+def min_brief_tokens(
     meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
 ) -> int:
     """Return the tokens of the shortest brief there can be for a task now."""

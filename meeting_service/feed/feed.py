@@ -195,7 +195,7 @@ class Feed:
         self.meetings.recorder.subscribe(self._notify)
         self.meetings.subscribe(self._prepare)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._loops.run, "feed", self._follow)
+            tasks.start_soon(self._loops.run, "feed", self._emit_new_events)
             emit = partial(self._loops.run, pause_seconds=DELTA_SECONDS)
             tasks.start_soon(emit, "feed deltas", self._emit_deltas)
             try:
@@ -258,7 +258,7 @@ class Feed:
         except Exception:  # what is shown must never keep a meeting from being stored
             log.exception("events of meeting %s could not be encoded for the feed", meeting_id)
 
-    async def _follow(self) -> None:
+    async def _emit_new_events(self) -> None:
         """Show what was stored since the pass before, then wait for more."""
         if not self._subscriptions.has_any():
             self._position = None

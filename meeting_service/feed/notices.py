@@ -77,7 +77,7 @@ NotedFact: TypeAlias = (
 """The facts that show nothing but a notice, if anything."""
 
 
-def notice_of(fact: NotedFact, after: Meeting) -> Notice | None:
+def build_notice(fact: NotedFact, after: Meeting) -> Notice | None:
     """Return the notice of a fact, from the meeting after it; None if it needs none."""
     notice: Notice | None = None
     match fact:
@@ -107,7 +107,7 @@ def notice_of(fact: NotedFact, after: Meeting) -> Notice | None:
     return notice
 
 
-def notices_of_attempt(before: Meeting, fact: AttemptStarted) -> Iterator[Notice]:
+def attempt_notices(before: Meeting, fact: AttemptStarted) -> Iterator[Notice]:
     """Return what there is to say before an attempt starts, from the meeting before it."""
     participant = before.participant(fact.agent_id)
     if before.task_state is not None and before.task_state.give_up_at is not None:

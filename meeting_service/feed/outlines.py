@@ -117,7 +117,7 @@ def _outlined(config: Configuration) -> Configuration:
         config.goal
         or config.document_context
         or config.parent_minutes
-        or any(seat.instructions for seat in config.participants)
+        or any(participant.instructions for participant in config.participants)
     )
     if not has_texts:
         return config
@@ -126,7 +126,9 @@ def _outlined(config: Configuration) -> Configuration:
         goal="",
         document_context="",
         parent_minutes="",
-        participants=tuple(replace(seat, instructions="") for seat in config.participants),
+        participants=tuple(
+            replace(participant, instructions="") for participant in config.participants
+        ),
     )
 
 

@@ -51,7 +51,7 @@ class ConfigView(Struct, frozen=True, kw_only=True):
     max_reply_bytes: int | None
 
 
-class SeatView(Struct, frozen=True):
+class ParticipantView(Struct, frozen=True):
     """A participant; `sort_order` counts from 0 in speaking order."""
 
     agent_id: str
@@ -66,7 +66,7 @@ class StartedView(Struct, frozen=True):
     id: str
     title: str
     state: str
-    participants: tuple[SeatView, ...]
+    participants: tuple[ParticipantView, ...]
     config: ConfigView
     created_at: Time
     stream_url: str
@@ -111,18 +111,18 @@ def started_view(meeting: Meeting) -> StartedView:
         str(meeting.id),
         meeting.config.title,
         meeting.state,
-        seat_views(meeting),
+        participant_views(meeting),
         config_view(meeting),
         milliseconds_utc(meeting.convened_at),
         f"/api/meetings/{meeting.id}/events",
     )
 
 
-def seat_views(meeting: Meeting) -> tuple[SeatView, ...]:
+def participant_views(meeting: Meeting) -> tuple[ParticipantView, ...]:
     """Show who takes part, in speaking order."""
     return tuple(
-        SeatView(seat.agent_id, seat.name, seat.role, n)
-        for n, seat in enumerate(meeting.config.participants)
+        ParticipantView(participant.agent_id, participant.name, participant.role, n)
+        for n, participant in enumerate(meeting.config.participants)
     )
 
 

@@ -21,12 +21,12 @@ from meeting_core.prompt import render_minutes
 from meeting_service.views.config_views import (
     ConfigView,
     OutcomeView,
-    SeatView,
+    ParticipantView,
     Time,
     TokensView,
     config_view,
     outcome_view,
-    seat_views,
+    participant_views,
     tokens_view,
 )
 from meeting_service.views.spending import SpendingSummaryView, spending_summary
@@ -90,7 +90,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     total_rounds: int
     total_participants: int
     progress_pct: int
-    participants: tuple[SeatView, ...]
+    participants: tuple[ParticipantView, ...]
     config: ConfigView
     rounds: tuple[RoundView, ...]
     output_md: str | None
@@ -134,7 +134,7 @@ def status_view(
         total_rounds=config.num_rounds,
         total_participants=len(config.participants),
         progress_pct=meeting.progress_pct,
-        participants=seat_views(meeting),
+        participants=participant_views(meeting),
         config=config_view(meeting),
         rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
         output_md=output_md(meeting),

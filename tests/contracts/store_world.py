@@ -21,7 +21,7 @@ START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
 LONG = 3_600.0
 """Seconds; a lease of this length does not run out by itself in a test."""
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Store(ABC):
@@ -200,6 +200,6 @@ async def together(*calls: Awaitable[object]) -> list[object]:
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something is so, by asking."""
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while not await is_so():  # noqa: ASYNC110 - what is asked has no event
             await anyio.sleep(0.005)

@@ -52,9 +52,9 @@ class MeetingMachine(RuleBasedStateMachine):
 
     @precondition(is_live)
     @rule(choices=CHOICES)
-    def follow(self, choices: bytes) -> None:
+    def advance(self, choices: bytes) -> None:
         self.walked.draw = chosen(choices)
-        self.walked.follow()
+        self.walked.advance()
 
     @precondition(is_live)
     @rule(choices=CHOICES)

@@ -70,8 +70,10 @@ from tests.meeting_core.coverage import kinds_of
 
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
-SEATS = tuple(Participant(name, name.title(), model="small") for name in ("ann", "bob", "cat"))
-WITH_FALLBACK = replace(SEATS[0], fallback_models=("large",))
+PARTICIPANTS = tuple(
+    Participant(name, name.title(), model="small") for name in ("ann", "bob", "cat")
+)
+WITH_FALLBACK = replace(PARTICIPANTS[0], fallback_models=("large",))
 PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
 MOVES = 20
 MAX_WALK_HOME = 200
@@ -81,21 +83,25 @@ NO_ID = UUID(int=0)
 @cache
 def configurations() -> tuple[Configuration, ...]:
     """A few meetings, from roomy to so tight that money, time or context runs out on the way."""
-    base = Configuration(participants=SEATS[:2], num_rounds=2, round_topics=("One", "Two"))
-    least = fixed_tokens(base)
+    base = Configuration(participants=PARTICIPANTS[:2], num_rounds=2, round_topics=("One", "Two"))
+    fixed = fixed_tokens(base)
     share = base.context_tokens + base.synthesis_max_tokens
-    tight = replace(base, meeting_tokens=share + 4 * least + 500)
+    tight = replace(base, meeting_tokens=share + 4 * fixed + 500)
     return (
         base,
-        replace(base, participants=SEATS, num_rounds=1, round_topics=("One",), max_attempts=2),
-        replace(base, meeting_tokens=share + 2 * least + 900, max_attempts=1),
+        replace(
+            base, participants=PARTICIPANTS, num_rounds=1, round_topics=("One",), max_attempts=2
+        ),
+        replace(base, meeting_tokens=share + 2 * fixed + 900, max_attempts=1),
         replace(tight, on_budget="pause", digest_rounds=True),
         replace(tight, on_budget="fail"),
-        replace(base, participants=(WITH_FALLBACK, *SEATS[1:2]), prices=PRICES, meeting_cost=0.02),
+        replace(
+            base, participants=(WITH_FALLBACK, *PARTICIPANTS[1:2]), prices=PRICES, meeting_cost=0.02
+        ),
         replace(base, digest_rounds=True, synthesizer="bob"),
-        replace(base, participants=SEATS, order="rotate", digest_rounds=True),
-        replace(base, meeting_tokens=share + 4 * least + 1_500),
-        replace(base, context_tokens=least + 260, max_tokens_per_turn=32, max_attempts=2),
+        replace(base, participants=PARTICIPANTS, order="rotate", digest_rounds=True),
+        replace(base, meeting_tokens=share + 4 * fixed + 1_500),
+        replace(base, context_tokens=fixed + 260, max_tokens_per_turn=32, max_attempts=2),
         replace(
             base,
             attempt_timeout_seconds=15.0,
@@ -159,13 +165,13 @@ class Walk:
     def move(self) -> None:
         """Make one move: mostly what is next, at times a mishap, a crash or a mistake."""
         moves = (
-            *[self.follow] * 11,
+            *[self.advance] * 11,
             *[self.crash, self.wait, self.mistake],
             self.interrupt,
         )
         self.pick(moves)()
 
-    def follow(self, *, kindly: bool = False) -> None:
+    def advance(self, *, kindly: bool = False) -> None:
         """Do what `next_step` says; kindly, so that the meeting comes to its end."""
         match step := next_step(self.standing):
             case GiveCommand():
@@ -281,8 +287,8 @@ class Walk:
         )
 
     def any_task(self) -> Task:
-        seats = [seat.agent_id for seat in SEATS]
-        return SynthesisTask() if self.chance(5) else TurnTask(self.draw(3), self.pick(seats))
+        agents = [each.agent_id for each in PARTICIPANTS]
+        return SynthesisTask() if self.chance(5) else TurnTask(self.draw(3), self.pick(agents))
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -291,7 +297,7 @@ class Walk:
         for _ in range(MAX_WALK_HOME):
             if self.standing.has_ended:
                 break
-            self.follow(kindly=True)
+            self.advance(kindly=True)
         assert self.standing.has_ended, "the meeting never ends"
         assert next_step(self.standing) == Ended()
         assert self.standing.phase in (Phase.COMPLETE, Phase.CANCELLED, Phase.ERROR)
@@ -300,7 +306,7 @@ class Walk:
     def knock(self) -> None:
         """After the end nothing changes, whatever is asked."""
         known = len(self.events)
-        for move in (self.mistake, self.crash, self.interrupt, self.follow):
+        for move in (self.mistake, self.crash, self.interrupt, self.advance):
             move()
         assert len(self.events) == known
 

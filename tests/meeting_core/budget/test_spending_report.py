@@ -101,13 +101,13 @@ def held(draw: Draw) -> list[MeetingEvent]:
         events += new
         meeting = project(meeting, new)
         assert meeting is not None
-        command = follow(meeting, draw)
+        command = next_command(meeting, draw)
         if isinstance(step := next_step(meeting), WaitUntil):
             now = step.at
     return events
 
 
-def follow(meeting: Meeting, draw: Draw) -> Command | None:
+def next_command(meeting: Meeting, draw: Draw) -> Command | None:
     step = next_step(meeting)
     match step:
         case Ended():

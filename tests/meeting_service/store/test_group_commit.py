@@ -202,7 +202,7 @@ async def test_a_connection_lost_while_idle_is_noticed():
         assert isinstance(database.served, OperationalError)
 
 
-async def test_closing_commits_what_is_queued_and_turns_the_rest_away():
+async def test_closing_commits_what_is_queued_and_refuses_the_rest():
     async with Database().serving() as database:
         await database.send(append())
         await database.send(append(), append())
