@@ -38,7 +38,7 @@ def first_allowance(
 def min_cost(
     meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
 ) -> Amount:
-    """Return what a call takes at the least: the shortest brief, and the least cap worth it."""
+    """Return the lowest cost of a useful call: the shortest brief and the lowest useful cap."""
     config, model = meeting.config, meeting.speaking(agent_id).model
     factor = profile_of(meeting.model_profiles, model).factor
     prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), factor)
@@ -55,7 +55,7 @@ def fitted_to(
     *,
     count: TokenCounter,
 ) -> Plan | None:
-    """Make a call fit its allowance: shorten the brief first, then lower the cap.
+    """Return a plan that fits the allowance: the brief is shortened first, then the cap lowered.
 
     None if not even a useful cap beside the shortest brief can be paid for.
     """

@@ -87,7 +87,7 @@ def _check_tokens(config: Configuration, ceiling: int, turn: int) -> None:
 
 
 def _check_cost(config: Configuration, ceiling: float, turn: int) -> None:
-    """Refuse the same for a ceiling in money."""
+    """Refuse a ceiling in money that cannot pay for the same."""
     prices = {each.agent_id: price_of(config, each.model) for each in config.participants}
     author = prices[config.synthesizer or config.participants[0].agent_id]
     min_output = config.min_tokens_per_turn
@@ -136,7 +136,7 @@ def _text(
     field: str, text: str, max_characters: int, *, one_line: bool = False, is_shown: bool = True
 ) -> Iterable[Problem]:
     if text.isprintable() and len(text) <= max_characters:
-        return ()  # what is printable holds none of what is looked for
+        return ()  # a printable text has none of these faults
     return _text_faults(field, text, max_characters, one_line=one_line, is_shown=is_shown)
 
 

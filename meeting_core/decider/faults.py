@@ -63,8 +63,8 @@ def _waits_for_gateway(
 ) -> bool:
     """Return whether the meeting waits for an unreachable gateway.
 
-    Not for a digest, which the meeting can do without, and not for the synthesis while somebody
-    can write it through another gateway.
+    It does not wait for a digest, which it can do without, nor for the synthesis while another
+    participant can write it through another gateway.
     """
     if command.fault is not FaultClass.UNAVAILABLE or isinstance(task_state.task, DigestTask):
         return False
@@ -85,10 +85,10 @@ def _lost_gateway(meeting: Meeting, detail: str) -> Fact:
 
 
 def _give_up_at(meeting: Meeting, task_state: TaskState, now: datetime) -> datetime:
-    """Return until when the meeting waits for a gateway, counted from the first time in a row."""
+    """Return when the wait for a gateway ends, counted from its first failure in a row."""
     timeout = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
     began = task_state.open.started_at if task_state.open is not None else now
-    # A call that went on for a while was taken by somebody: this is another outage.
+    # A call that went on for a while had reached a server: this is another outage.
     if task_state.give_up_at is None or now - began > timedelta(seconds=CONNECTED_SECONDS):
         return now + timeout
     return task_state.give_up_at

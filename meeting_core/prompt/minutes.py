@@ -44,7 +44,7 @@ _ENDINGS: dict[EndCause, str] = {
 
 
 class ActionItem(Value, frozen=True):
-    """Something somebody is to do; `owner` is empty when nobody was named."""
+    """A task from the synthesis; `owner` is empty if no name was given."""
 
     owner: str
     text: str

@@ -63,7 +63,7 @@ def shortened(text: str) -> str:
 def quoted(text: str) -> str:
     """Make a text unable to open or close one of the marks that quote it, however it is spelt.
 
-    Invariant: the text costs as many tokens as before, whatever it holds.
+    Invariant: any text costs as many tokens as before.
     """
     if text.isascii() and "<" not in text and "&" not in text:
         return text

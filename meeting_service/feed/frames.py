@@ -56,7 +56,7 @@ class Frame(Struct, frozen=True):
     is_numbered: bool = True
 
     def encoded(self) -> bytes:
-        """Return the frame as it goes over the wire, all but its `id:`.
+        """Return the frame as it is sent, without its `id:` line.
 
         JSON escapes every line break of the standard, so no text can end the line and forge a
         frame; this escapes those that some clients end a line at besides.

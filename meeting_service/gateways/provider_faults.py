@@ -91,7 +91,7 @@ _HINT_OF_STATUS = {
 class ProviderError(Struct, frozen=True):
     """What a provider said went wrong, out of its envelope.
 
-    Shape: `status` is none for an error inside a stream that began well; `codes` are the error's
+    Shape: `status` is None for an error inside a stream that began well; `codes` are the error's
     code and type; `headers` are those of the answer, names in lower case.
     """
 
@@ -125,7 +125,7 @@ def fault_of(
     now: datetime,
     usage: Usage | None = None,
 ) -> GatewayFault:
-    """Name the one fault that an error of a provider is."""
+    """Return the fault that an error of a provider means."""
     status = error.status or _status_in(error.codes)
     kind = _kind_of(error, status)
     answered = f"answered {error.status}" if error.status else "broke off with an error"
@@ -143,7 +143,7 @@ def fault_of(
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read how long a provider asks to stay away.
+    """Return how long a provider asks to wait; None if it does not say.
 
     Units: seconds, never negative. Source: RFC 9110, 10.2.3; `retry-after-ms` is OpenAI's.
     """
@@ -194,9 +194,9 @@ def checked_header(name: str, value: str) -> None:
 
 
 def place_of(base_url: str) -> str:
-    """Say where a gateway is, without the credentials its address may hold.
+    """Return the address of a gateway without the credentials it may hold.
 
-    Raises: `ValueError` when it is no HTTP address.
+    Raises: `ValueError` if it is not an HTTP address.
     """
     parts = urlsplit(base_url)
     is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

@@ -82,19 +82,19 @@ class Answer:
 
 
 def text_in(value: object) -> str:
-    """Give a text, or none where something else stands: the SDKs check no shapes."""
+    """Return the value if it is a text, else "": the SDKs do not check types."""
     return value if isinstance(value, str) else ""
 
 
 def count_in(value: object) -> int:
-    """Give a count of tokens, or 0 where something else stands."""
+    """Return the value if it is a count of tokens, else 0."""
     return value if isinstance(value, int) and value > 0 else 0
 
 
 def reply_of(
     answer: Answer, request: GatewayRequest, *, source: str, secrets: Sequence[str]
 ) -> GatewayReply:
-    """Judge an answer that has ended.
+    """Return the reply of an answer that has ended.
 
     Raises: `Truncated`, `Refused`, `Empty`; `Rejected` when no stream came at all.
     """

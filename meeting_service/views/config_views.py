@@ -1,4 +1,4 @@
-"""What a meeting is held by, how its budget stands, and how it came out."""
+"""What a meeting is configured with, how its budget stands, and how it ended."""
 
 from typing import Annotated, TypeAlias
 
@@ -22,7 +22,7 @@ MICROS = 1_000_000
 
 
 class ConfigView(Struct, frozen=True, kw_only=True):
-    """What the meeting is held by.
+    """What the meeting is configured with.
 
     Units: tokens, bytes and seconds, as the names say. `meeting_tokens` and `meeting_cost` are the
     ceilings as they stand; `prices` those of the models that may speak, for a million tokens.
@@ -106,7 +106,7 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
 
 
 def started_view(meeting: Meeting) -> StartedView:
-    """Show a meeting as it was convened."""
+    """Return a meeting as it was convened."""
     return StartedView(
         str(meeting.id),
         meeting.config.title,
@@ -119,7 +119,7 @@ def started_view(meeting: Meeting) -> StartedView:
 
 
 def participant_views(meeting: Meeting) -> tuple[ParticipantView, ...]:
-    """Show who takes part, in speaking order."""
+    """Return the participants in speaking order."""
     return tuple(
         ParticipantView(participant.agent_id, participant.name, participant.role, n)
         for n, participant in enumerate(meeting.config.participants)
@@ -127,28 +127,28 @@ def participant_views(meeting: Meeting) -> tuple[ParticipantView, ...]:
 
 
 def config_view(meeting: Meeting) -> ConfigView:
-    """Show what a meeting is held by."""
+    """Return what a meeting is configured with."""
     return ConfigView(
         **{name: getattr(meeting.config, name) for name in ConfigView.__struct_fields__}
     )
 
 
 def tokens_view(meeting: Meeting) -> TokensView:
-    """Show how a meeting's budget stands."""
+    """Return how a meeting's budget stands."""
     config, ledger = meeting.config, meeting.ledger
     left = tokens_left(config, ledger)
     return TokensView(ledger.spent, ledger.reserved, left, _cost(meeting))
 
 
 def outcome_view(outcome: Outcome) -> OutcomeView:
-    """Show an outcome, with the parts that a stored one leaves out when they are empty."""
+    """Return an outcome, with the parts that a stored one leaves out when they are empty."""
     return OutcomeView(
         **{name: getattr(outcome, name) for name in OutcomeView.__struct_fields__},
     )
 
 
 def in_currency(micros: int) -> float:
-    """Turn millionths of a currency into the currency."""
+    """Return an amount in the currency from one in its millionths."""
     return micros / MICROS
 
 

@@ -116,7 +116,7 @@ class SpendingView(Struct, frozen=True, kw_only=True):
 
 
 def spending_view(meeting: Meeting, spent: Spending) -> SpendingView:
-    """Show what a meeting spent."""
+    """Return what a meeting spent."""
     prices, has_prices = meeting.config.prices, spent.currency is not None
     return SpendingView(
         id=str(meeting.id),
@@ -153,7 +153,7 @@ def spending_view(meeting: Meeting, spent: Spending) -> SpendingView:
 
 
 def spending_summary(spent: Spending) -> SpendingSummaryView:
-    """Show in short what a meeting spent."""
+    """Return what a meeting spent, in short."""
     total = spent.total
     return SpendingSummaryView(total.useful.tokens, total.waste.tokens, _sources(spent))
 

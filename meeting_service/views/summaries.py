@@ -70,7 +70,7 @@ async def list_meetings(
 
 
 def cursor_after(created_at: datetime, meeting_id: MeetingId) -> str:
-    """Name the place after a row."""
+    """Return the cursor to the rows after this one."""
     microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
     return urlsafe_b64encode(_PLACE.pack(microseconds, meeting_id.bytes)).decode()
 
@@ -78,7 +78,7 @@ def cursor_after(created_at: datetime, meeting_id: MeetingId) -> str:
 def place_of(cursor: str) -> tuple[datetime, MeetingId]:
     """Read a cursor.
 
-    Raises: `ValueError` for a text that is none.
+    Raises: `ValueError` for a text that is not a cursor.
     """
     try:
         microseconds, meeting_id = _PLACE.unpack(urlsafe_b64decode(cursor.encode("ascii")))

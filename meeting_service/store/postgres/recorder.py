@@ -184,7 +184,7 @@ class PostgresRecorder(PostgresLeases):
         return reason
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called when something was appended, by anyone; it may be missed."""
+        """Call `on_change` after each append of any process; a call may be missed."""
         self._writer.subscribe(on_change)
 
     async def ping(self) -> None:

@@ -129,9 +129,7 @@ def test_a_retry_too_is_held_to_what_is_left():
     facts = [*left_for_bob(400), attempt_started(turn("bob"), cap=200)]
     usage = Usage(100, 200, "reported")
     facts.append(attempt_failed(turn("bob"), charged=300, usage=usage, retry_at=START))
-    given(*facts).when(StartAttempt(turn("bob"))).then(
-        started_with_min_brief(facts, 100, number=2)
-    )
+    given(*facts).when(StartAttempt(turn("bob"))).then(started_with_min_brief(facts, 100, number=2))
 
 
 def test_a_reply_longer_than_its_reservation_is_charged_in_full():
