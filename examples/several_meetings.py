@@ -50,7 +50,7 @@ class Model:
 
 
 async def call(model: Model, ask: Ask) -> Command:
-    """Call the model; whatever happens becomes the command that reports it."""
+    """Call the model; return the command that reports its reply or its fault."""
     seconds = (ask.deadline_at - datetime.now(UTC)).total_seconds()
     try:
         async with asyncio.timeout(seconds):

@@ -71,7 +71,7 @@ None"""
 
 
 def after(seconds: float) -> datetime:
-    """Give the time so many seconds after the meeting was convened."""
+    """Return the time `seconds` after the meeting was convened."""
     return START + timedelta(seconds=seconds)
 
 
@@ -83,7 +83,7 @@ class Later(Struct, frozen=True):
 
 
 def history(*facts: Fact | Later) -> tuple[MeetingEvent, ...]:
-    """Give facts their places in one meeting's stream."""
+    """Return facts as the events of one meeting's stream."""
     return tuple(wrapped_facts(facts))
 
 
@@ -198,7 +198,7 @@ def attempt_failed(
 
 
 def characters_within(text: str, tokens: int) -> int:
-    """How many characters of a text are quoted where it is held to so many tokens."""
+    """Return how many characters of a text are quoted within a bound in tokens."""
     return len(cut_to_tokens(text, tokens).removesuffix(CUT_MARK))
 
 

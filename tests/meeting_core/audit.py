@@ -73,7 +73,7 @@ class Audit(BookkeepingOracle):
             assert f"\n{text.replace('</turn>', '[/turn>')}\n</" in shown, "it was not shown"
 
     def is_shown(self, round_num: int | None) -> bool:
-        """Say whether what was said in a round (none: by a human) is in the open brief."""
+        """Return whether the text of a round (None: of a human) is in the open brief."""
         assert self.open is not None
         if isinstance(self.open.task, DigestTask):
             return round_num == self.open.task.round_num

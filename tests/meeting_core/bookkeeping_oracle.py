@@ -1,4 +1,4 @@
-"""Books of one meeting, kept by hand from its raw facts: money, attempts, turns, rounds, time.
+"""The bookkeeping of one meeting, by hand from its raw facts: money, attempts, turns, rounds, time.
 
 They share no rule with the core: paths, waits, charges and caps are written out again here.
 """
@@ -351,7 +351,7 @@ class BookkeepingOracle:
         self._try_gateways_again()
 
     def _try_gateways_again(self) -> None:
-        """A gateway that would be given up by now, because nobody tried it, is tried anew."""
+        """Restart the wait for a gateway that ran out while no call was tried."""
         for task in [task for task, until in self.unreachable.items() if until <= self.now]:
             del self.unreachable[task]
             self.clocks[task] = self.ready_at = self.now
@@ -484,7 +484,7 @@ class BookkeepingOracle:
         return list(agents)
 
     def _share(self, tasks: list[Task]) -> Money:
-        """Each has what it takes at the least; all share evenly what is above that."""
+        """Return a share: each call gets its lowest cost, and all share the rest evenly."""
         config, author = self.config, self.model_of(self._authors[0])
         closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
         left = left_of(config, self.spent, self.reserved, closing)

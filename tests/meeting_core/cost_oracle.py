@@ -56,11 +56,11 @@ class CostOracle:
         return cost[0] <= pot[0] and cost[1] <= pot[1]
 
     def is_useful(self, wanted: int, pot: Money) -> bool:
-        """Say whether the shortest brief and the least cap can be paid for."""
+        """Return whether the shortest brief and the lowest useful cap can be paid for."""
         return self.fits(self.min_tokens, min(wanted, self.meeting.config.min_tokens_per_turn), pot)
 
     def sees_something(self, wanted: int, pot: Money) -> bool:
-        """Say whether minutes can be written: there is nothing to see, or something is seen."""
+        """Return whether minutes can be written: there is nothing to see, or something is seen."""
         if self.whole == self.min_tokens and self._manifest(self.max_tokens).dropped is not None:
             return False  # the model takes in too little for anything that was said
         if self.whole == self.min_tokens or self.fits(self.whole, wanted, pot):
@@ -72,8 +72,9 @@ class CostOracle:
         return False
 
     def judge(self, fact: AttemptStarted, wanted: int, pots: list[Money]) -> None:
-        """The first pot that pays for something useful pays: for all, or with the brief shortened,
-        or with the shortest brief and a lower cap.
+        """Check an attempt: the first pot that pays for something useful pays for it.
+
+        It pays for all, or for a shortened brief, or for the shortest brief and a lower cap.
         """
         tokens, cap = fact.manifest.tokens, fact.reserved.output_tokens
         pot = next((pot for pot in pots if self.is_useful(wanted, pot)), None)

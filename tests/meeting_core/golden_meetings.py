@@ -139,7 +139,7 @@ def rough() -> Stage:
 
 
 def digests() -> Stage:
-    """Rounds that are digested, remarks among them, and one digest that nobody could write."""
+    """Rounds that are digested, remarks among them, and a digest that could not be written."""
 
     def answer(ask: Ask, meeting: Meeting) -> Command:
         if ask.task == DigestTask(2):

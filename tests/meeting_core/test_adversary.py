@@ -61,7 +61,7 @@ PARTICIPANTS = (
 
 
 def chosen_configuration(draw: Draw) -> Configuration:
-    """A meeting whose ceiling is the least that is allowed, or so many tokens above it."""
+    """A meeting whose ceiling is the lowest allowed, or a number of tokens above it."""
     num_participants, rounds = 2 + draw(2), 1 + draw(3)
     digests = draw(3) == 0
     shape = Configuration(
@@ -202,7 +202,7 @@ class Siege:
     # --- what a model may do -------------------------------------------------------------------
 
     def text(self, ask: Ask, tokens: int) -> str:
-        """Say something about as long as that; the minutes mostly with all their sections."""
+        """Return a text of about that length; the minutes mostly with all their sections."""
         words = "word " * (tokens * 4 // 5)
         if isinstance(ask.task, SynthesisTask) and self.draw(3):
             return f"{SYNTHESIS}\n{words}"

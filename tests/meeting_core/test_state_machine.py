@@ -1,4 +1,4 @@
-"""Ten thousand command sequences, audited: whatever is asked of a meeting, its rules hold."""
+"""Ten thousand command sequences, audited: a meeting's rules hold under any command."""
 
 from collections import Counter
 

@@ -1,6 +1,6 @@
 """A walk: random commands to one meeting, valid and not, with crashes and a clock that moves.
 
-Every choice is a number below a bound, drawn from whoever walks: hypothesis, which can shrink a
+Every choice is a number below a bound, drawn from the walk's caller: hypothesis, which can shrink a
 walk that fails, or a seeded generator.
 """
 
@@ -137,7 +137,7 @@ class Walk:
         return self.meeting
 
     def give(self, command: Command) -> tuple[Fact, ...] | None:
-        """Give a command; return what it led to, or none when it was refused."""
+        """Apply a command; return the facts it led to, or None if it was refused."""
         self.coverage[type(command).__name__] += 1
         try:
             facts = decide(self.meeting, command, self.now)
@@ -163,7 +163,7 @@ class Walk:
     # --- moves ---------------------------------------------------------------------------------
 
     def move(self) -> None:
-        """Make one move: mostly what is next, at times a mishap, a crash or a mistake."""
+        """Make one move: mostly what is next, at times a fault, a crash or a mistake."""
         moves = (
             *[self.advance] * 11,
             *[self.crash, self.wait, self.mistake],
@@ -172,7 +172,7 @@ class Walk:
         self.pick(moves)()
 
     def advance(self, *, kindly: bool = False) -> None:
-        """Do what `next_step` says; kindly, so that the meeting comes to its end."""
+        """Take the next step; with `kindly`, so that the meeting comes to its end."""
         match step := next_step(self.standing):
             case GiveCommand():
                 self.must(step.command)
@@ -199,7 +199,7 @@ class Walk:
                 assert self.give(Cancel()) in (None, ())
 
     def must(self, command: Command) -> None:
-        """Give a command that the meeting itself asked for: it is never refused nor idle."""
+        """Apply a command that the meeting itself asked for: it is never refused nor idle."""
         facts = self.give(command)
         assert facts, f"next_step led nowhere: {command}"
 
@@ -293,7 +293,7 @@ class Walk:
     # --- the end -------------------------------------------------------------------------------
 
     def walk_home(self) -> None:
-        """From wherever the meeting stands, following `next_step` ends it: no dead ends."""
+        """Check that the steps of `next_step` end the meeting from here: there are no dead ends."""
         for _ in range(MAX_WALK_HOME):
             if self.standing.has_ended:
                 break
@@ -304,7 +304,7 @@ class Walk:
         self.audit.ended(self.events, self.standing)
 
     def knock(self) -> None:
-        """After the end nothing changes, whatever is asked."""
+        """Check that no command changes a meeting that has ended."""
         known = len(self.events)
         for move in (self.mistake, self.crash, self.interrupt, self.advance):
             move()
@@ -312,7 +312,7 @@ class Walk:
 
 
 def walk(draw: Draw, moves: int = MOVES, coverage: Counter[str] | None = None) -> Walk:
-    """Walk so many moves, then home."""
+    """Make that many moves, then end the meeting."""
     walked = Walk(draw, coverage)
     for _ in range(moves):
         if walked.standing.has_ended:

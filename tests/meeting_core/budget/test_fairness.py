@@ -250,7 +250,7 @@ def test_nor_when_a_ceiling_in_money_cannot_pay_for_it():
 
 
 def turns_per_participant(stage: Stage) -> set[int]:
-    """Tell how often each seat spoke: one number, when all spoke equally often."""
+    """Return how often the participants spoke: one number if all spoke equally often."""
     spoke = Counter(turn.agent_id for turn in stage.meeting.turns if turn.text is not None)
     return {spoke[each.agent_id] for each in PARTICIPANTS}
 

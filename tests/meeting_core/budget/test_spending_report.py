@@ -152,7 +152,7 @@ def answer(meeting: Meeting, ask: Ask, draw: Draw) -> Command:
 
 
 def ledger_of(events: list[MeetingEvent]) -> Iterator[tuple[Amount, Amount]]:
-    """Give what is spent and what is reserved by the ledger, after each event."""
+    """Return what the ledger has spent and reserved after each event."""
     for n in range(1, len(events) + 1):
         ledger = fold(events[:n]).ledger
         spent = Amount(ledger.spent, ledger.spent_micros)

@@ -1,4 +1,4 @@
-"""A gateway that nobody can reach: the meeting waits for it, so long and no longer."""
+"""A gateway that is unreachable: the meeting waits for it until a timeout."""
 
 import pytest
 from msgspec.structs import replace

@@ -132,7 +132,7 @@ def entries_of(meeting: Meeting) -> list[Turn | Remark]:
 
 
 def covered(manifest: Manifest, entries: list[Turn | Remark]) -> list[str]:
-    """Say of each entry in which range it lies: exactly one letter each."""
+    """Return the range of each entry: exactly one letter each."""
     ranges = {"d": manifest.dropped, "s": manifest.shortened, "w": manifest.whole}
     return [
         "".join(

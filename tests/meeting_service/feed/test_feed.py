@@ -1,4 +1,4 @@
-"""The feed of what is stored: nothing missed, nothing twice, whatever the database does."""
+"""The feed of what is stored: nothing missed, nothing twice, under any database fault."""
 
 import anyio
 import pytest

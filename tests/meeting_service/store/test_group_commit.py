@@ -61,7 +61,7 @@ class Database:
         self.served = await outcome(self.group.serve(self.commit, lambda: self.is_lost))
 
     async def send(self, *appends: Append) -> None:
-        """Have appends on their way, in this order, and return once they are queued."""
+        """Start appends in this order, and return once they are queued."""
         for append in appends:
             self.tasks.start_soon(self._append, len(self.results), append)
             self.results[len(self.results)] = None
