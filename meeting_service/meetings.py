@@ -95,7 +95,7 @@ class Meetings:
         return meeting
 
     async def history(self, meeting_id: MeetingId) -> list[MeetingEvent]:
-        """Read all the events of a meeting, oldest first.
+        """Return all the events of a meeting, oldest first.
 
         Raises: `MeetingNotFound`.
         """
@@ -111,7 +111,7 @@ class Meetings:
     async def events(
         self, meeting_id: MeetingId, *, after: int = 0, limit: int | None = None
     ) -> list[MeetingEvent]:
-        """Read a meeting's events after a version, oldest first."""
+        """Return a meeting's events after a version, oldest first."""
         stored = await self.recorder.select_events(meeting_id, gt=after, limit=limit)
         return self.mapper.to_meeting_events(stored)
 

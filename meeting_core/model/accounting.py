@@ -40,7 +40,7 @@ class Ledger(Value, frozen=True):
     reserved_micros: int = 0
 
     def reserve(self, amount: Amount) -> "Ledger":
-        """Set something aside for a call."""
+        """Return the ledger with an amount reserved for a call."""
         return Ledger(
             self.spent,
             self.reserved + amount.tokens,

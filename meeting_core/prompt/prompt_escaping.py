@@ -52,7 +52,7 @@ _MARKS = re.compile(
 
 
 def shortened(text: str) -> str:
-    """Keep the head and the tail of a long text, with a visible mark between them."""
+    """Return the head and the tail of a long text, with a visible mark between them."""
     if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS + 20:
         return text
     return (

@@ -122,7 +122,7 @@ class EventEncoder:
             before = each.after
 
     def learn(self, meeting: Meeting) -> None:
-        """Take a meeting that was folded already, so that its next event needs no read."""
+        """Keep a meeting that was folded already, so that its next event needs no read."""
         key = meeting.id, meeting.version
         if not meeting.has_ended and key not in self._outlines:
             self._keep(meeting)

@@ -102,7 +102,7 @@ class ProviderError(Struct, frozen=True):
 
 
 def error_in(body: object, response: "httpx2.Response | None" = None) -> ProviderError:
-    """Read an error out of a body: an object, a bare text, or either one level deeper.
+    """Return the error in a body: an object, a bare text, or either one level deeper.
 
     Shape: without a `response`, or with one that began well, it came inside a stream.
     """
@@ -176,7 +176,7 @@ def one_line(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def secrets_in(api_key: str, headers: Mapping[str, str], base_url: str) -> tuple[str, ...]:
-    """List what may never be shown of a gateway's settings, longest first."""
+    """Return what may never be shown of a gateway's settings, longest first."""
     parts = urlsplit(base_url)
     found = {api_key, *headers.values(), parts.password or ""}
     return tuple(

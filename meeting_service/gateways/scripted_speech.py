@@ -54,7 +54,7 @@ class Scene(Struct, frozen=True):
 
 
 def read_scene(messages: Sequence[Message], agent_id: str, round_num: int) -> Scene:
-    """Read the scene out of a brief.
+    """Return the scene that a brief shows.
 
     Shape: `agent_id` may be empty; the speaker is then looked up by name.
     """
@@ -144,7 +144,7 @@ def chosen(options: Sequence[Chosen], key: str) -> Chosen:
 
 
 def share(key: str) -> float:
-    """Turn a key into a number from 0 up to but not 1, evenly spread."""
+    """Return a number from 0 up to, but not including, 1 by a key, evenly spread."""
     return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=6).digest()) / 2**48
 
 

@@ -54,12 +54,12 @@ class Answer:
         return str(self._refusal)
 
     def opened(self, response: "httpx2.Response") -> None:
-        """Note that the answer has begun."""
+        """Record that the answer has begun."""
         self.is_open = True
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
     def add_text(self, text: str) -> str:
-        """Take in a piece of the text; return what can be read, and is kept, of it so far.
+        """Add a piece of the text; return what can be read, and is kept, of it so far.
 
         A server that counts in UTF-16 may cut a character in two: its first half waits here.
         """
@@ -72,11 +72,11 @@ class Answer:
         return self._kept.add(whole)
 
     def add_refusal(self, text: str) -> None:
-        """Take in a piece of why the model refuses to answer."""
+        """Add a piece of the reason why the model refuses to answer."""
         self._refusal.add(text)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note when the request leaves; a proxy's CONNECT is not the request."""
+        """Record when the request is sent; a proxy's CONNECT is not the request."""
         if event.endswith("send_request_headers.started"):
             self.is_sent = self.is_sent or info["request"].method == b"POST"
 

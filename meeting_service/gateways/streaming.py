@@ -237,7 +237,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
 
 
 def idempotency_headers(request: GatewayRequest) -> dict[str, str]:
-    """Name the attempt to the provider, in letters that a header may hold."""
+    """Return the headers that name the attempt, in letters that a header may hold."""
     return {"Idempotency-Key": quote(request.call_key, safe="/:@")}
 
 

@@ -91,7 +91,7 @@ class Runner:
         return self._meeting.version
 
     def on_change(self, meeting: Meeting) -> None:
-        """Look at the meeting again, which others changed; cut short a call it no longer needs."""
+        """Take over what others changed in the meeting; end a call it no longer needs."""
         if meeting.version <= self._meeting.version:
             return
         ours, theirs = self._meeting.task_state, meeting.task_state

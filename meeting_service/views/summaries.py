@@ -58,7 +58,7 @@ async def list_meetings(
     wanted: SummaryFilter,
     waiting: Callable[[MeetingId], WaitingView | None],
 ) -> ListView:
-    """Read one page, newest first, in one query; `waiting` says what a meeting waits for."""
+    """Return one page, newest first, in one query; `waiting` says what a meeting waits for."""
     page = await recorder.select_summaries(wanted)
     last = page.rows[-1] if page.rows and page.has_more else None
     return ListView(
@@ -76,7 +76,7 @@ def cursor_after(created_at: datetime, meeting_id: MeetingId) -> str:
 
 
 def place_of(cursor: str) -> tuple[datetime, MeetingId]:
-    """Read a cursor.
+    """Return the place that a cursor names.
 
     Raises: `ValueError` for a text that is not a cursor.
     """

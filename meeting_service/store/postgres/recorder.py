@@ -153,7 +153,7 @@ class PostgresRecorder(PostgresLeases):
         return position
 
     async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage:
-        """List meetings, newest first, in one query."""
+        """Return one page of the meetings, newest first, in one query."""
         created_at, meeting_id = wanted.before or (None, None)
         records = await self._fetch(
             "select_summaries",

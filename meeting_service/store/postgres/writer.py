@@ -78,11 +78,11 @@ class GroupCommit:
             self._wake.set_result(None)
 
     def open(self) -> None:
-        """Take appends from now on; `serve` is about to run."""
+        """Accept appends from now on; `serve` is about to run."""
         self.problem = CLOSED if self._is_closing else ""
 
     def close(self) -> None:
-        """Take no more appends; `serve` returns when those queued are committed."""
+        """Accept no more appends; `serve` returns when those queued are committed."""
         self._is_closing = True
         self.problem = CLOSED
         self.wake()
