@@ -20,7 +20,7 @@ EMOJI = (
 
 
 def corpora() -> dict[str, str]:
-    """Give every corpus by its name."""
+    """Return every corpus by its name."""
     written = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.txt")}
     paragraphs = written.pop("languages").strip().split("\n\n")
     languages = {name: text for name, _, text in (each.partition("\n") for each in paragraphs)}
@@ -42,7 +42,7 @@ def corpora() -> dict[str, str]:
 
 
 def stream(name: str, size: int) -> bytes:
-    """Give bytes without a pattern, always the same ones for a name."""
+    """Return bytes without a pattern, always the same ones for a name."""
     blocks = (
         hashlib.sha256(f"{name} {block}".encode()).digest() for block in range(size // 32 + 1)
     )
@@ -50,7 +50,7 @@ def stream(name: str, size: int) -> bytes:
 
 
 def letters(size: int) -> str:
-    """Give one word of random small letters."""
+    """Return one word of random small letters."""
     return "".join(string.ascii_lowercase[byte % 26] for byte in stream("letters", size))
 
 

@@ -68,7 +68,7 @@ def now() -> datetime:
 
 
 def history() -> Sequence[MeetingEvent]:
-    """Give the longest meeting that the usual limits allow."""
+    """Return the longest meeting that the usual limits allow."""
     config = Configuration(participants=TEAM, num_rounds=5)
     return hold_meeting(config, lambda _: REPLY, clock=now, new_id=uuid4).events
 

@@ -98,7 +98,7 @@ def _ignore_change(meeting: Meeting, agent_id: str, text: str) -> None:
 
 
 async def timed(writers: int, jobs: int, job: Callable[[], Awaitable[object]]) -> float:
-    """Do `jobs` jobs, `writers` at a time; give the seconds."""
+    """Do `jobs` jobs, `writers` at a time; return the seconds."""
     left = iter(range(jobs))
 
     async def work() -> None:
@@ -114,7 +114,7 @@ async def timed(writers: int, jobs: int, job: Callable[[], Awaitable[object]]) -
 
 @asynccontextmanager
 async def floor(dsn: str, writers: int) -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """Give a job that writes one turn: one INSERT and one commit, without a session reset."""
+    """Return a job that writes one turn: one INSERT and one commit, without a session reset."""
     pool = await asyncpg.create_pool(
         dsn, min_size=writers, max_size=writers, connection_class=_PlainConnection
     )

@@ -4,7 +4,7 @@
 
 The program holds a meeting and stores every event before it acts on it. Kill it in the middle and
 start it again: the meeting goes on after its last stored event. An attempt that was open is charged
-in full, because nobody can know whether the model was called.
+in full, because it is unknown whether the model was called.
 """
 
 import sqlite3

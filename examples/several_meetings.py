@@ -31,7 +31,7 @@ from meeting_core import (
 from meeting_core.model import AcceptReply, Command, Complete, Convene, FaultClass, ReportFault
 
 GOALS = ("Agree on a name", "Choose a database", "Plan the release")
-SEATS = (Participant("ann", "Ann"), Participant("bob", "Bob"), Participant("eve", "Eve"))
+PARTICIPANTS = (Participant("ann", "Ann"), Participant("bob", "Bob"), Participant("eve", "Eve"))
 
 
 class Model:
@@ -50,7 +50,7 @@ class Model:
 
 
 async def call(model: Model, ask: Ask) -> Command:
-    """Call the model; whatever happens becomes the command that reports it."""
+    """Call the model; return the command that reports its reply or its fault."""
     seconds = (ask.deadline_at - datetime.now(UTC)).total_seconds()
     try:
         async with asyncio.timeout(seconds):
@@ -94,7 +94,7 @@ async def main() -> None:
     """Hold all meetings at once."""
     model = Model()
     configurations = [
-        Configuration(goal=goal, participants=SEATS, num_rounds=2, meeting_tokens=30_000)
+        Configuration(goal=goal, participants=PARTICIPANTS, num_rounds=2, meeting_tokens=30_000)
         for goal in GOALS
     ]
     meetings = await asyncio.gather(*(hold(each, model) for each in configurations))

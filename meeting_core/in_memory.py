@@ -41,7 +41,7 @@ def hold_meeting(
 ) -> HeldMeeting:
     """Hold a meeting from its first fact to its last.
 
-    Units: `clock` gives UTC. Raises: `InvalidConfiguration`, whatever `model` raises, and
+    Units: `clock` gives UTC. Raises: `InvalidConfiguration`, every error of `model`, and
     `ValueError` for a clock without a time zone, before the model is asked.
     """
     meeting_id = new_id()

@@ -27,7 +27,7 @@ class LoopState(Struct):
 class BackgroundLoops:
     """Runs the loops of one process, and knows whether they are well.
 
-    Whatever one pass of a loop raises is logged and counted; the loop backs off and goes on. Only
+    Any error of a pass is logged and counted; the loop backs off and goes on. Only
     cancellation ends it. Units: seconds.
     """
 
@@ -43,7 +43,7 @@ class BackgroundLoops:
 
     @property
     def problem(self) -> str | None:
-        """Why the process is not ready; None while every loop is well."""
+        """Return why the process is not ready; None while no loop fails."""
         for name, state in self.states.items():
             if state.has_ended:
                 return f"the background loop {name!r} has ended"

@@ -78,14 +78,14 @@ class Meetings:
         self._on_append: list[OnAppend] = []
 
     def subscribe(self, on_append: OnAppend) -> None:
-        """Have `on_append` called right before each append of this process.
+        """Call `on_append` right before each append of this process.
 
         Whether the append succeeds is not known then; it must raise nothing.
         """
         self._on_append.append(on_append)
 
     async def load(self, meeting_id: MeetingId) -> Meeting:
-        """Fold a meeting from its whole history.
+        """Return a meeting, folded from its whole history.
 
         Raises: `MeetingNotFound`.
         """
@@ -95,7 +95,7 @@ class Meetings:
         return meeting
 
     async def history(self, meeting_id: MeetingId) -> list[MeetingEvent]:
-        """Read all the events of a meeting, oldest first.
+        """Return all the events of a meeting, oldest first.
 
         Raises: `MeetingNotFound`.
         """
@@ -105,13 +105,13 @@ class Meetings:
         return events
 
     async def find(self, meeting_id: MeetingId) -> Meeting | None:
-        """Fold a meeting from its whole history; none when it has none."""
+        """Return a meeting, folded from its whole history; None if it has no events."""
         return project(None, await self.events(meeting_id))
 
     async def events(
         self, meeting_id: MeetingId, *, after: int = 0, limit: int | None = None
     ) -> list[MeetingEvent]:
-        """Read a meeting's events after a version, oldest first."""
+        """Return a meeting's events after a version, oldest first."""
         stored = await self.recorder.select_events(meeting_id, gt=after, limit=limit)
         return self.mapper.to_meeting_events(stored)
 
@@ -212,9 +212,9 @@ def _folded(decision: Decision) -> tuple[FoldedEvent, ...]:
 
 
 async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do the work, again and again while the store is unavailable.
+    """Do the work; repeat it while the store is unavailable.
 
-    Raises: whatever else the work raises.
+    Raises: every other error of the work.
     """
     try:
         return await work()

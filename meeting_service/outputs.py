@@ -51,7 +51,7 @@ class OutputFolder:
         raise FileExistsError(f"{MAX_COLLISIONS} files are named {stem} already")
 
     def _numbers_for(self, stem: str, meeting: Meeting) -> Iterator[int]:
-        """Count on where the last meeting of this name left off, so that no two try the same."""
+        """Return numbers from where the last meeting of this name stopped: none is tried twice."""
         if meeting.adoptions:
             return count(1)
         if len(self._numbers) >= MAX_COUNTERS:
@@ -60,13 +60,13 @@ class OutputFolder:
 
 
 def slug(text: str) -> str:
-    """Reduce a text to lower-case letters, digits and dashes: safe as a file's name."""
+    """Return a text reduced to lower-case letters, digits and dashes: safe as a file's name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_SLUG].strip("-") or "meeting"
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Write a new file at one go: who dies before leaves it empty, who fails leaves none.
+    """Write a new file at once: a killed process leaves it empty, a failed write removes it.
 
     Raises: `FileExistsError`, and `OSError` when it cannot be written.
     """
@@ -81,7 +81,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _is_left_by(path: Path, meeting: Meeting) -> bool:
-    """Recognise what this meeting's former process saved, or had begun to.
+    """Return whether this meeting's former process saved the file, or began to.
 
     The last line of minutes names the meeting.
     """

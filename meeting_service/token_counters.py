@@ -52,7 +52,7 @@ VOCABULARIES = {
 
 
 def open_counter(kind: CounterKind, vocabulary: str = "o200k_base") -> TokenCounter:
-    """Give a counter; the network is never used.
+    """Return a counter; the network is never used.
 
     Raises: `ValueError`, in one line that says what to do, when `tiktoken` or the vocabulary's file
     is missing.

@@ -71,7 +71,7 @@ None"""
 
 
 def after(seconds: float) -> datetime:
-    """Give the time so many seconds after the meeting was convened."""
+    """Return the time `seconds` after the meeting was convened."""
     return START + timedelta(seconds=seconds)
 
 
@@ -83,11 +83,11 @@ class Later(Struct, frozen=True):
 
 
 def history(*facts: Fact | Later) -> tuple[MeetingEvent, ...]:
-    """Give facts their places in one meeting's stream."""
-    return tuple(enveloped(facts))
+    """Return facts as the events of one meeting's stream."""
+    return tuple(wrapped_facts(facts))
 
 
-def enveloped(facts: Iterable[Fact | Later]) -> Iterable[MeetingEvent]:
+def wrapped_facts(facts: Iterable[Fact | Later]) -> Iterable[MeetingEvent]:
     for version, fact in enumerate(facts, 1):
         at = after(fact.seconds) if isinstance(fact, Later) else START
         bare = fact.fact if isinstance(fact, Later) else fact
@@ -198,7 +198,7 @@ def attempt_failed(
 
 
 def characters_within(text: str, tokens: int) -> int:
-    """How many characters of a text are quoted where it is held to so many tokens."""
+    """Return how many characters of a text are quoted within a bound in tokens."""
     return len(cut_to_tokens(text, tokens).removesuffix(CUT_MARK))
 
 

@@ -96,7 +96,7 @@ def database_url(
 
 @contextmanager
 def _database(admin_dsn: str, name: str, template: str) -> Iterator[str]:
-    """Copy a database, and drop the copy afterwards whoever still uses it."""
+    """Copy a database, and drop the copy afterwards even if it is in use."""
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         yield name

@@ -165,7 +165,7 @@ def named(shown: Iterable[Shown]) -> list[tuple[int | None, str]]:
 
 
 async def take(stream: Stream, count: int) -> list[Shown]:
-    """Read a stream until it has shown so many events, or to its end."""
+    """Read a stream until it has shown that many events, or to its end."""
     found: list[Shown] = []
     while len(found) < count:
         chunk = await stream.take()
@@ -190,7 +190,7 @@ async def go_live(world: World, stream: Stream) -> None:
 
 
 async def settle() -> None:
-    """Let every task do what it can do at once."""
+    """Wait until every task is blocked."""
     for _ in range(50):
         await checkpoint()
 
@@ -198,12 +198,12 @@ async def settle() -> None:
 def of_another(
     events: Iterable[MeetingEvent], meeting_id: UUID = OTHER_ID
 ) -> tuple[MeetingEvent, ...]:
-    """Give the same history to another meeting."""
+    """Return the same history for another meeting."""
     return tuple(replace(event, originator_id=meeting_id) for event in events)
 
 
 def interleaved(events: Sequence[MeetingEvent], meetings: int) -> Iterator[MeetingEvent]:
-    """Give the same history to so many meetings, which take turns event by event."""
+    """Return the same history for several meetings, whose events alternate."""
     for event in events:
         for number in range(meetings):
             yield replace(event, originator_id=UUID(int=number + 1))

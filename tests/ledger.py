@@ -45,7 +45,7 @@ class Money(Struct, frozen=True):
         return Money(self.tokens + other.tokens, self.micros + other.micros)
 
     def beyond(self, other: "Money") -> "Money":
-        """Say by how much this exceeds the other."""
+        """Return by how much this exceeds the other."""
         return Money(max(0, self.tokens - other.tokens), max(0, self.micros - other.micros))
 
 
@@ -76,7 +76,7 @@ def price_of(prices: PriceTable | None, model: str, prompt: int, output: int) ->
 
 
 def ended_call(fact: Fact) -> tuple[Task, int, AgentId, Usage | int] | None:
-    """Say which call a fact ends, and what it charges; none if it ends none."""
+    """Return the call that a fact ends, and its charge; None if it ends no call."""
     match fact:
         case AttemptFailed():
             usage = fact.usage

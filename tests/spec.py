@@ -6,7 +6,7 @@ import pytest
 
 from meeting_core import Fact, Meeting, Refusal, decide, project
 from meeting_core.model import Command
-from tests.builders import START, Later, enveloped
+from tests.builders import START, Later, wrapped_facts
 
 
 class Given:
@@ -17,7 +17,7 @@ class Given:
 
     @property
     def meeting(self) -> Meeting | None:
-        return project(None, enveloped(self._facts))
+        return project(None, wrapped_facts(self._facts))
 
     def when(self, command: Command, *, at: datetime = START) -> "When":
         return When(self._facts, self.meeting, command, at)
@@ -42,7 +42,7 @@ class When:
 
     def then(self, *expected: Fact) -> None:
         assert decide(self._meeting, self._command, self._at) == expected
-        project(None, enveloped((*self._facts, *expected)))
+        project(None, wrapped_facts((*self._facts, *expected)))
 
     def then_nothing(self) -> None:
         assert decide(self._meeting, self._command, self._at) == ()

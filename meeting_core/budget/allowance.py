@@ -23,35 +23,37 @@ class Allowance(Value, frozen=True):
     price: ModelPrice | None
 
     def prompt_beside(self, output_tokens: int) -> int | None:
-        """Return how long a prompt may be beside so much output; None if any may; below 0 if none
-        may.
+        """Return the longest prompt that can be paid for beside this output.
+
+        Units: tokens; None if nothing bounds it, below 0 if not even the output can be paid for.
         """
-        most = None if self.tokens is None else self.tokens - output_tokens
+        max_prompt = None if self.tokens is None else self.tokens - output_tokens
         if self.micros is None or self.price is None or not self.price.prompt:
-            return most
+            return max_prompt
         left = self.micros - self.price.completion * output_tokens
         # The quotient may be rounded either way; the price, in whole millionths, decides.
         by_money = max(-1, int(left // self.price.prompt) + 1)
         while by_money >= 0 and self.price.micros(by_money, output_tokens) > self.micros:
             by_money -= 1
-        return by_money if most is None else min(most, by_money)
+        return by_money if max_prompt is None else min(max_prompt, by_money)
 
     def output_beside(self, prompt_tokens: int, wanted: int) -> int:
-        """Return how much of the wanted output can be paid for beside such a prompt; below 0 if
-        not even the prompt can.
+        """Return how much of the wanted output can be paid for beside a prompt.
+
+        Units: tokens; below 0 if not even the prompt can be paid for.
 
         Invariant: `covers` says that so much can be paid for, and, below `wanted`, no more.
         """
-        most = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
+        max_output = wanted if self.tokens is None else min(wanted, self.tokens - prompt_tokens)
         if self.micros is None or self.price is None:
-            return most
+            return max_output
         if self.price.completion:
             left = self.micros - self.price.prompt * prompt_tokens
             # As above: the price decides.
-            most = min(most, max(-1, int(left // self.price.completion) + 1))
-        while most >= 0 and self.price.micros(prompt_tokens, most) > self.micros:
-            most = most - 1 if self.price.completion else -1
-        return most
+            max_output = min(max_output, max(-1, int(left // self.price.completion) + 1))
+        while max_output >= 0 and self.price.micros(prompt_tokens, max_output) > self.micros:
+            max_output = max_output - 1 if self.price.completion else -1
+        return max_output
 
     def covers(self, prompt_tokens: int, output_tokens: int) -> bool:
         """Return whether a call can be paid for."""
@@ -101,9 +103,9 @@ def turn_allowance(
     author_model: str,
     floors: Sequence[Amount],
 ) -> Allowance:
-    """Give a call its fair share of what is left beside the synthesis's share.
+    """Return a call's fair share of what is left beside the synthesis's share.
 
-    Shape: `floors` are what each call to come takes at the least, this one's first. Each has its
+    Shape: `floors` are the lowest costs of the calls to come, this one's first. Each call gets its
     floor, and all share evenly what is left above the floors.
     """
     tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
@@ -118,6 +120,6 @@ def turn_allowance(
 
 
 def synthesis_allowance(config: Configuration, ledger: Ledger, model: str) -> Allowance:
-    """Give the synthesis all that is left."""
+    """Return the allowance of the synthesis: all that is left."""
     tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
     return Allowance(tokens, micros, price_of(config, model))

@@ -91,8 +91,8 @@ class Spending(Value, frozen=True, kw_only=True):
 
     Shape: `by_round` are the turns of each round; with `digests` and `synthesis` they make up the
     `total`, and so do the participants, the models, and the sources of the figures. `reserved` is
-    set aside for the open call. `currency` is none where the meeting has no prices, and every
-    amount of money 0.
+    set aside for the open call. `currency` is None if the meeting has no prices; every
+    amount of money is then 0.
     """
 
     currency: str | None
@@ -109,7 +109,7 @@ class Spending(Value, frozen=True, kw_only=True):
 
 
 def spending(events: Iterable[MeetingEvent]) -> Spending:
-    """Account for a whole history.
+    """Return what a whole history spent.
 
     Raises: `CorruptHistory` when a call ends that has not begun.
     """
@@ -135,7 +135,7 @@ def spending(events: Iterable[MeetingEvent]) -> Spending:
 
 
 def _ended(config: Configuration, opened: AttemptStarted | None, fact: Fact) -> SpentAttempt | None:
-    """Return how a fact ended the open call; None if it ends none."""
+    """Return how a fact ended the open call; None if it does not."""
     match fact:
         case TurnCompleted():
             return _closed(config, opened, fact, fact.reply.usage, "completed")
@@ -234,7 +234,7 @@ def _round_of(attempt: SpentAttempt) -> int:
 def _by(
     attempts: Iterable[SpentAttempt], key: Callable[[SpentAttempt], Key]
 ) -> tuple[tuple[Key, Subtotal], ...]:
-    """Sum calls up by something, in the order in which it first came."""
+    """Return the sums of calls by a key, in the order in which the keys first came."""
     groups: dict[Key, list[SpentAttempt]] = {}
     for attempt in attempts:
         groups.setdefault(key(attempt), []).append(attempt)

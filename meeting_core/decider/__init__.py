@@ -121,7 +121,7 @@ def decide(
     now: datetime,
     count: TokenCounter = estimate_tokens,
 ) -> tuple[Fact, ...]:
-    """Answer a command with the facts it leads to; none when there is nothing to do.
+    """Return the facts that a command leads to; an empty tuple if there is nothing to do.
 
     Raises: a `Refusal` when the command breaks a rule.
     """

@@ -6,7 +6,7 @@ from meeting_core.budget.allowance import Allowance, turn_allowance
 from meeting_core.model.accounting import Amount, amount_of, profile_of, scaled
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, BudgetReduction, Reservation, Task, Value
-from meeting_core.prompt.brief import Brief, build_brief, least_tokens
+from meeting_core.prompt.brief import Brief, build_brief, min_brief_tokens
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.steps.speaking_order import digest_author
 
@@ -29,19 +29,19 @@ def first_allowance(
 ) -> Allowance:
     """Return what the first of these calls may cost, so that the others can be made too."""
     calls = list(calls)
-    floors = [least_cost(meeting, task, agent_id, count) for task, agent_id in calls]
+    floors = [min_cost(meeting, task, agent_id, count) for task, agent_id in calls]
     model = meeting.speaking(calls[0][1]).model
     author_model = meeting.speaking(digest_author(meeting)).model
     return turn_allowance(meeting.config, meeting.ledger, model, author_model, floors)
 
 
-def least_cost(
+def min_cost(
     meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
 ) -> Amount:
-    """Return what a call takes at the least: the shortest brief, and the least cap worth it."""
+    """Return the lowest cost of a useful call: the shortest brief and the lowest useful cap."""
     config, model = meeting.config, meeting.speaking(agent_id).model
     factor = profile_of(meeting.model_profiles, model).factor
-    prompt = scaled(least_tokens(meeting, task, agent_id, count), factor)
+    prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), factor)
     output = min(config.min_tokens_per_turn, config.max_tokens_per_turn)
     return amount_of(config, model, Reservation(prompt, output))
 
@@ -55,17 +55,17 @@ def fitted_to(
     *,
     count: TokenCounter,
 ) -> Plan | None:
-    """Make a call fit its allowance: shorten the brief first, then lower the cap.
+    """Return a plan that fits the allowance: the brief is shortened first, then the cap lowered.
 
     None if not even a useful cap beside the shortest brief can be paid for.
     """
     config, brief, wanted = meeting.config, plan.brief, plan.cap
     known = profile_of(meeting.model_profiles, plan.model)
-    limit = known.longest_brief(config.context_tokens)
+    limit = known.max_brief_tokens(config.context_tokens)
     reductions: tuple[BudgetReduction, ...] = ()
     beside = allowance.prompt_beside(wanted)
     shorter = limit if beside is None else min(limit, known.estimate_within(max(0, beside)))
-    if max(shorter, least_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
+    if max(shorter, min_brief_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
         brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
         reductions = ("brief",)
     prompt_tokens = scaled(brief.manifest.tokens, known.factor)

@@ -77,26 +77,28 @@ def _check_tokens(config: Configuration, ceiling: int, turn: int) -> None:
 
     Units: `turn` is what every turn takes, in tokens.
     """
-    least = synthesis_share(config) + len(config.participants) * turn
-    if ceiling < least:
+    min_tokens = synthesis_share(config) + len(config.participants) * turn
+    if ceiling < min_tokens:
         detail = (
             f"is {ceiling}; the synthesis's share and one round of short turns, with "
-            f"what every brief holds, take {least}"
+            f"what every brief holds, take {min_tokens}"
         )
         raise InvalidConfiguration((Problem("meeting_tokens", detail),))
 
 
 def _check_cost(config: Configuration, ceiling: float, turn: int) -> None:
-    """Refuse the same for a ceiling in money."""
+    """Refuse a ceiling in money that cannot pay for the same."""
     prices = {each.agent_id: price_of(config, each.model) for each in config.participants}
     author = prices[config.synthesizer or config.participants[0].agent_id]
-    shortest = config.min_tokens_per_turn
-    least = synthesis_share_micros(config, author.model) if author is not None else 0
-    least += sum(price.micros(turn - shortest, shortest) for price in prices.values() if price)
-    if int(ceiling * 1_000_000) < least:
+    min_output = config.min_tokens_per_turn
+    min_micros = synthesis_share_micros(config, author.model) if author is not None else 0
+    min_micros += sum(
+        price.micros(turn - min_output, min_output) for price in prices.values() if price
+    )
+    if int(ceiling * 1_000_000) < min_micros:
         detail = (
             f"is {ceiling:g}; the synthesis's share and one round of short turns cost "
-            f"{least / 1_000_000:g}"
+            f"{min_micros / 1_000_000:g}"
         )
         raise InvalidConfiguration((Problem("meeting_cost", detail),))
 
@@ -131,22 +133,24 @@ def _problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
 
 
 def _text(
-    field: str, text: str, longest: int, *, one_line: bool = False, is_shown: bool = True
+    field: str, text: str, max_characters: int, *, one_line: bool = False, is_shown: bool = True
 ) -> Iterable[Problem]:
-    if text.isprintable() and len(text) <= longest:
-        return ()  # what is printable holds none of what is looked for
-    return _text_faults(field, text, longest, one_line=one_line, is_shown=is_shown)
+    if text.isprintable() and len(text) <= max_characters:
+        return ()  # a printable text has none of these faults
+    return _text_faults(field, text, max_characters, one_line=one_line, is_shown=is_shown)
 
 
 def _text_faults(
-    field: str, text: str, longest: int, *, one_line: bool, is_shown: bool
+    field: str, text: str, max_characters: int, *, one_line: bool, is_shown: bool
 ) -> Iterator[Problem]:
     if not is_storable(text):
         yield Problem(field, "contains a NUL character or a lone surrogate; remove it")
     elif is_shown and clean_text(text)[1]:
         yield Problem(field, "contains a control character; remove it")
-    if len(text) > longest:
-        yield Problem(field, f"is {len(text)} characters long; at most {longest} are allowed")
+    if len(text) > max_characters:
+        yield Problem(
+            field, f"is {len(text)} characters long; at most {max_characters} are allowed"
+        )
     if one_line and len(text.splitlines()) > 1:
         yield Problem(field, "must be a single line")
 
@@ -190,8 +194,8 @@ def _participant_problems(config: Configuration, limits: Limits) -> Iterator[Pro
         if not participant.name.strip():
             yield Problem(f"{at}.name", "must not be empty")
         yield from _text(f"{at}.role", participant.role, short, one_line=True)
-        longest = limits.max_instructions_characters
-        yield from _text(f"{at}.instructions", participant.instructions, longest)
+        max_characters = limits.max_instructions_characters
+        yield from _text(f"{at}.instructions", participant.instructions, max_characters)
         yield from _text(f"{at}.model", participant.model, short, one_line=True)
         yield from _text(f"{at}.gateway", participant.gateway, short, one_line=True)
         yield from _fallback_problems(at, participant, limits)
@@ -221,20 +225,20 @@ def _number_problems(config: Configuration, limits: Limits) -> Iterator[Problem]
         ("max_attempts", 1, 10),
         ("max_reply_bytes", MIN_REPLY_BYTES, MAX_REPLY_BYTES),
     ]
-    for field, least, most in ranges:
+    for field, minimum, maximum in ranges:
         value = getattr(config, field)
-        if value is not None and not least <= value <= most:
-            yield Problem(field, f"is {value}; it must be between {least} and {most}")
+        if value is not None and not minimum <= value <= maximum:
+            yield Problem(field, f"is {value}; it must be between {minimum} and {maximum}")
     turn_cap = config.max_tokens_per_turn
     if MIN_USEFUL_CAP <= turn_cap < config.min_tokens_per_turn <= cap:
         detail = f"is {config.min_tokens_per_turn}, above max_tokens_per_turn, {turn_cap}"
         yield Problem("min_tokens_per_turn", detail)
     if config.meeting_tokens is not None:
-        least = config.context_tokens + config.synthesis_max_tokens + MIN_CONTEXT
-        if not least <= config.meeting_tokens <= limits.max_meeting_tokens:
+        min_tokens = config.context_tokens + config.synthesis_max_tokens + MIN_CONTEXT
+        if not min_tokens <= config.meeting_tokens <= limits.max_meeting_tokens:
             yield Problem(
                 "meeting_tokens",
-                f"is {config.meeting_tokens}; it must be between {least} (the synthesis's "
+                f"is {config.meeting_tokens}; it must be between {min_tokens} (the synthesis's "
                 f"context_tokens and synthesis_max_tokens, and one short turn) and "
                 f"{limits.max_meeting_tokens}",
             )
@@ -270,7 +274,7 @@ def _topic_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
 
 
 def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem]:
-    longest = limits.max_timeout_seconds
+    max_seconds = limits.max_timeout_seconds
     names = (
         "attempt_timeout_seconds",
         "turn_timeout_seconds",
@@ -280,13 +284,17 @@ def _timeout_problems(config: Configuration, limits: Limits) -> Iterator[Problem
     )
     given = {name: getattr(config, name) for name in names}
     wrong = [
-        name for name, value in given.items() if value is not None and not 0 < value <= longest
+        name for name, value in given.items() if value is not None and not 0 < value <= max_seconds
     ]
     for name in wrong:
-        yield Problem(name, f"is {getattr(config, name)}; it must be above 0, at most {longest:g}")
-    least = config.min_attempt_seconds
-    if not 0 <= least <= longest:
-        yield Problem("min_attempt_seconds", f"is {least}; it must be between 0 and {longest:g}")
+        yield Problem(
+            name, f"is {getattr(config, name)}; it must be above 0, at most {max_seconds:g}"
+        )
+    min_seconds = config.min_attempt_seconds
+    if not 0 <= min_seconds <= max_seconds:
+        yield Problem(
+            "min_attempt_seconds", f"is {min_seconds}; it must be between 0 and {max_seconds:g}"
+        )
     digests = config.num_rounds - 1 if config.digest_rounds else 0
     turns = config.num_rounds * len(config.participants) + digests
     needed = turns * config.turn_timeout_seconds + config.synthesis_timeout_seconds

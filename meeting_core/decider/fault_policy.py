@@ -16,14 +16,14 @@ class FaultRule(Value, frozen=True):
 
     Units: seconds. `remedy` is what the next attempt does: the same `again`, with a brief half as
     long (`shorter`), through the participant's `next_model`, or nothing: the turn is skipped.
-    `most_in_a_row` bounds how often a participant may meet the fault in a row in one task, besides
+    `max_in_a_row` bounds how often a participant may meet the fault in a row in one task, besides
     the meeting's `max_attempts` for all faults together; the wait doubles from
     `first_wait_seconds` each time in a row, and up to half of it is added by chance.
     `is_charged` says whether a call that failed so may have cost tokens.
     """
 
     remedy: Remedy
-    most_in_a_row: int
+    max_in_a_row: int
     first_wait_seconds: float
     is_charged: bool
 
@@ -63,7 +63,7 @@ def retry_at(
     its share of chance is the same in every replay.
     """
     rule = FAULT_RULES[fault]
-    if attempts >= max_attempts or repeats >= rule.most_in_a_row:
+    if attempts >= max_attempts or repeats >= rule.max_in_a_row:
         return None
     wait = rule.first_wait_seconds * 2.0 ** (repeats - 1) * (1.0 + JITTER * _share(seed))
     if retry_after_seconds is not None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from meeting_core.decider.closing import draft_or_nothing, undigested
 from meeting_core.decider.fault_policy import FAULT_RULES, fault_charge, retry_at
-from meeting_core.decider.turns import attempt_of, kept_reason, least_seconds
+from meeting_core.decider.turns import attempt_of, kept_reason, min_attempt_seconds
 from meeting_core.model.commands import ReportFault
 from meeting_core.model.events import AttemptAbandoned, AttemptFailed, Fact, Failed, TurnSkipped
 from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
@@ -17,7 +17,7 @@ from meeting_core.model.values import (
     TurnTask,
     call_key,
 )
-from meeting_core.prompt.brief import least_tokens
+from meeting_core.prompt.brief import min_brief_tokens
 from meeting_core.prompt.tokens import TokenCounter
 
 CONNECTED_SECONDS = 5.0
@@ -63,8 +63,8 @@ def _waits_for_gateway(
 ) -> bool:
     """Return whether the meeting waits for an unreachable gateway.
 
-    Not for a digest, which the meeting can do without, and not for the synthesis while somebody
-    can write it through another gateway.
+    It does not wait for a digest, which it can do without, nor for the synthesis while another
+    participant can write it through another gateway.
     """
     if command.fault is not FaultClass.UNAVAILABLE or isinstance(task_state.task, DigestTask):
         return False
@@ -85,12 +85,12 @@ def _lost_gateway(meeting: Meeting, detail: str) -> Fact:
 
 
 def _give_up_at(meeting: Meeting, task_state: TaskState, now: datetime) -> datetime:
-    """Return until when the meeting waits for a gateway, counted from the first time in a row."""
-    longest = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
+    """Return when the wait for a gateway ends, counted from its first failure in a row."""
+    timeout = timedelta(seconds=meeting.config.gateway_reconnect_timeout_seconds)
     began = task_state.open.started_at if task_state.open is not None else now
-    # A call that went on for a while was taken by somebody: this is another outage.
+    # A call that went on for a while had reached a server: this is another outage.
     if task_state.give_up_at is None or now - began > timedelta(seconds=CONNECTED_SECONDS):
-        return now + longest
+        return now + timeout
     return task_state.give_up_at
 
 
@@ -110,8 +110,8 @@ def _again(
         return now if meeting.has_fallback(attempt.agent_id) else None
     if FAULT_RULES[command.fault].remedy == "shorter":
         # Compared by the same counter as the manifest was counted by.
-        least = least_tokens(meeting, task_state.task, attempt.agent_id, count)
-        if attempt.manifest.tokens <= least:
+        min_tokens = min_brief_tokens(meeting, task_state.task, attempt.agent_id, count)
+        if attempt.manifest.tokens <= min_tokens:
             return None
     again = retry_at(
         command.fault,
@@ -124,7 +124,7 @@ def _again(
     )
     # An attempt that would not have the time to begin is not waited for.
     latest = meeting.task_deadline_at(task_state.clock_from) - timedelta(
-        seconds=least_seconds(meeting)
+        seconds=min_attempt_seconds(meeting)
     )
     return again if again is not None and again < latest else None
 

@@ -31,7 +31,7 @@ from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens
 from meeting_core.steps.speaking_order import awaits_digest, turns_to_come
 
 SURELY_OVER = 2
-"""An estimate this many times the cap means that the cap was passed, whatever was reported."""
+"""An estimate this many times the cap shows that the cap was passed, even if less was reported."""
 
 MAX_REASON = 500
 
@@ -86,18 +86,20 @@ def _planned_within_ceilings(meeting: Meeting, task: TurnTask, count: TokenCount
 def has_time_for_rounds(meeting: Meeting, now: datetime) -> bool:
     """Return whether an attempt may still begin before the rounds must be over."""
     config = meeting.config
-    least = min(config.min_attempt_seconds, config.turn_timeout_seconds)
-    return now < meeting.deadline_at and now + timedelta(seconds=least) <= meeting.deadline_at
+    needed_seconds = min(config.min_attempt_seconds, config.turn_timeout_seconds)
+    return (
+        now < meeting.deadline_at and now + timedelta(seconds=needed_seconds) <= meeting.deadline_at
+    )
 
 
 def has_time(meeting: Meeting, task_state: TaskState, now: datetime) -> bool:
     """Return whether enough of the task's own time is left for another attempt."""
     deadline = meeting.task_deadline_at(task_state.clock_at(now))
-    return now < deadline and now + timedelta(seconds=least_seconds(meeting)) <= deadline
+    return now < deadline and now + timedelta(seconds=min_attempt_seconds(meeting)) <= deadline
 
 
-def least_seconds(meeting: Meeting) -> float:
-    """Return how long an attempt must be able to take: never longer than its whole task may."""
+def min_attempt_seconds(meeting: Meeting) -> float:
+    """Return the time an attempt needs to be started: at most the time of its whole task."""
     config = meeting.config
     is_writing = meeting.synthesis_clock_from is not None
     whole = config.synthesis_timeout_seconds if is_writing else config.turn_timeout_seconds
@@ -111,7 +113,7 @@ def planned(
     allowance: Allowance | None,
     count: TokenCounter,
 ) -> Plan | None:
-    """Plan a call; within an allowance the brief is shortened first, then the cap is lowered.
+    """Return the plan of a call; to fit an allowance the brief is shortened, then the cap lowered.
 
     None if not even a useful cap beside the shortest brief can be paid for.
     """
@@ -119,7 +121,7 @@ def planned(
     is_synthesis = isinstance(task, SynthesisTask)
     wanted = config.synthesis_max_tokens if is_synthesis else config.max_tokens_per_turn
     known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
-    limit = known.longest_brief(config.context_tokens)
+    limit = known.max_brief_tokens(config.context_tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     prompt_tokens = scaled(brief.manifest.tokens, known.factor)
     if allowance is None or allowance.covers(prompt_tokens, wanted):
@@ -162,7 +164,7 @@ def attempt_of(
 def kept_reply(
     meeting: Meeting, attempt: OpenAttempt, command: AcceptReply, count: TokenCounter
 ) -> Reply:
-    """Clean a reply, hold it to its bound in bytes, and see whether it kept within its cap."""
+    """Return a reply as it is kept: cleaned, within its bound in bytes, marked if over its cap."""
     cap = attempt.reserved.output_tokens
     text, is_truncated = _within_bytes(command.text, meeting.max_reply_bytes(cap))
     text, cleaned = clean_text(text)
@@ -187,7 +189,7 @@ def kept_reply(
 
 
 def _within_bytes(text: str, bound: int) -> tuple[str, bool]:
-    """Return as much of a text as takes at most so many bytes of UTF-8, and whether it was cut."""
+    """Return the beginning of a text within a bound in bytes of UTF-8, and whether it was cut."""
     if len(text) * 4 <= bound:
         return text, False
     data = text[:bound].encode("utf-8", "surrogatepass")
@@ -201,5 +203,5 @@ def complete_turn(task: TurnTask, number: int, reply: Reply) -> tuple[Fact, ...]
 
 
 def kept_reason(text: str) -> str:
-    """Return of somebody else's words what a store takes, and not more than a reader needs."""
+    """Return an error text without what a store refuses, cut to a readable length."""
     return clean_text(text[:MAX_REASON])[0] if text else ""

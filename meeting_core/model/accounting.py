@@ -40,7 +40,7 @@ class Ledger(Value, frozen=True):
     reserved_micros: int = 0
 
     def reserve(self, amount: Amount) -> "Ledger":
-        """Set something aside for a call."""
+        """Return the ledger with an amount reserved for a call."""
         return Ledger(
             self.spent,
             self.reserved + amount.tokens,
@@ -84,22 +84,22 @@ class ModelProfile(Value, frozen=True):
     """What ended calls have shown of one model.
 
     Units: `factor` in permille, from our estimate to the model's own count; `context_tokens` is
-    the longest brief to try, by our estimate; None if no brief was too long.
+    the longest brief to try, by our estimate; None as long as no brief was too long.
     """
 
     model: str
     factor: int = UNCALIBRATED
     context_tokens: int | None = None
 
-    def longest_brief(self, context_tokens: int) -> int:
-        """Return which estimate of a brief comes to so many of the model's tokens, at most."""
-        longest = (
+    def max_brief_tokens(self, context_tokens: int) -> int:
+        """Return the longest brief, by our estimate, that fits `context_tokens` of the model."""
+        max_tokens = (
             self.estimate_within(context_tokens) if self.factor > UNCALIBRATED else context_tokens
         )
-        return longest if self.context_tokens is None else min(longest, self.context_tokens)
+        return max_tokens if self.context_tokens is None else min(max_tokens, self.context_tokens)
 
     def estimate_within(self, tokens: int) -> int:
-        """Return which estimate comes to at most so many tokens by the model's count."""
+        """Return the highest estimate that is at most `tokens` by the model's count."""
         return max(0, tokens * UNCALIBRATED // self.factor)
 
 

@@ -58,7 +58,7 @@ class ReportFault(Value, frozen=True):
     """Report that the open attempt failed.
 
     Units: `retry_after_seconds` is what the provider asked for. `reached` is false if the
-    request certainly never got to the provider, `is_unreachable` true if nobody can reach it now.
+    request certainly never got to the provider, `is_unreachable` true if no call can reach it now.
     """
 
     task: Task
@@ -85,7 +85,7 @@ class CloseRound(Value, frozen=True):
 
 
 class EndRounds(Value, frozen=True):
-    """Have the minutes written of what was said so far, on an operator's wish."""
+    """End the rounds early, on an operator's wish, and write the minutes of what was said."""
 
 
 class StartSynthesis(Value, frozen=True):
@@ -93,7 +93,7 @@ class StartSynthesis(Value, frozen=True):
 
 
 class GiveUpSynthesis(Value, frozen=True):
-    """Accept that nobody could write the closing text."""
+    """Accept that no participant could write the closing text."""
 
 
 class Complete(Value, frozen=True):
@@ -127,7 +127,7 @@ class Resume(Value, frozen=True):
 
 
 class RaiseBudget(Value, frozen=True):
-    """Give the meeting more to spend; if it was paused for that, it goes on.
+    """Raise the meeting's ceilings; if it was paused for its budget, it goes on.
 
     Units: the whole new ceilings, in tokens and in the currency of the price table.
     """
@@ -145,7 +145,7 @@ class Adopt(Value, frozen=True):
 
 
 class MakeRemark(Value, frozen=True):
-    """Say something to the meeting as a human."""
+    """Add a human's remark to the meeting."""
 
     author: str
     text: str

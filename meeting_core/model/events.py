@@ -172,7 +172,7 @@ class SynthesisDrafted(Value, frozen=True):
 
 
 class SynthesisCompleted(Value, frozen=True, omit_defaults=True):
-    """The closing text was written by `agent_id`, or, without one, nobody could write it.
+    """The closing text was written by `agent_id`; without one, no participant could write it.
 
     Without a `reply` the author's draft stands as the closing text. `degraded` says what is lost.
     """
@@ -193,7 +193,7 @@ class Completed(Value, frozen=True, omit_defaults=True):
 
 
 class Cancelled(Value, frozen=True, omit_defaults=True):
-    """Somebody called the meeting off; what was finished is kept."""
+    """The meeting was called off; what was finished is kept."""
 
     TOPIC: ClassVar[str] = "meeting.cancelled.v1"
     reason: str = ""
@@ -296,7 +296,7 @@ class MeetingEvent(Value, frozen=True):
 
 
 class EventMetadata(Value, frozen=True):
-    """What the facts that are stored together have in common: when, by which command, by whom.
+    """What facts that are stored together have in common: the time, the command, the actor.
 
     Units: `at` is UTC.
     """

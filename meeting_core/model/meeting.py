@@ -142,13 +142,13 @@ class Meeting(Value, frozen=True, kw_only=True):
 
     @property
     def open_attempt(self) -> OpenAttempt | None:
-        """The call that is under way; None if none is."""
+        """Return the call under way; None if there is no such call."""
         return None if self.task_state is None else self.task_state.open
 
     def require_open(self, task: Task, number: int, agent_id: AgentId) -> OpenAttempt:
         """Return the open attempt, which must be this one.
 
-        Raises: `CorruptHistory` when another is open, or none.
+        Raises: `CorruptHistory` if another attempt is open, or no attempt.
         """
         attempt = self.open_attempt
         if (
@@ -177,12 +177,12 @@ class Meeting(Value, frozen=True, kw_only=True):
 
     @property
     def round_turns(self) -> int:
-        """How many turns of the present round have ended."""
+        """Return how many turns of the present round have ended."""
         return len(self.turns) - self.rounds[-1].first_turn if self.rounds else 0
 
     @property
     def next_speaker(self) -> AgentId | None:
-        """Whose turn it is in the round last opened; None if all have had theirs."""
+        """Return who speaks next in the round last opened; None if all have had their turn."""
         order, spoken = self.rounds[-1].order, self.round_turns
         return order[spoken] if spoken < len(order) else None
 

@@ -20,7 +20,7 @@ from meeting_core.model.values import Phase
 
 
 def _stay(*states: State) -> TransitionList:
-    """Let a fact happen in any of these phases without leaving it."""
+    """Return the transitions of a fact that may happen in these phases and does not leave them."""
     loops: list[TransitionList] = [state.to.itself(internal=True) for state in states]  # type: ignore[no-untyped-call]  # the library leaves `itself` unannotated
     return reduce(or_, loops)
 

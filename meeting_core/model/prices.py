@@ -32,5 +32,5 @@ class PriceTable(Value, frozen=True):
     models: tuple[ModelPrice, ...] = ()
 
     def of(self, model: str) -> ModelPrice | None:
-        """Find a model's price; none when it has none."""
+        """Return a model's price; None if it has no price."""
         return next((price for price in self.models if price.model == model), None)

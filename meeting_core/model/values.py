@@ -89,7 +89,7 @@ class Value(Struct, frozen=True, gc=False):
 
 
 class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
-    """One who sits at the meeting: who speaks, as whom, through which model.
+    """A participant of a meeting: its name, its role, and the model it speaks through.
 
     Shape: `fallback_models` are tried in their order when the provider rejects the one before.
     """
@@ -276,7 +276,7 @@ def clean_text(text: str) -> tuple[str, int]:
 
 
 def cut_to_characters(text: str, kept: int) -> str:
-    """Return so many characters of a text, with a visible mark; nothing if none are kept."""
+    """Return the first `kept` characters of a text with a visible mark; "" if `kept` is 0."""
     return f"{text[:kept]}{CUT_MARK}" if kept else ""
 
 

@@ -62,7 +62,7 @@ _WHILE_OPEN = frozenset(
 
 
 def fold(events: Iterable[MeetingEvent]) -> Meeting:
-    """Add a whole history up.
+    """Return the meeting that a whole history adds up to.
 
     Raises: `CorruptHistory` when there is nothing, or something that cannot have happened.
     """
@@ -228,7 +228,7 @@ def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent
 
 
 def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) -> dict[str, Any]:
-    """End a turn with a text; of one beyond its cap, so much as the cap allows is quoted."""
+    """End a turn with a text; of one beyond its cap, only what the cap allows is quoted."""
     task, reply = TurnTask(fact.round_num, fact.agent_id), fact.reply
     attempt = meeting.require_open(task, fact.number, fact.agent_id)
     _check_turn(meeting, fact.round_num, fact.agent_id)

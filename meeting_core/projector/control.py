@@ -52,7 +52,7 @@ def adopted(meeting: Meeting, fact: Adopted, at: datetime) -> dict[str, Any]:
 
 
 def _gateway_tried_again(meeting: Meeting, at: datetime) -> dict[str, Any]:
-    """Start the wait for an unreachable gateway anew if it ran out while nobody tried it."""
+    """Restart the wait for an unreachable gateway if it ran out while no call was tried."""
     task_state = meeting.task_state
     if task_state is None or task_state.give_up_at is None or at < task_state.give_up_at:
         return {}

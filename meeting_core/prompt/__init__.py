@@ -7,7 +7,7 @@ from meeting_core.prompt.brief import (
     digest_of,
     document_tokens,
     fixed_tokens,
-    least_tokens,
+    min_brief_tokens,
 )
 from meeting_core.prompt.minutes import (
     ActionItem,
@@ -47,7 +47,7 @@ __all__ = [
     "document_tokens",
     "estimate_tokens",
     "fixed_tokens",
-    "least_tokens",
+    "min_brief_tokens",
     "outcome_of",
     "parse_synthesis",
     "quoted",

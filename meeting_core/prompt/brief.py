@@ -102,7 +102,7 @@ def digest_of(messages: tuple[Message, ...]) -> str:
 
 
 def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -> int:
-    """Return how many tokens every brief takes before anybody has spoken, at most."""
+    """Return the most tokens that a brief takes before the first turn."""
     rounds = range(1, config.num_rounds + 1)
     tasks: list[Task] = [SynthesisTask(), *(TurnTask(n, "") for n in rounds)]
     if config.digest_rounds:
@@ -122,7 +122,7 @@ def document_tokens(config: Configuration, count: TokenCounter) -> int:
     return count(_documents_text(config))
 
 
-def least_tokens(
+def min_brief_tokens(
     meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
 ) -> int:
     """Return the tokens of the shortest brief there can be for a task now."""

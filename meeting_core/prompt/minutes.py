@@ -44,7 +44,7 @@ _ENDINGS: dict[EndCause, str] = {
 
 
 class ActionItem(Value, frozen=True):
-    """Something somebody is to do; `owner` is empty when nobody was named."""
+    """A task from the synthesis; `owner` is empty if no name was given."""
 
     owner: str
     text: str
@@ -191,13 +191,13 @@ def _bullets(lines: tuple[str, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep a text from opening sections of its own, with a mark before a line or under it."""
+    """Return a text that opens no sections of its own, by a mark before a line or under it."""
     lines = _inert(_LINE_END.sub("\n", f"\n{text.strip()}"))
     return _LINE_MARK.sub(r"\n\1\\\2", lines)[1:]
 
 
 def _inert(text: str) -> str:
-    """Keep a text from being read as HTML, and from fetching an image when it is shown."""
+    """Return a text that is not read as HTML and fetches no image when it is shown."""
     # No backslash that the text brings along can undo either.
     return _TAG.sub("&lt;", text).replace("![", "!\\[")
 

@@ -52,7 +52,7 @@ _MARKS = re.compile(
 
 
 def shortened(text: str) -> str:
-    """Keep the head and the tail of a long text, with a visible mark between them."""
+    """Return the head and the tail of a long text, with a visible mark between them."""
     if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS + 20:
         return text
     return (
@@ -63,7 +63,7 @@ def shortened(text: str) -> str:
 def quoted(text: str) -> str:
     """Make a text unable to open or close one of the marks that quote it, however it is spelt.
 
-    Invariant: the text costs as many tokens as before, whatever it holds.
+    Invariant: any text costs as many tokens as before.
     """
     if text.isascii() and "<" not in text and "&" not in text:
         return text

@@ -9,7 +9,7 @@ from meeting_core.model.values import AgentId, TurnTask
 def turns_to_come(
     meeting: Meeting, last_round: int | None = None
 ) -> Iterator[tuple[TurnTask, AgentId]]:
-    """Yield the turns that have not ended, up to a round's end, in the order of their coming."""
+    """Yield the turns that have not ended, up to a round's end, in the order in which they come."""
     now = meeting.round_num
     if meeting.has_open_round:
         for agent_id in meeting.speaking_order(now)[meeting.round_turns :]:

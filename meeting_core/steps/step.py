@@ -60,13 +60,13 @@ class WaitForGateway(Value, frozen=True):
 
 
 class SaveMinutes(Value, frozen=True):
-    """Save the minutes wherever they belong, then give `Complete`."""
+    """Save the minutes, then give `Complete`."""
 
     markdown: str
 
 
 class Idle(Value, frozen=True):
-    """The meeting is paused: wait for somebody else's command."""
+    """The meeting is paused: wait for a command from outside."""
 
 
 class Ended(Value, frozen=True):

@@ -31,7 +31,7 @@ class ClusterFiles:
         self._data_dir = data_dir
 
     def create(self, initdb: Path, os_user: OsUser | None, *, durable: bool) -> None:
-        """Create the cluster under another name and rename it, so a killed attempt leaves none.
+        """Create the cluster under another name and rename it: a killed attempt leaves no cluster.
 
         Raises: EmbeddedServerError, OSError.
         """

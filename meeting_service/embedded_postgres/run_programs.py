@@ -15,7 +15,7 @@ INITDB_OPTIONS = (
     "--auth-local=trust",
     "--auth-host=reject",
     "--encoding=UTF8",
-    # The server's own Unicode rules are the same on every machine, whatever locales it has.
+    # The server's own Unicode rules are the same on every machine, with any locales.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",

@@ -88,7 +88,7 @@ def _folders_to_copy(package: Path) -> list[Path]:
 
 
 def _open_to_all(top: Path) -> None:
-    """Let every user read all files and run the executable ones, whatever the umask was."""
+    """Make all files readable, and the executable ones runnable, for every user."""
     for folder, _, files in os.walk(top):
         Path(folder).chmod(0o755)
         for name in files:

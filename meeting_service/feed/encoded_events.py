@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MAX_OUTLINES_BYTES = 24 * 1024 * 1024
 MAX_RECENT_BYTES = 8 * 1024 * 1024
 UNREADABLE = 0
-"""The version, which no event has, at which it is kept that a meeting cannot be read."""
+"""A version that no event has: the key under which an unreadable meeting is kept."""
 
 
 class EncodedEvent(Struct, frozen=True, eq=False, gc=False):
@@ -122,7 +122,7 @@ class EventEncoder:
             before = each.after
 
     def learn(self, meeting: Meeting) -> None:
-        """Take a meeting that was folded already, so that its next event needs no read."""
+        """Keep a meeting that was folded already, so that its next event needs no read."""
         key = meeting.id, meeting.version
         if not meeting.has_ended and key not in self._outlines:
             self._keep(meeting)
@@ -146,7 +146,7 @@ class EventEncoder:
 
     @property
     def bytes_used(self) -> int:
-        """How much memory is taken, as estimated from above."""
+        """Return an upper estimate of the memory that is used."""
         return self._outlines.bytes_used + self._recent_bytes
 
     async def _fold(self, stored: StoredEvent, meeting_id: MeetingId) -> EncodedEvent | Unreadable:
@@ -279,6 +279,6 @@ def _encoded(before: Meeting | None, event: MeetingEvent, after: Meeting) -> Enc
 def _encoder_bytes(encoded: bytes) -> int:
     """Return the memory that msgspec's encoders take at most for what they return.
 
-    They grow a buffer by half and give it away as it is. Units: bytes.
+    They grow a buffer by half and return it without trimming. Units: bytes.
     """
     return len(encoded) * 3 // 2

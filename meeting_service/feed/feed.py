@@ -80,8 +80,8 @@ class _Reached(Struct, frozen=True):
 class Deltas:
     """Gathers the text of each meeting's open attempt between two passes.
 
-    Invariant: a delta is given out only while its attempt is open where the tail of the store has
-    come to, so that it follows the attempt's start and precedes its end.
+    Invariant: a delta is yielded only while its attempt is open at the position that the feed has
+    read up to, so that it comes after the attempt's start and before its end.
     """
 
     def __init__(self, clock: Clock, max_passes: int) -> None:
@@ -92,7 +92,7 @@ class Deltas:
         self._arrival = anyio.Event()
 
     def gather(self, meeting: Meeting, agent_id: AgentId, text: str) -> None:
-        """Take what an agent's text grew by; what belongs to no open turn is dropped."""
+        """Keep what an agent's text grew by; text of no open turn is dropped."""
         state = meeting.task_state
         if state is None or state.open is None or not isinstance(state.task, TurnTask):
             return
@@ -107,9 +107,9 @@ class Deltas:
             self._arrival.set()
 
     def take(self, position: int) -> Iterator[Delta]:
-        """Give out what was gathered for attempts that are open at the tail's position.
+        """Yield the text gathered for attempts that are open at the feed's position.
 
-        What cannot be given out within so many passes is dropped.
+        Text that cannot be shown within `max_passes` calls is dropped.
         """
         for meeting_id, gathered in list(self._gathered.items()):
             reached = self._reached.get(meeting_id)
@@ -122,24 +122,24 @@ class Deltas:
                 del self._gathered[meeting_id]
 
     def on_event(self, event: EncodedEvent) -> None:
-        """Note where the tail of the store stands in a meeting."""
+        """Record the feed's position in a meeting."""
         self._note(event.meeting_id, event.version, event.open_attempt, was_shown=True)
 
     def learn(self, meeting: Meeting) -> None:
-        """Note where a meeting stands which the tail of the store has shown nothing of."""
+        """Record the state of a meeting of which the feed has read no event yet."""
         if meeting.id not in self._reached:
             self._note(meeting.id, meeting.version, open_attempt(meeting), was_shown=False)
 
     def forget(self, meeting_id: MeetingId) -> None:
-        """Forget where a meeting stands, because the tail of the store passes it over."""
+        """Forget the state of a meeting that no stream shows."""
         self._reached.pop(meeting_id, None)
 
     def clear(self) -> None:
-        """Forget where every meeting stands."""
+        """Forget the state of every meeting."""
         self._reached.clear()
 
     async def until_some(self) -> None:
-        """Wait until there is something to give out."""
+        """Wait until there is something to take."""
         while not self._gathered:
             self._arrival = anyio.Event()
             await self._arrival.wait()
@@ -186,7 +186,7 @@ class Feed:
 
     @property
     def watching(self) -> int:
-        """How many streams are open."""
+        """Return how many streams are open."""
         return len(self._subscriptions)
 
     @asynccontextmanager
@@ -195,7 +195,7 @@ class Feed:
         self.meetings.recorder.subscribe(self._notify)
         self.meetings.subscribe(self._prepare)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._loops.run, "feed", self._follow)
+            tasks.start_soon(self._loops.run, "feed", self._emit_new_events)
             emit = partial(self._loops.run, pause_seconds=DELTA_SECONDS)
             tasks.start_soon(emit, "feed deltas", self._emit_deltas)
             try:
@@ -205,7 +205,7 @@ class Feed:
                 tasks.cancel_scope.cancel()
 
     def drain(self) -> None:
-        """Have every stream's response end now; its client resumes elsewhere."""
+        """End every stream's response now; its client resumes at another process."""
         self.draining.set()
 
     def emit_delta(self, meeting: Meeting, agent_id: AgentId, text: str) -> None:
@@ -214,7 +214,7 @@ class Feed:
             self._deltas.gather(meeting, agent_id, text)
 
     async def newest_position(self) -> int:
-        """Return where the store ends now."""
+        """Return the store's newest position."""
         return await self.meetings.recorder.max_notification_id() or 0
 
     @contextmanager
@@ -258,8 +258,8 @@ class Feed:
         except Exception:  # what is shown must never keep a meeting from being stored
             log.exception("events of meeting %s could not be encoded for the feed", meeting_id)
 
-    async def _follow(self) -> None:
-        """Show what was stored since the pass before, then wait for more."""
+    async def _emit_new_events(self) -> None:
+        """Emit what was stored since the last pass, then wait for more."""
         if not self._subscriptions.has_any():
             self._position = None
             self._encoder.clear()

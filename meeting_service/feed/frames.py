@@ -33,9 +33,9 @@ from meeting_core.model import (
 )
 from meeting_service.feed.notices import (
     Notice,
+    attempt_notices,
+    build_notice,
     missing_gateway,
-    notice_of,
-    notices_of_attempt,
     unreadable_history,
 )
 from meeting_service.views.config_views import outcome_view
@@ -56,7 +56,7 @@ class Frame(Struct, frozen=True):
     is_numbered: bool = True
 
     def encoded(self) -> bytes:
-        """Return the frame as it goes over the wire, all but its `id:`.
+        """Return the frame as it is sent, without its `id:` line.
 
         JSON escapes every line break of the standard, so no text can end the line and forge a
         frame; this escapes those that some clients end a line at besides.
@@ -97,7 +97,7 @@ def frames_of(before: Meeting | None, event: MeetingEvent, after: Meeting) -> tu
             ending = {"state": after.state, "cancelled_at": cancelled_at, "reason": fact.reason}
             return (_frame("meeting-cancelled", event, ending),)
         case _:
-            notice = notice_of(fact, after)
+            notice = build_notice(fact, after)
             return () if notice is None else (_warning(event, notice),)
 
 
@@ -127,7 +127,7 @@ def unreadable_frame(meeting_id: MeetingId, version: Version, at: datetime) -> F
     """
     notice = unreadable_history(meeting_id, version)
     place = {"meeting_id": str(meeting_id), "version": version - 1, "at": milliseconds_utc(at)}
-    return Frame("meeting-warning", {**place, **_notice_fields(notice)}, is_numbered=False)
+    return Frame("meeting-warning", {**place, **_warning_fields(notice)}, is_numbered=False)
 
 
 def missing_gateway_frame(meeting_id: MeetingId, gateway: str, at: datetime) -> Frame:
@@ -136,7 +136,7 @@ def missing_gateway_frame(meeting_id: MeetingId, gateway: str, at: datetime) -> 
     Without a number or a version, because no event says so. Units: `at` is UTC.
     """
     place = {"meeting_id": str(meeting_id), "version": None, "at": milliseconds_utc(at)}
-    fields = {**place, **_notice_fields(missing_gateway(gateway))}
+    fields = {**place, **_warning_fields(missing_gateway(gateway))}
     return Frame("meeting-warning", fields, is_numbered=False)
 
 
@@ -186,7 +186,7 @@ def _attempt_started(
     waited = task_state is not None and task_state.give_up_at is not None
     warnings: list[Frame] = []
     if waited or fact.budget_reductions or manifest.shortened or manifest.dropped:
-        notices = notices_of_attempt(before, fact)
+        notices = attempt_notices(before, fact)
         warnings = [_warning(event, each, is_numbered=False) for each in notices]
     if isinstance(fact.task, TurnTask) and fact.number == 1:
         speaker = _speaker(before, fact.task.round_num, fact.agent_id)
@@ -198,10 +198,10 @@ def _attempt_started(
 
 
 def _warning(event: MeetingEvent, notice: Notice, *, is_numbered: bool = True) -> Frame:
-    return _frame("meeting-warning", event, _notice_fields(notice), is_numbered=is_numbered)
+    return _frame("meeting-warning", event, _warning_fields(notice), is_numbered=is_numbered)
 
 
-def _notice_fields(notice: Notice) -> dict[str, Any]:
+def _warning_fields(notice: Notice) -> dict[str, Any]:
     return {
         "message": notice.message,
         "severity": notice.severity,

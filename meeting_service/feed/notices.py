@@ -74,11 +74,11 @@ NotedFact: TypeAlias = (
     | RemarkMade
     | Convened
 )
-"""The facts that show nothing but a notice, if anything."""
+"""The facts whose only frame is a notice, if they have one."""
 
 
-def notice_of(fact: NotedFact, after: Meeting) -> Notice | None:
-    """Return the notice of a fact, from the meeting after it; None if it needs none."""
+def build_notice(fact: NotedFact, after: Meeting) -> Notice | None:
+    """Return the notice of a fact, from the meeting after it; None if the fact needs no notice."""
     notice: Notice | None = None
     match fact:
         case AttemptFailed():
@@ -107,8 +107,8 @@ def notice_of(fact: NotedFact, after: Meeting) -> Notice | None:
     return notice
 
 
-def notices_of_attempt(before: Meeting, fact: AttemptStarted) -> Iterator[Notice]:
-    """Return what there is to say before an attempt starts, from the meeting before it."""
+def attempt_notices(before: Meeting, fact: AttemptStarted) -> Iterator[Notice]:
+    """Yield the notices that come before an attempt's start, from the meeting before it."""
     participant = before.participant(fact.agent_id)
     if before.task_state is not None and before.task_state.give_up_at is not None:
         message = f"gateway {participant.gateway!r} can be reached again"
@@ -141,7 +141,7 @@ def missing_gateway(gateway: str) -> Notice:
 
 
 def unreadable_history(meeting_id: MeetingId, version: Version) -> Notice:
-    """Return that nothing from a version on can be read, and what to do about it."""
+    """Return the notice that a history cannot be read from a version on, with the remedy."""
     message = (
         f"the history of meeting {meeting_id} cannot be read from version {version} on; once the "
         "service is upgraded to a release that can read it, an operator can release the meeting"

@@ -53,12 +53,12 @@ class BoundedCache(Generic[_Cached]):
         self.bytes_used += size
 
     def get(self, key: tuple[MeetingId, int]) -> _Cached | None:
-        """Return what is known at a version; None if nothing is."""
+        """Return what is known at a version; None if nothing is known."""
         place = self._places.get(key)
         return None if place is None else self._entries[place][1]
 
     def pop(self, key: tuple[MeetingId, int]) -> _Cached | None:
-        """Return what is known at a version and forget it; None if nothing is."""
+        """Return what is known at a version and forget it; None if nothing is known."""
         place = self._places.pop(key, None)
         if place is None:
             return None
@@ -88,7 +88,7 @@ def unpacked_outline(packed: bytes) -> Meeting:
 
 
 def outline(meeting: Meeting) -> Meeting:
-    """Return a meeting with nothing left of its texts but whether there were any."""
+    """Return a meeting without its texts; only whether a text is empty is kept."""
     draft, synthesis = meeting.draft, meeting.synthesis
     return replace(
         meeting,
@@ -117,7 +117,7 @@ def _outlined(config: Configuration) -> Configuration:
         config.goal
         or config.document_context
         or config.parent_minutes
-        or any(seat.instructions for seat in config.participants)
+        or any(participant.instructions for participant in config.participants)
     )
     if not has_texts:
         return config
@@ -126,7 +126,9 @@ def _outlined(config: Configuration) -> Configuration:
         goal="",
         document_context="",
         parent_minutes="",
-        participants=tuple(replace(seat, instructions="") for seat in config.participants),
+        participants=tuple(
+            replace(participant, instructions="") for participant in config.participants
+        ),
     )
 
 

@@ -46,7 +46,7 @@ class Subscription:
         self._arrived = asyncio.Event()
 
     def push(self, item: Item) -> None:
-        """Let an item wait for the stream, or fall behind when too many do."""
+        """Queue an item for the stream; fall behind if too many are queued."""
         if self.is_behind:
             return
         if isinstance(item, Delta) and len(self._waiting) >= MAX_WAITING_FOR_DELTAS:
@@ -58,13 +58,13 @@ class Subscription:
         self._arrived.set()
 
     def fall_behind(self) -> None:
-        """Drop what waits: the stream reads it from the store."""
+        """Drop the queued items: the stream reads them from the store."""
         self._waiting.clear()
         self.is_behind = True
         self._arrived.set()
 
     def take(self) -> Item | None:
-        """Return the next item; None if there is none."""
+        """Return the next item; None if the queue is empty."""
         return self._waiting.popleft() if self._waiting else None
 
     async def until_items(self) -> None:
@@ -86,7 +86,7 @@ class Subscriptions:
         return len(self._to_all) + sum(map(len, self._to_one.values()))
 
     def has_any(self, meeting_id: MeetingId | None = None) -> bool:
-        """Whether any stream is open; with a meeting, whether any shows that one."""
+        """Return whether any stream is open; with a meeting, whether any shows that one."""
         if meeting_id is None:
             return bool(self._to_all or self._to_one)
         return bool(self._to_all) or meeting_id in self._to_one
@@ -106,14 +106,14 @@ class Subscriptions:
                 del self._to_one[meeting_id]
 
     def emit(self, item: Item) -> None:
-        """Give an item to every stream that shows its meeting."""
+        """Push an item to every stream that shows its meeting."""
         for subscription in self._to_one.get(item.meeting_id, ()):
             subscription.push(item)
         for subscription in self._to_all:
             subscription.push(item)
 
     def send_to_store(self) -> None:
-        """Have every stream read the store."""
+        """Make every stream read the store."""
         for group in (self._to_all, *self._to_one.values()):
             for subscription in group:
                 subscription.fall_behind()

@@ -35,7 +35,7 @@ _FINISH_REASONS = {
 class Anthropic(StreamingGateway["RawMessageStreamEvent"]):
     """Adapter to Anthropic's messages, or a server that speaks them.
 
-    Units: seconds and connections. `model` is used when a request names none. `extra_body` adds
+    Units: seconds and connections. `model` is used if a request names no model. `extra_body` adds
     fields to every request. Finish reasons are given in OpenAI's words, as everywhere else.
     Raises: `ValueError` when an argument can never work; `ImportError` without the extra.
     """
@@ -141,7 +141,7 @@ def _prompt_tokens(usage: object) -> int:
 
 
 def _usage(prompt_tokens: int, reported: object) -> Usage | None:
-    """Read the closing report; the opening one counts no output yet, so it alone is none."""
+    """Return the usage of the closing report; None if only the opening one came."""
     prompt = _prompt_tokens(reported) or prompt_tokens
     completion = count_in(getattr(reported, "output_tokens", None))
     return Usage(prompt, completion, "reported") if prompt or completion else None

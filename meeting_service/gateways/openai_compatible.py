@@ -37,8 +37,8 @@ _OWN_FIELDS = frozenset(
 class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
     """Adapter to one server that speaks OpenAI's streaming chat completions.
 
-    Units: seconds and connections. `model` is used when a request names none. `api_key` may stay
-    empty for servers that ask for none. `extra_body` adds fields to every request.
+    Units: seconds and connections. `model` is used if a request names no model. `api_key` may stay
+    empty for servers that need no key. `extra_body` adds fields to every request.
     Raises: `ValueError` when an argument can never work.
     """
 
@@ -84,7 +84,7 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
             default_headers=dict(headers),
             http_client=self._http,
         )
-        # The SDK takes these from the environment, for whatever server it is pointed at.
+        # The SDK takes these from the environment, for any server.
         self._client.organization = None
         self._client.project = None
 
@@ -146,7 +146,7 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
 
 
 def _usage(reported: object) -> Usage | None:
-    """Read a usage report; one that does not count the prompt, which is never empty, is none."""
+    """Return the reported usage; None if it does not count the prompt, which is never empty."""
     prompt = count_in(getattr(reported, "prompt_tokens", None))
     completion = count_in(getattr(reported, "completion_tokens", None))
     return Usage(prompt, completion, "reported") if prompt else None

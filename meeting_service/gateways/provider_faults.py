@@ -91,7 +91,7 @@ _HINT_OF_STATUS = {
 class ProviderError(Struct, frozen=True):
     """What a provider said went wrong, out of its envelope.
 
-    Shape: `status` is none for an error inside a stream that began well; `codes` are the error's
+    Shape: `status` is None for an error inside a stream that began well; `codes` are the error's
     code and type; `headers` are those of the answer, names in lower case.
     """
 
@@ -102,7 +102,7 @@ class ProviderError(Struct, frozen=True):
 
 
 def error_in(body: object, response: "httpx2.Response | None" = None) -> ProviderError:
-    """Read an error out of a body: an object, a bare text, or either one level deeper.
+    """Return the error in a body: an object, a bare text, or either one level deeper.
 
     Shape: without a `response`, or with one that began well, it came inside a stream.
     """
@@ -125,7 +125,7 @@ def fault_of(
     now: datetime,
     usage: Usage | None = None,
 ) -> GatewayFault:
-    """Name the one fault that an error of a provider is."""
+    """Return the fault that an error of a provider means."""
     status = error.status or _status_in(error.codes)
     kind = _kind_of(error, status)
     answered = f"answered {error.status}" if error.status else "broke off with an error"
@@ -143,7 +143,7 @@ def fault_of(
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read how long a provider asks to stay away.
+    """Return how long a provider asks to wait; None if it does not say.
 
     Units: seconds, never negative. Source: RFC 9110, 10.2.3; `retry-after-ms` is OpenAI's.
     """
@@ -176,7 +176,7 @@ def one_line(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def secrets_in(api_key: str, headers: Mapping[str, str], base_url: str) -> tuple[str, ...]:
-    """List what may never be shown of a gateway's settings, longest first."""
+    """Return what may never be shown of a gateway's settings, longest first."""
     parts = urlsplit(base_url)
     found = {api_key, *headers.values(), parts.password or ""}
     return tuple(
@@ -194,9 +194,9 @@ def checked_header(name: str, value: str) -> None:
 
 
 def place_of(base_url: str) -> str:
-    """Say where a gateway is, without the credentials its address may hold.
+    """Return the address of a gateway without the credentials it may hold.
 
-    Raises: `ValueError` when it is no HTTP address.
+    Raises: `ValueError` if it is not an HTTP address.
     """
     parts = urlsplit(base_url)
     is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

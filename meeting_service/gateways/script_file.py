@@ -136,7 +136,7 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_script(path: Path) -> Script:
-    """Read a script from a file.
+    """Return the script in a file.
 
     Raises: `ScriptError`.
     """

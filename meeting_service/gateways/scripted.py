@@ -123,7 +123,7 @@ class Scripted:
         """Do nothing: there is nothing to close."""
 
     def _check_reachable(self) -> None:
-        # Unlike a path's own, this `exists` raises nothing, whatever the folder's permissions.
+        # Unlike a path's own, this `exists` raises nothing if the folder may not be read.
         if self._unreachable_file is not None and os.path.exists(self._unreachable_file):
             detail = (
                 f"scripted: unreachable, as long as there is a file {self._unreachable_file.name}"

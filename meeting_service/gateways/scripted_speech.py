@@ -34,7 +34,7 @@ _SUBJECTS: tuple[tuple[Subject, re.Pattern[str]], ...] = (
 
 
 class Speaker(Struct, frozen=True):
-    """A participant, as far as the brief tells."""
+    """A participant, as far as the brief shows it."""
 
     agent_id: str
     name: str
@@ -54,7 +54,7 @@ class Scene(Struct, frozen=True):
 
 
 def read_scene(messages: Sequence[Message], agent_id: str, round_num: int) -> Scene:
-    """Read the scene out of a brief.
+    """Return the scene that a brief shows.
 
     Shape: `agent_id` may be empty; the speaker is then looked up by name.
     """
@@ -79,7 +79,7 @@ def read_scene(messages: Sequence[Message], agent_id: str, round_num: int) -> Sc
 
 
 def turn_text(scene: Scene, seed: int, task: str) -> str:
-    """Say something to the topic, in a few sentences."""
+    """Return a few sentences on the topic."""
     work = _work_of(scene, scene.speaker, seed)
     other = _other_work(scene, work, seed)
     subject = _subject(scene.topic)
@@ -88,7 +88,7 @@ def turn_text(scene: Scene, seed: int, task: str) -> str:
 
 
 def synthesis_text(scene: Scene, seed: int, output_tokens: int) -> str:
-    """Write minutes in the four sections asked for, on as many speakers as the cap has room for.
+    """Return minutes in the four sections asked for, on as many speakers as the cap has room for.
 
     Units: tokens.
     """
@@ -139,12 +139,12 @@ def _minutes(scene: Scene, works: list[tuple[Speaker, Work]]) -> str:
 
 
 def chosen(options: Sequence[Chosen], key: str) -> Chosen:
-    """Choose by a key: the same key, the same choice, in every process."""
+    """Return a choice by a key: the same key, the same choice, in every process."""
     return options[int(share(key) * len(options))]
 
 
 def share(key: str) -> float:
-    """Turn a key into a number from 0 up to but not 1, evenly spread."""
+    """Return a number from 0 up to, but not including, 1 by a key, evenly spread."""
     return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=6).digest()) / 2**48
 
 
@@ -189,7 +189,7 @@ def _subject(topic: str) -> Subject:
 
 
 def _opening(scene: Scene, key: str) -> list[str]:
-    """Answer the speaker before, if there was one in this round."""
+    """Return an answer to the speaker before, if there was one in this round."""
     names = {participant.agent_id: participant.name for participant in scene.participants}
     before = names.get(scene.round_speakers[-1], "") if scene.round_speakers else ""
     if not before:

@@ -141,4 +141,4 @@ TRADES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plan", ("plan", "product", "manage", "lead", "owner", "chair")),
     ("build", ("dev", "engineer", "architect", "program", "backend", "frontend", "ops")),
 )
-"""Which words in an agent's id, name or role tell its trade, in the order they are tried."""
+"""Which words in an agent's id, name or role show its trade, in the order they are tried."""

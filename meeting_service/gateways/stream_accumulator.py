@@ -54,12 +54,12 @@ class Answer:
         return str(self._refusal)
 
     def opened(self, response: "httpx2.Response") -> None:
-        """Note that the answer has begun."""
+        """Record that the answer has begun."""
         self.is_open = True
         self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
 
     def add_text(self, text: str) -> str:
-        """Take in a piece of the text; return what can be read, and is kept, of it so far.
+        """Add a piece of the text; return what can be read, and is kept, of it so far.
 
         A server that counts in UTF-16 may cut a character in two: its first half waits here.
         """
@@ -72,29 +72,29 @@ class Answer:
         return self._kept.add(whole)
 
     def add_refusal(self, text: str) -> None:
-        """Take in a piece of why the model refuses to answer."""
+        """Add a piece of the reason why the model refuses to answer."""
         self._refusal.add(text)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note when the request leaves; a proxy's CONNECT is not the request."""
+        """Record when the request is sent; a proxy's CONNECT is not the request."""
         if event.endswith("send_request_headers.started"):
             self.is_sent = self.is_sent or info["request"].method == b"POST"
 
 
 def text_in(value: object) -> str:
-    """Give a text, or none where something else stands: the SDKs check no shapes."""
+    """Return the value if it is a text, else "": the SDKs do not check types."""
     return value if isinstance(value, str) else ""
 
 
 def count_in(value: object) -> int:
-    """Give a count of tokens, or 0 where something else stands."""
+    """Return the value if it is a count of tokens, else 0."""
     return value if isinstance(value, int) and value > 0 else 0
 
 
 def reply_of(
     answer: Answer, request: GatewayRequest, *, source: str, secrets: Sequence[str]
 ) -> GatewayReply:
-    """Judge an answer that has ended.
+    """Return the reply of an answer that has ended.
 
     Raises: `Truncated`, `Refused`, `Empty`; `Rejected` when no stream came at all.
     """

@@ -61,8 +61,8 @@ class ChunkStream(Protocol[Chunk_co]):
 class StreamingGateway(ABC, Generic[Chunk_co]):
     """A gateway over a provider's SDK.
 
-    Units: seconds and connections. `model` is used when a request names none. `api_key` may stay
-    empty for servers that ask for none. Raises: `ValueError` when an argument can never work.
+    Units: seconds and connections. `model` is used if a request names no model. `api_key` may stay
+    empty for servers that need no key. Raises: `ValueError` when an argument can never work.
     """
 
     def __init__(
@@ -153,11 +153,11 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
 
     @abstractmethod
     def _failures(self) -> tuple[type[Exception], ...]:
-        """List what the SDK raises."""
+        """Return the exceptions that the SDK raises."""
 
     @abstractmethod
     def _said(self, error: Exception) -> ProviderError | None:
-        """Give what the provider said, if it was the provider that failed."""
+        """Return the provider's error; None if something else failed."""
 
     def _checked(self, request: GatewayRequest) -> GatewayRequest:
         model = request.model or self._model
@@ -237,7 +237,7 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
 
 
 def idempotency_headers(request: GatewayRequest) -> dict[str, str]:
-    """Name the attempt to the provider, in letters that a header may hold."""
+    """Return the headers that name the attempt, in letters that a header may hold."""
     return {"Idempotency-Key": quote(request.call_key, safe="/:@")}
 
 

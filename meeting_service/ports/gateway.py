@@ -49,7 +49,7 @@ class GatewayRequest(Struct, frozen=True):
 
 
 class GatewayReply(Struct, frozen=True):
-    """What a model answered. `usage` is none when the provider did not report it."""
+    """What a model answered. `usage` is None if the provider did not report it."""
 
     text: str
     finish_reason: str

@@ -11,11 +11,11 @@ from msgspec import Struct
 from meeting_core.model import AgentId, MeetingId, UsageSource
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Gives the current time in UTC."""
+"""Returns the current time in UTC."""
 
 
 class VersionConflict(IntegrityError):
-    """Somebody else appended to the meeting first; load it again and decide again."""
+    """Another append to the meeting was first; load it again and decide again."""
 
 
 class Fenced(IntegrityError):
@@ -35,7 +35,7 @@ class RoomTaken(IntegrityError):
 
 
 class TooManyLive(IntegrityError):
-    """As many meetings are live as may be."""
+    """The highest number of live meetings is reached."""
 
     def __init__(self, max_live: int) -> None:
         super().__init__(f"{max_live} meetings are live, and no more may be")
@@ -172,7 +172,7 @@ class Recorder(Protocol):
     ) -> Sequence[int] | None:
         """Append events of one meeting in one transaction; return their positions.
 
-        A caller that is cancelled meanwhile says nothing about the commit: it goes on.
+        Cancelling the caller does not stop the commit.
 
         With `epoch`, only while the meeting's lease still has that epoch. With `lease_owner`, take
         the first lease (epoch 1) for that owner in the same transaction; with `max_live` too, only
@@ -208,17 +208,17 @@ class Recorder(Protocol):
         """Count the meetings that have not ended and are not quarantined."""
 
     async def register_owner(self, owner: str, *, lease_seconds: float) -> None:
-        """Let an owner live from now on; only a registered owner is given leases."""
+        """Register an owner as alive for `lease_seconds`; only a registered owner gets leases."""
 
     async def renew_leases(self, owner: str, *, lease_seconds: float) -> bool:
-        """Let a registered owner, and with it all its leases, live on.
+        """Extend a registered owner's life, and all its leases, to `lease_seconds` from now.
 
         Return False if it is not registered, or no longer: a renewal that comes late does not
         bring an owner back. An owner that holds no lease is dropped some time after it ran out.
         """
 
     async def release_leases(self, owner: str) -> None:
-        """Give up all the owner's leases at once, so that others may claim them."""
+        """Release all the owner's leases at once, so that others may claim them."""
 
     async def claim_leases(
         self,
@@ -239,15 +239,15 @@ class Recorder(Protocol):
     async def claim_meeting(
         self, owner: str, meeting_id: MeetingId, *, lease_seconds: float
     ) -> Lease | None:
-        """Claim one live meeting, whatever its gateways; None if it cannot be claimed."""
+        """Claim one live meeting, with any gateways; None if it cannot be claimed."""
 
     async def wait_for_gateways(
         self, gateways: Collection[str], *, seconds: float
     ) -> Sequence[MissingGateway]:
-        """Return the meetings that nobody runs and that need other gateways than these.
+        """Return the meetings that no process runs and that need other gateways than these.
 
-        Note that they waited since they were last noted: at most `seconds` each time, so that the
-        time counts only while some process without the gateway calls this. A claim sets the time
+        Record how long they have waited since the last call: at most `seconds` each time, so that
+        the time counts only while a process without the gateway calls this. A claim sets the time
         back to 0.
         """
 
@@ -273,7 +273,7 @@ class Recorder(Protocol):
         """
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called when something was appended, by anyone; it may be missed."""
+        """Call `on_change` after each append of any process; a call may be missed."""
 
     async def ping(self) -> None:
         """Return when the store answers."""

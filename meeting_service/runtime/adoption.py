@@ -65,7 +65,7 @@ class Adoption:
         return len(leases) == CLAIM_BATCH
 
     async def fail(self, meeting_id: MeetingId, reason: FailReason, detail: str) -> None:
-        """Claim one meeting, whatever gateways it needs, and let it fail."""
+        """Claim one meeting, with any gateways, and end it as failed."""
         lease = await self._meetings.recorder.claim_meeting(
             self._owner, meeting_id, lease_seconds=self._policy.lease_seconds
         )
@@ -110,7 +110,7 @@ class Adoption:
             return await retry_while_unavailable(partial(self._meetings.load, lease.meeting_id))
         except PersistenceError:
             log.exception("meeting %s cannot be adopted", lease.meeting_id)
-        except Exception as error:  # whatever is wrong with it, the others are adopted
+        except Exception as error:  # any error of this meeting leaves the others to be adopted
             await self.quarantine(lease.meeting_id, lease.epoch, error)
         return None
 

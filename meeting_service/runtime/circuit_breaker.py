@@ -25,7 +25,7 @@ class CircuitBreaker:
     `_next_probe_at` and `_trial_ends_at` are seconds of the event loop's clock.
     Shape: `_queue` holds an event for each meeting that waits, set when it is the first or when
     the breaker closes; `_trial` is the meeting that makes the trial call.
-    Invariant: at most one probe is under way, and none when no meeting waits.
+    Invariant: at most one probe is under way, and only while a meeting waits.
     """
 
     def __init__(self, name: str, gateway: Gateway) -> None:
@@ -128,8 +128,8 @@ class CircuitBreaker:
             log.debug("gateway %s is still unreachable: %s", self.name, fault.detail)
             return False
         except GatewayFault:
-            return True  # whatever it refuses, the call will show better
-        except Exception:  # whatever an adapter breaks, those who wait go on waiting
+            return True  # the trial call will show what is wrong
+        except Exception:  # an adapter's bug must not end the waiting
             log.exception("the probe of gateway %s broke its contract", self.name)
             return False
         return True
@@ -139,7 +139,7 @@ class CircuitBreaker:
         self._trial_ends_at = anyio.current_time() + TRIAL_SECONDS
 
     def _end_trial(self) -> None:
-        """Have the gateway probed again, after a pause."""
+        """End the trial call without an answer: probe the gateway again after a pause."""
         self._trial, self._trial_ends_at = None, 0.0
         earliest = anyio.current_time() + self._pause_seconds
         self._next_probe_at = max(self._next_probe_at, earliest)
@@ -151,6 +151,6 @@ class CircuitBreaker:
             return
 
     def _notify_prober(self) -> None:
-        """Have the meeting that probes look again."""
+        """Wake the meeting that probes, so that it checks the state again."""
         self._changed.set()
         self._changed = anyio.Event()

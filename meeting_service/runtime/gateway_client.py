@@ -60,13 +60,13 @@ class GatewayClient:
             self._held_slots[meeting_id] = gateway
 
     def release(self, meeting_id: MeetingId, *, was_used: bool) -> None:
-        """Give the meeting's slot back, if it holds one; one that was not used started no call."""
+        """Release the meeting's slot, if it holds one; an unused slot started no call."""
         if self._limiter is not None and meeting_id in self._held_slots:
             gateway = self._held_slots.pop(meeting_id)
             self._limiter.release(gateway, meeting_id, was_used=was_used)
 
     def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
-        """Return what slot the meeting waits for; None if it waits for none."""
+        """Return the meeting's wait for a slot; None if it does not wait."""
         return self._limiter.wait_of(meeting_id) if self._limiter is not None else None
 
     async def call(
@@ -74,7 +74,7 @@ class GatewayClient:
     ) -> GatewayReply:
         """Make one call, unless the gateway is known to be unreachable: that fails at once.
 
-        Raises: a `GatewayFault`, and nothing else whatever an adapter breaks.
+        Raises: a `GatewayFault`, and nothing else, even if an adapter breaks its contract.
         """
         found = self._gateways.get(gateway)
         if found is None:
@@ -116,7 +116,7 @@ class GatewayClient:
 async def _complete(
     gateway: Gateway, request: GatewayRequest, on_delta: Callable[[str], None]
 ) -> GatewayReply:
-    """Hold an adapter to its contract: within its time, a reply or a `GatewayFault`."""
+    """Call an adapter and enforce its contract: in time, a reply or a `GatewayFault`."""
     try:
         # Later than the adapter's own timeout, which knows more of what became of the call.
         async with asyncio.timeout(request.timeout_seconds + GRACE_SECONDS):

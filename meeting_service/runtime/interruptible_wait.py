@@ -11,7 +11,7 @@ WaitOutcome: TypeAlias = Literal["done", "late", "changed"]
 async def wait_unless(
     changed: anyio.Event, wait: Callable[[], Awaitable[None]], seconds: float | None
 ) -> WaitOutcome:
-    """Do waiting work; return whether it was done, or what came before that.
+    """Run a waiting function until it ends, or until something interrupts it; return which.
 
     Units: `seconds` bounds the wait; None is no bound.
     """

@@ -25,7 +25,7 @@ class GatewayWait(Struct, frozen=True):
 
 
 class MissingGateways:
-    """Knows the meetings that this process leaves alone for want of a gateway.
+    """Knows the meetings that this process does not run because it lacks a gateway.
 
     Every process that lacks the gateway knows them; a process that has it adopts them.
     """
@@ -46,11 +46,11 @@ class MissingGateways:
         self._waits: dict[MeetingId, GatewayWait] = {}
 
     def wait_of(self, meeting_id: MeetingId) -> GatewayWait | None:
-        """Return what gateway the meeting waits for; None if it waits for none."""
+        """Return the meeting's wait for a gateway; None if it does not wait."""
         return self._waits.get(meeting_id)
 
     async def look(self) -> None:
-        """Look for meetings that wait; let those fail that have waited for too long."""
+        """Find the meetings that wait; fail those that have waited for too long."""
         waiting = await self._meetings.recorder.wait_for_gateways(
             self._gateways, seconds=2 * self.pause_seconds
         )

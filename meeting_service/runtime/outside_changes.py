@@ -51,7 +51,7 @@ class OutsideChanges:
         self._seen = await self._meetings.recorder.max_notification_id() or 0
 
     async def look(self) -> None:
-        """Look at what was appended since the last time."""
+        """Check what was appended since the last call; notify the runners that it concerns."""
         recorder = self._meetings.recorder
         last = await recorder.max_notification_id() or 0
         if last == self._seen or not self._runners:

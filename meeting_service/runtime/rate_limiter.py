@@ -76,7 +76,7 @@ class CallLimiter:
         slots = self._slots(gateway)
         if meeting_id in slots.holders:
             return True
-        # While the process has a free slot, a waiter's gateway has none: see the class.
+        # While the process has a free slot, a waiter's gateway has no free slot: see the class.
         now = _loop_time()
         if slots.queue or self._is_full or not slots.is_free(now):
             return False
@@ -99,7 +99,7 @@ class CallLimiter:
             raise
 
     def release(self, gateway: str, meeting_id: MeetingId, *, was_used: bool = True) -> None:
-        """Give a slot back to the meetings that wait; one that was not used started no call."""
+        """Release a slot, for the meetings that wait; an unused slot started no call."""
         slots = self._slots(gateway)
         if meeting_id in slots.holders:
             slots.give_back(meeting_id, was_used=was_used)

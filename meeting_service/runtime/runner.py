@@ -87,11 +87,11 @@ class Runner:
 
     @property
     def version(self) -> Version:
-        """The last event that this runner knows of."""
+        """Return the version of the last event that this runner knows of."""
         return self._meeting.version
 
     def on_change(self, meeting: Meeting) -> None:
-        """Look at the meeting again, which others changed; cut short a call it no longer needs."""
+        """Take over what others changed in the meeting; end a call it no longer needs."""
         if meeting.version <= self._meeting.version:
             return
         ours, theirs = self._meeting.task_state, meeting.task_state
@@ -107,7 +107,7 @@ class Runner:
         self._changed.set()
 
     def abort(self) -> None:
-        """Give up the call under way, record that, and end; make no call any more."""
+        """Abandon the call under way, record that, and end; no further call is made."""
         self._is_draining = self._is_aborted = True
         self._cut_short()
         self._changed.set()
@@ -195,7 +195,7 @@ class Runner:
         return any(event.command_id == command_id for event in later)
 
     async def _ask(self, ask: Ask) -> Command:
-        """Make one call; whatever happens to it becomes the command that reports it."""
+        """Make one call; return the command that reports its reply or its fault."""
         if self._is_aborted:
             # Its intent was stored, but only after the runner was aborted.
             return AbandonAttempt("shutdown")

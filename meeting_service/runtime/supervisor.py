@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 CALLS_SHARE = 0.65
 """The share of the time for draining in which calls under way may end."""
 RELEASE_SHARE = 0.15
-"""The share in which the leases are given up, whatever the runners do; the rest is for aborts."""
+"""The share that is kept for releasing the leases; the rest is for aborts."""
 
 MIN_BACKOFF_SECONDS = 1.0
-"""To which the pause between failing passes may grow at least."""
+"""The longest pause between failing passes is at least this."""
 
 UNREADABLE = (CorruptHistory, MeetingNotFound)
 
@@ -72,12 +72,12 @@ class Supervisor:
 
     @property
     def running(self) -> int:
-        """How many meetings this process runs now."""
+        """Return how many meetings this process runs now."""
         return len(self._runners)
 
     @asynccontextmanager
     async def supervising(self) -> AsyncIterator["Supervisor"]:
-        """Run meetings until the context ends; then drain, and give the leases up."""
+        """Run meetings until the context ends; then drain, and release the leases."""
         lease_seconds = self._policy.lease_seconds
         await self.meetings.recorder.register_owner(self.owner, lease_seconds=lease_seconds)
         await self._outside.begin()
@@ -131,27 +131,27 @@ class Supervisor:
         return convened
 
     def on_change(self, meeting: Meeting) -> None:
-        """Let the meeting's runner, if this process has it, see what others changed."""
+        """Notify the meeting's runner, if this process has it, of what others changed."""
         runner = self._runners.get(meeting.id)
         if runner is not None:
             runner.on_change(meeting)
 
     def call_slot_wait(self, meeting_id: MeetingId) -> CallSlotWait | None:
-        """Return what call slot the meeting waits for, if this process runs it."""
+        """Return the meeting's wait for a call slot; None if this process does not run it."""
         return self._deps.gateways.call_slot_wait(meeting_id)
 
     def gateway_wait(self, meeting_id: MeetingId) -> GatewayWait | None:
-        """Return what gateway, which no process has, the meeting waits for."""
+        """Return the meeting's wait for a gateway that no process has; None if it does not wait."""
         return self._missing.wait_of(meeting_id)
 
     async def stopped(self, meeting_id: MeetingId) -> None:
-        """Wait until this process runs the meeting no longer."""
+        """Wait until this process no longer runs the meeting."""
         runner = self._runners.get(meeting_id)
         if runner is not None:
             await runner.stopped.wait()
 
     async def drain(self) -> None:
-        """Start nothing any more, let calls end, abort those that do not, give the leases up.
+        """Start no new call, wait for calls to end, abort the others, release the leases.
 
         Takes at most the policy's `drain_seconds`.
         """
@@ -259,11 +259,11 @@ class Supervisor:
                 return
 
     async def _reload(self, runner: Runner) -> None:
-        """Let a runner see what others changed; stop it if that cannot be read."""
+        """Notify a runner of what others changed; stop it if that cannot be read."""
         try:
             runner.on_change(await self.meetings.load(runner.meeting_id))
         except PersistenceError:
             raise
-        except Exception as error:  # whatever is wrong with it, the others go on
+        except Exception as error:  # any error of this meeting leaves the others running
             runner.abort()
             await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)

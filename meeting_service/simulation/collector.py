@@ -3,7 +3,7 @@
 from collections import Counter
 
 from meeting_core.budget import synthesis_share, synthesis_share_micros
-from meeting_core.decider.ceilings import least_cost
+from meeting_core.decider.ceilings import min_cost
 from meeting_core.model import (
     UNCALIBRATED,
     AgentId,
@@ -165,7 +165,7 @@ class Collector:
             calls: list[tuple[Task, AgentId]] = [*turns_to_come(meeting)]
             if isinstance(fact.task, DigestTask):
                 calls.insert(0, (fact.task, fact.agent_id))
-            floors = [least_cost(meeting, task, agent_id) for task, agent_id in calls]
+            floors = [min_cost(meeting, task, agent_id) for task, agent_id in calls]
             # Each call has its floor, and all calls share evenly what is above the floors.
             tokens = len(calls) * (tokens - floors[0].tokens) + sum(each.tokens for each in floors)
             micros = len(calls) * (micros - floors[0].micros) + sum(each.micros for each in floors)

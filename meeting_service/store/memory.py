@@ -42,7 +42,7 @@ class InMemoryRecorder(InMemoryLeases):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: there is nothing to close."""
 
     async def insert_events(
         self,
@@ -129,11 +129,11 @@ class InMemoryRecorder(InMemoryLeases):
         return SummaryPage(tuple(matching[wanted.offset : end]), total, len(matching) > end)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called when something was appended."""
+        """Call `on_change` after each append."""
         self._subscribers.append(on_change)
 
     async def ping(self) -> None:
-        """Memory always answers."""
+        """Return at once: memory always answers."""
 
     async def select_meeting_ids(
         self, *, after: MeetingId | None, limit: int

@@ -55,18 +55,18 @@ class InMemoryLeases:
         return sum(1 for _ in self._live())
 
     async def register_owner(self, owner: str, *, lease_seconds: float) -> None:
-        """Let an owner live from now on."""
+        """Register an owner as alive for `lease_seconds`."""
         self._owners[owner] = self._clock() + timedelta(seconds=lease_seconds)
 
     async def renew_leases(self, owner: str, *, lease_seconds: float) -> bool:
-        """Let a registered owner, and with it all its leases, live on."""
+        """Extend a registered owner's life, and with it all its leases."""
         if owner not in self._owners:
             return False
         self._owners[owner] = self._clock() + timedelta(seconds=lease_seconds)
         return True
 
     async def release_leases(self, owner: str) -> None:
-        """Give all the owner's leases up, without their next claim counting as a crash."""
+        """Release all the owner's leases, without their next claim counting as a crash."""
         self._owners.pop(owner, None)
         for meeting_id, held in self._leases.items():
             if held.lease.owner == owner and held.lease.claims > 0:
@@ -98,7 +98,7 @@ class InMemoryLeases:
     async def claim_meeting(
         self, owner: str, meeting_id: MeetingId, *, lease_seconds: float
     ) -> Lease | None:
-        """Claim one live meeting, whatever its gateways; None if it cannot be claimed."""
+        """Claim one live meeting, with any gateways; None if it cannot be claimed."""
         is_live = any(row.meeting_id == meeting_id for row in self._live())
         wanted = [meeting_id] if is_live and self._is_orphaned(meeting_id, owner) else []
         leases = await self._claim(owner, wanted, lease_seconds)
@@ -107,7 +107,7 @@ class InMemoryLeases:
     async def wait_for_gateways(
         self, gateways: Collection[str], *, seconds: float
     ) -> Sequence[MissingGateway]:
-        """Note how long meetings that nobody runs have waited for gateways not among these."""
+        """Record how long meetings that no process runs have waited for other gateways."""
         now = self._clock()
         orphaned = [row for row in self._live() if self._is_orphaned(row.meeting_id)]
         ids = {row.meeting_id for row in orphaned}
@@ -184,7 +184,7 @@ class InMemoryLeases:
                 raise RoomTaken(summary.room_id, row.meeting_id)
 
     def _is_orphaned(self, meeting_id: MeetingId, claimant: str | None = None) -> bool:
-        """Say whether no living owner holds the meeting; a claimant does not take its own."""
+        """Return whether no living owner holds the meeting; the claimant's own do not count."""
         held = self._leases.get(meeting_id)
         if held is None:
             return True
@@ -199,8 +199,9 @@ class InMemoryLeases:
         running: Collection[MeetingId] | None,
         settled: datetime,
     ) -> bool:
-        """Say whether the owner has held the meeting for long and does not run it: the answer to
-        its claim or start was lost.
+        """Return whether the owner has held the meeting for long without running it.
+
+        The answer to its claim or start was lost then.
         """
         held = self._leases.get(meeting_id)
         if held is None or running is None or meeting_id in running:

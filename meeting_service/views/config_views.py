@@ -1,4 +1,4 @@
-"""What a meeting is held by, how its budget stands, and how it came out."""
+"""What a meeting is configured with, how its budget stands, and how it ended."""
 
 from typing import Annotated, TypeAlias
 
@@ -22,7 +22,7 @@ MICROS = 1_000_000
 
 
 class ConfigView(Struct, frozen=True, kw_only=True):
-    """What the meeting is held by.
+    """What the meeting is configured with.
 
     Units: tokens, bytes and seconds, as the names say. `meeting_tokens` and `meeting_cost` are the
     ceilings as they stand; `prices` those of the models that may speak, for a million tokens.
@@ -51,7 +51,7 @@ class ConfigView(Struct, frozen=True, kw_only=True):
     max_reply_bytes: int | None
 
 
-class SeatView(Struct, frozen=True):
+class ParticipantView(Struct, frozen=True):
     """A participant; `sort_order` counts from 0 in speaking order."""
 
     agent_id: str
@@ -66,7 +66,7 @@ class StartedView(Struct, frozen=True):
     id: str
     title: str
     state: str
-    participants: tuple[SeatView, ...]
+    participants: tuple[ParticipantView, ...]
     config: ConfigView
     created_at: Time
     stream_url: str
@@ -106,49 +106,49 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
 
 
 def started_view(meeting: Meeting) -> StartedView:
-    """Show a meeting as it was convened."""
+    """Return a meeting as it was convened."""
     return StartedView(
         str(meeting.id),
         meeting.config.title,
         meeting.state,
-        seat_views(meeting),
+        participant_views(meeting),
         config_view(meeting),
         milliseconds_utc(meeting.convened_at),
         f"/api/meetings/{meeting.id}/events",
     )
 
 
-def seat_views(meeting: Meeting) -> tuple[SeatView, ...]:
-    """Show who takes part, in speaking order."""
+def participant_views(meeting: Meeting) -> tuple[ParticipantView, ...]:
+    """Return the participants in speaking order."""
     return tuple(
-        SeatView(seat.agent_id, seat.name, seat.role, n)
-        for n, seat in enumerate(meeting.config.participants)
+        ParticipantView(participant.agent_id, participant.name, participant.role, n)
+        for n, participant in enumerate(meeting.config.participants)
     )
 
 
 def config_view(meeting: Meeting) -> ConfigView:
-    """Show what a meeting is held by."""
+    """Return what a meeting is configured with."""
     return ConfigView(
         **{name: getattr(meeting.config, name) for name in ConfigView.__struct_fields__}
     )
 
 
 def tokens_view(meeting: Meeting) -> TokensView:
-    """Show how a meeting's budget stands."""
+    """Return how a meeting's budget stands."""
     config, ledger = meeting.config, meeting.ledger
     left = tokens_left(config, ledger)
     return TokensView(ledger.spent, ledger.reserved, left, _cost(meeting))
 
 
 def outcome_view(outcome: Outcome) -> OutcomeView:
-    """Show an outcome, with the parts that a stored one leaves out when they are empty."""
+    """Return an outcome, with the parts that a stored one leaves out when they are empty."""
     return OutcomeView(
         **{name: getattr(outcome, name) for name in OutcomeView.__struct_fields__},
     )
 
 
 def in_currency(micros: int) -> float:
-    """Turn millionths of a currency into the currency."""
+    """Return an amount in the currency from one in its millionths."""
     return micros / MICROS
 
 

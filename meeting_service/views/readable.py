@@ -53,7 +53,7 @@ async def load_readable(meetings: Meetings, meeting_id: MeetingId) -> ReadableMe
     for n, event in enumerate(events):
         try:
             meeting = evolve(meeting, event)
-        except Exception as error:  # whatever an event breaks, those before it can be shown
+        except Exception as error:  # any error of an event leaves those before it readable
             unreadable = UnreadableView(event.originator_version, str(error))
             del events[n:]
             break

@@ -29,7 +29,7 @@ class SpendingSummaryView(Struct, frozen=True):
     by_source: SourcesView
 
 
-class TallyView(Struct, frozen=True, kw_only=True):
+class SubtotalView(Struct, frozen=True, kw_only=True):
     """The sum of some ended calls. Units: tokens, and the currency; costs are null without prices.
 
     What led to a text is useful; what was spent on failed and abandoned calls is wasted.
@@ -47,7 +47,7 @@ class ParticipantSpendingView(Struct, frozen=True):
 
     agent_id: str
     agent_name: str
-    spent: TallyView
+    spent: SubtotalView
 
 
 class RoundSpendingView(Struct, frozen=True):
@@ -55,7 +55,7 @@ class RoundSpendingView(Struct, frozen=True):
 
     round_num: int
     topic: str
-    spent: TallyView
+    spent: SubtotalView
 
 
 class ModelSpendingView(Struct, frozen=True):
@@ -63,7 +63,7 @@ class ModelSpendingView(Struct, frozen=True):
 
     model: str
     has_price: bool
-    spent: TallyView
+    spent: SubtotalView
 
 
 class SpentAttemptView(Struct, frozen=True, kw_only=True):
@@ -105,18 +105,18 @@ class SpendingView(Struct, frozen=True, kw_only=True):
     currency: str | None
     prices_version: str | None
     tokens: TokensView
-    total: TallyView
+    total: SubtotalView
     by_source: SourcesView
     by_participant: tuple[ParticipantSpendingView, ...]
     by_round: tuple[RoundSpendingView, ...]
-    digests: TallyView
-    synthesis: TallyView
+    digests: SubtotalView
+    synthesis: SubtotalView
     by_model: tuple[ModelSpendingView, ...]
     attempts: tuple[SpentAttemptView, ...]
 
 
 def spending_view(meeting: Meeting, spent: Spending) -> SpendingView:
-    """Show what a meeting spent."""
+    """Return what a meeting spent."""
     prices, has_prices = meeting.config.prices, spent.currency is not None
     return SpendingView(
         id=str(meeting.id),
@@ -153,7 +153,7 @@ def spending_view(meeting: Meeting, spent: Spending) -> SpendingView:
 
 
 def spending_summary(spent: Spending) -> SpendingSummaryView:
-    """Show in short what a meeting spent."""
+    """Return what a meeting spent, in short."""
     total = spent.total
     return SpendingSummaryView(total.useful.tokens, total.waste.tokens, _sources(spent))
 
@@ -163,8 +163,8 @@ def _sources(spent: Spending) -> SourcesView:
     return SourcesView(*(found.get(source, 0) for source in SOURCES))
 
 
-def _subtotal(subtotal: Subtotal, has_prices: bool) -> TallyView:
-    return TallyView(
+def _subtotal(subtotal: Subtotal, has_prices: bool) -> SubtotalView:
+    return SubtotalView(
         calls=subtotal.calls,
         useful_tokens=subtotal.useful.tokens,
         wasted_tokens=subtotal.waste.tokens,

@@ -58,7 +58,7 @@ async def list_meetings(
     wanted: SummaryFilter,
     waiting: Callable[[MeetingId], WaitingView | None],
 ) -> ListView:
-    """Read one page, newest first, in one query; `waiting` says what a meeting waits for."""
+    """Return one page, newest first, in one query; `waiting` says what a meeting waits for."""
     page = await recorder.select_summaries(wanted)
     last = page.rows[-1] if page.rows and page.has_more else None
     return ListView(
@@ -70,15 +70,15 @@ async def list_meetings(
 
 
 def cursor_after(created_at: datetime, meeting_id: MeetingId) -> str:
-    """Name the place after a row."""
+    """Return the cursor to the rows after this one."""
     microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
     return urlsafe_b64encode(_PLACE.pack(microseconds, meeting_id.bytes)).decode()
 
 
 def place_of(cursor: str) -> tuple[datetime, MeetingId]:
-    """Read a cursor.
+    """Return the place that a cursor names.
 
-    Raises: `ValueError` for a text that is none.
+    Raises: `ValueError` for a text that is not a cursor.
     """
     try:
         microseconds, meeting_id = _PLACE.unpack(urlsafe_b64decode(cursor.encode("ascii")))

@@ -21,12 +21,12 @@ from meeting_core.prompt import render_minutes
 from meeting_service.views.config_views import (
     ConfigView,
     OutcomeView,
-    SeatView,
+    ParticipantView,
     Time,
     TokensView,
     config_view,
     outcome_view,
-    seat_views,
+    participant_views,
     tokens_view,
 )
 from meeting_service.views.spending import SpendingSummaryView, spending_summary
@@ -90,7 +90,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     total_rounds: int
     total_participants: int
     progress_pct: int
-    participants: tuple[SeatView, ...]
+    participants: tuple[ParticipantView, ...]
     config: ConfigView
     rounds: tuple[RoundView, ...]
     output_md: str | None
@@ -117,7 +117,7 @@ def status_view(
     waiting: WaitingView | None = None,
     quarantined: str | None = None,
 ) -> StatusView:
-    """Show a meeting as it stands, with what it spent and what it waits for."""
+    """Return a meeting as it stands, with what it spent and what it waits for."""
     config = meeting.config
     return StatusView(
         id=str(meeting.id),
@@ -134,7 +134,7 @@ def status_view(
         total_rounds=config.num_rounds,
         total_participants=len(config.participants),
         progress_pct=meeting.progress_pct,
-        participants=seat_views(meeting),
+        participants=participant_views(meeting),
         config=config_view(meeting),
         rounds=tuple(_round(meeting, n) for n in range(1, config.num_rounds + 1)),
         output_md=output_md(meeting),
@@ -157,7 +157,7 @@ def status_view(
 
 
 def output_md(meeting: Meeting) -> str | None:
-    """Return the minutes of a complete meeting; None of any other."""
+    """Return the minutes of a complete meeting; None if it is not complete."""
     return None if meeting.outcome is None else render_minutes(meeting, meeting.outcome)
 
 
@@ -200,7 +200,7 @@ def _round(meeting: Meeting, round_num: int) -> RoundView:
 
 
 def _round_status(meeting: Meeting, round_num: int, turns: list[Turn]) -> RoundStatus:
-    """A round that the end of the meeting cut off counts by whether anybody spoke in it."""
+    """Return a round's status; one that the meeting's end cut off is complete if it has a text."""
     is_over = meeting.has_ended or meeting.synthesis_clock_from is not None
     if round_num > meeting.round_num:
         return "skipped" if is_over else "pending"

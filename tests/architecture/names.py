@@ -13,7 +13,8 @@ _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _SQL_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
-_SQL_NAME = re.compile(r"\b[a-z_][a-z0-9_]*\b")
+# A call of SQL's own LEAST is not a name that was chosen here.
+_SQL_NAME = re.compile(r"\b(?!least\()[a-z_][a-z0-9_]*\b")
 
 
 class Name(Struct, frozen=True):

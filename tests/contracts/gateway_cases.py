@@ -1,4 +1,4 @@
-"""What every gateway must do, whatever is behind it."""
+"""The contract of every gateway, for any provider."""
 
 import socket
 from abc import ABC, abstractmethod
@@ -56,12 +56,12 @@ class Peer(ABC):
     @asynccontextmanager
     @abstractmethod
     def gateway(self, *plans: Plan) -> AsyncIterator[Gateway]:
-        """Give a gateway whose calls are answered by these plans, one after the other."""
+        """Return a gateway whose calls are answered by these plans, one after the other."""
 
     @asynccontextmanager
     @abstractmethod
     def unreachable_gateway(self) -> AsyncIterator[Gateway]:
-        """Give a gateway whose provider nobody can reach."""
+        """Return a gateway whose provider is unreachable."""
 
 
 class NetworkPeer(Peer):
@@ -73,7 +73,7 @@ class NetworkPeer(Peer):
     @asynccontextmanager
     async def unreachable_gateway(self) -> AsyncIterator[Gateway]:
         with socket.socket() as taken:
-            # Bound, so that nobody else gets the port, but not listening.
+            # Bound, so that no other process gets the port, but not listening.
             taken.bind(("127.0.0.1", 0))
             async with self.gateway_at(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as gateway:
                 yield gateway
@@ -133,7 +133,7 @@ async def fault_of(call: Callable[[], Any]) -> GatewayFault:
 class CallContract:
     """What every peer can show. Inherit, and give a `peer` fixture.
 
-    Shape: `failures` are the ways to fail that the peer can be told to take.
+    Shape: `failures` are the ways to fail that the peer can be configured with.
     """
 
     failures: ClassVar[Sequence[FaultClass]] = tuple(FaultClass)

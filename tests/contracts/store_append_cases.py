@@ -240,7 +240,7 @@ class AppendContract:
         assert await store.recorder.count_live() == 8
 
     async def test_the_first_refusal_is_the_taken_version(self, recorder: Recorder):
-        # So that a retried append finds itself, whatever has become of the lease meanwhile.
+        # So that a retried append finds itself, even if the lease was lost meanwhile.
         meeting_id = await convene(recorder, owner="a")
         for second in ([], events(meeting_id, 2)):
             with pytest.raises(VersionConflict):

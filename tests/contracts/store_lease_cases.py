@@ -90,7 +90,7 @@ class LeaseContract:
         await register(recorder, "a")
         meeting_id = await convene(recorder, owner="a")
         await store.expire("a")
-        # Nobody has claimed the meeting yet, so nobody else can be running it.
+        # No owner has claimed the meeting yet, so no other process can be running it.
         assert await recorder.insert_events(events(meeting_id, 2), epoch=1)
         await claim(recorder, "b")
         await recorder.renew_leases("a", lease_seconds=LONG)

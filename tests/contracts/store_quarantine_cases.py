@@ -70,7 +70,7 @@ class QuarantineContract:
     async def test_a_quarantined_meeting_does_not_hold_its_room(self, recorder: Recorder):
         aside = await quarantined(recorder, room_id="lab")
         await convene(recorder, room_id="lab")
-        # Somebody who can read it may still change it; that takes nobody's room.
+        # A process that can read it may still change it; that takes no live meeting's room.
         row = summary(aside, room_id="lab", state="paused")
         assert await recorder.insert_events(events(aside, 2), read_models=ReadModels(row))
 

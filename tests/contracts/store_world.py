@@ -21,7 +21,7 @@ START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
 LONG = 3_600.0
 """Seconds; a lease of this length does not run out by itself in a test."""
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Store(ABC):
@@ -31,15 +31,15 @@ class Store(ABC):
 
     @abstractmethod
     async def another_process(self) -> Recorder:
-        """Give a recorder as another process would open it."""
+        """Return a recorder as another process would open it."""
 
     @abstractmethod
     async def expire(self, owner: str) -> None:
-        """Let the owner's leases run out."""
+        """Make the owner's leases expire."""
 
     @abstractmethod
     async def pass_time(self, seconds: float) -> None:
-        """Let so much time pass, by the store's clock, since gateways were last waited for."""
+        """Advance the store's clock since gateways were last waited for."""
 
 
 class InMemoryStore(Store):
@@ -79,7 +79,7 @@ class PostgresStore(Store):
         )
 
     async def isolate_by_default(self, level: str) -> None:
-        """Give the database a default isolation level, for the connections to come."""
+        """Set the database's default isolation level, for new connections."""
         name = conninfo_to_dict(self.dsn)["dbname"]
         await self.run(f"ALTER DATABASE {name} SET default_transaction_isolation TO '{level}'")
 
@@ -178,7 +178,7 @@ async def versions(recorder: Recorder, meeting_id: UUID) -> list[int]:
 
 
 async def outcome(awaitable: Awaitable[object]) -> object:
-    """Give what a call returns, or the error it raises."""
+    """Return what a call returns, or the error it raises."""
     try:
         return await awaitable
     except Exception as error:
@@ -200,6 +200,6 @@ async def together(*calls: Awaitable[object]) -> list[object]:
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something is so, by asking."""
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_SECONDS):
         while not await is_so():  # noqa: ASYNC110 - what is asked has no event
             await anyio.sleep(0.005)

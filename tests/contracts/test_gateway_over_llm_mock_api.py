@@ -1,6 +1,6 @@
-"""The gateway to OpenAI-compatible servers over a second server, which nobody wrote for us.
+"""The gateway to OpenAI-compatible servers over a second server, which was not written for us.
 
-What llm-mock-api 0.1 cannot be told: to end an answer for another reason than `stop`, to pause
+What llm-mock-api 0.1 cannot do: to end an answer for another reason than `stop`, to pause
 once a text has begun, to break off, and to say when to come back.
 """
 
@@ -71,7 +71,7 @@ class OtherServer(NetworkPeer):
                 yield gateway
             finally:
                 await gateway.aclose()
-                # It does not stop before it has answered, even if nobody listens any more.
+                # It does not stop before it has answered, even if the client is gone.
                 self._is_over.set()
 
     def answer_to(self, plan: Plan) -> Answer:

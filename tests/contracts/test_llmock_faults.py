@@ -236,7 +236,7 @@ async def test_a_stream_broken_by_lot(
     llmock: LLMock, server: LLMockServer, new_gateway: NewGateway, name: str, kind: FaultClass
 ) -> None:
     server.state.stream_chaos = StreamChaos(
-        # Further on it may hit a ping, which nobody misses.
+        # Further on it may hit a ping, which no test needs.
         ((name, 1.0),),
         stall_seconds=STALL_SECONDS,
         max_after_chunks=1,

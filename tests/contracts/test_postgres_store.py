@@ -97,7 +97,7 @@ async def test_a_reader_that_follows_misses_no_position(
             for _ in range(STOCK_APPENDS):
                 stock.insert_events(events(uuid4(), 1, 2, 3))
 
-    async def follow() -> None:
+    async def read_all() -> None:
         while True:
             was_over = is_over.is_set()
             last = read[-1] if read else 0
@@ -107,7 +107,7 @@ async def test_a_reader_that_follows_misses_no_position(
                 return
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(follow)
+        tasks.start_soon(read_all)
         async with anyio.create_task_group() as writing:
             writing.start_soon(to_thread.run_sync, write_as_the_stock_library_does)
             for number in range(writers):

@@ -65,7 +65,7 @@ class WorstModel:
             "answers nothing": Speech("", (prompt, cap) if draw(2) else None),
             "fails": Speech("", status=500),
             "asks to wait": Speech("", status=429, retry_after_seconds=0.1),
-            "is away": Speech("", status=503),
+            "is unreachable": Speech("", status=503),
         }
         name = "keeps to the rules" if draw(2) else tuple(answers)[draw(len(answers))]
         self.met[name] += 1

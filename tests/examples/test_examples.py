@@ -125,10 +125,10 @@ async def run_client(url: str) -> str:
 @pytest.mark.anyio
 async def test_the_client_in_javascript_watches_a_meeting_to_its_minutes(database_url, tmp_path):
     async with served(settings_for(database_url, tmp_path)) as client:
-        told = await run_client(str(client.base_url))
-    assert told.startswith("Team Meeting (")
-    assert [told.count(f"\n{name}: ") for name in NAMES] == [1, 1, 1]
-    assert "## Action Items" in told
+        output = await run_client(str(client.base_url))
+    assert output.startswith("Team Meeting (")
+    assert [output.count(f"\n{name}: ") for name in NAMES] == [1, 1, 1]
+    assert "## Action Items" in output
 
 
 @pytest.mark.anyio
@@ -140,10 +140,10 @@ async def test_the_client_in_javascript_resumes_a_feed_that_broke(database_url, 
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(listener.serve, proxy.pass_on)
-            told = await run_client(f"http://127.0.0.1:{port_of(listener)}")
+            output = await run_client(f"http://127.0.0.1:{port_of(listener)}")
             tasks.cancel_scope.cancel()
     assert proxy.cuts == 1
-    assert [told.count(f"\n{name}: ") for name in NAMES] == [1, 1, 1]
+    assert [output.count(f"\n{name}: ") for name in NAMES] == [1, 1, 1]
 
 
 def port_of(listener: MultiListener[SocketStream]) -> int:

@@ -24,11 +24,11 @@ from meeting_core.model import (
     TurnTask,
 )
 from meeting_core.prompt import digest_of
-from tests.meeting_core.bookkeeping_oracle import Books
+from tests.meeting_core.bookkeeping_oracle import BookkeepingOracle
 from tests.meeting_core.paths import FINAL
 
 
-class Audit(Books):
+class Audit(BookkeepingOracle):
     """Looks over a meeting's shoulder; every finding is an `AssertionError`."""
 
     def refused(self, command: Command, refusal: Refusal) -> None:
@@ -73,7 +73,7 @@ class Audit(Books):
             assert f"\n{text.replace('</turn>', '[/turn>')}\n</" in shown, "it was not shown"
 
     def is_shown(self, round_num: int | None) -> bool:
-        """Say whether what was said in a round (none: by a human) is in the open brief."""
+        """Return whether the text of a round (None: of a human) is in the open brief."""
         assert self.open is not None
         if isinstance(self.open.task, DigestTask):
             return round_num == self.open.task.round_num
@@ -101,13 +101,13 @@ class Audit(Books):
         assert fact.outcome.ended_by == last.cause
         assert fact.outcome.author == self.closing.agent_id
         endings = {held.round_num: held.ending for held in self.rounds if held is not None}
-        for ending, told in (
+        for ending, listed in (
             ("partial", fact.outcome.partial_rounds),
             ("silent", fact.outcome.silent_rounds),
         ):
-            assert list(told) == [n for n, ended in endings.items() if ended == ending]
+            assert list(listed) == [n for n, ended in endings.items() if ended == ending]
         spoke = {task.agent_id for task, end in self.endings.items() if end not in skipped}
-        assert {seat.agent_id for seat in self.config.participants} - spoke == set(
+        assert {participant.agent_id for participant in self.config.participants} - spoke == set(
             fact.outcome.silent
         )
         for words in losses:

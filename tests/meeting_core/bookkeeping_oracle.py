@@ -1,4 +1,4 @@
-"""Books of one meeting, kept by hand from its raw facts: money, attempts, turns, rounds, time.
+"""The bookkeeping of one meeting, by hand from its raw facts: money, attempts, turns, rounds, time.
 
 They share no rule with the core: paths, waits, charges and caps are written out again here.
 """
@@ -57,7 +57,7 @@ from meeting_core.model import (
     TurnSkipped,
     TurnTask,
 )
-from tests.meeting_core.cost_oracle import Money, Purse, left_of, price
+from tests.meeting_core.cost_oracle import CostOracle, Money, left_of, price
 from tests.meeting_core.paths import FINAL, LEGAL
 
 FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
@@ -84,7 +84,7 @@ def name_of(fact: Fact) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(fact).__name__).lower()
 
 
-class Books:
+class BookkeepingOracle:
     """What the facts so far add up to, by our own reckoning."""
 
     config: Configuration
@@ -153,14 +153,14 @@ class Books:
         assert self.rounds[-1] is None
         assert self.open is None
         held = [end for task, end in self.endings.items() if task.round_num == fact.round_num]
-        seats = len(self.config.participants)
+        num_participants = len(self.config.participants)
         spoken = sum(isinstance(end, TurnCompleted) for end in held)
-        assert fact.ending == {0: "silent", seats: "complete"}.get(spoken, "partial")
+        assert fact.ending == {0: "silent", num_participants: "complete"}.get(spoken, "partial")
         match fact.cause:
             case "agenda":
-                assert len(held) == seats
+                assert len(held) == num_participants
             case "deadline":
-                assert self.now + self.least_time > self.rounds_end
+                assert self.now + self.min_time > self.rounds_end
             case "budget":
                 assert self.config.on_budget == "wrap_up"
                 assert not self._can_pay_for_next()
@@ -185,7 +185,7 @@ class Books:
                 assert fact.task == TurnTask(len(self.rounds), fact.agent_id)
                 assert self.rounds[-1] is None
                 assert fact.agent_id == self.next_speaker
-                assert self.now + self.least_time <= self.rounds_end, "the rounds are out of time"
+                assert self.now + self.min_time <= self.rounds_end, "the rounds are out of time"
                 wanted, pots = self.config.max_tokens_per_turn, self._pots(fact.model)
             case DigestTask():
                 held = self.rounds[-1]
@@ -194,7 +194,7 @@ class Books:
                 assert (held.cause, held.ending != "silent") == ("agenda", True)
                 assert held.round_num not in self.digests
                 assert fact.agent_id == self._authors[0]
-                assert self.now + self.least_time <= self.rounds_end
+                assert self.now + self.min_time <= self.rounds_end
                 wanted = self.config.max_tokens_per_turn
                 pots = [self._share([fact.task, *self._turns_to_come()])]
             case SynthesisTask():
@@ -202,8 +202,8 @@ class Books:
                 wanted = self.config.synthesis_max_tokens
                 pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
                 assert fact.agent_id == self._author(pots[0])
-        assert self.now + self.least_time <= self.deadline(fact.task), "it is out of time"
-        Purse(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
+        assert self.now + self.min_time <= self.deadline(fact.task), "it is out of time"
+        CostOracle(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
         self.open, self.opened_at = fact, self.now
         self.reserved = plus(self.reserved, self._cost(fact))
 
@@ -213,19 +213,19 @@ class Books:
         reached = self.command.reached if isinstance(self.command, ReportFault) else True
         is_unreachable = isinstance(self.command, ReportFault) and self.command.is_unreachable
         is_unreachable = is_reported and is_unreachable and fact.fault is FaultClass.UNAVAILABLE
-        is_digest_away = is_unreachable and isinstance(fact.task, DigestTask)
-        is_unreachable = is_unreachable and not is_digest_away
+        is_digest_unreachable = is_unreachable and isinstance(fact.task, DigestTask)
+        is_unreachable = is_unreachable and not is_digest_unreachable
         reserved = self.open.reserved.total if self.open is not None else 0
-        is_free = fact.fault in FREE or not reached or is_unreachable or is_digest_away
+        is_free = fact.fault in FREE or not reached or is_unreachable or is_digest_unreachable
         unreported = 0 if is_free else reserved
         usage = self.command.usage
         assert fact.charged == (unreported if usage is None else usage.total)
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
         if is_unreachable:
-            longest = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+            timeout = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
             if self.now - self.opened_at > timedelta(seconds=5):
                 self.unreachable.pop(fact.task, None)  # it was there: this is another outage
-            until = self.unreachable.setdefault(fact.task, self.now + longest)
+            until = self.unreachable.setdefault(fact.task, self.now + timeout)
             assert fact.give_up_at == (until if self.now < until else None)
             assert fact.retry_at is None
             self.faults[fact.task] = fact.fault
@@ -235,13 +235,13 @@ class Books:
         self.unreachable.pop(fact.task, None)
         assert fact.give_up_at is None
         if fact.fault is FaultClass.REJECTED:
-            models = len(self.seat(fact.agent_id).fallback_models)
+            models = len(self.participant(fact.agent_id).fallback_models)
             goes_on = self.passed[fact.agent_id] < models
             assert fact.retry_at == (self.now if goes_on else None)
             self.passed[fact.agent_id] += goes_on
             self.tries.pop((fact.task, fact.agent_id), None)
             self.broken.pop((fact.task, fact.agent_id), None)
-        elif is_digest_away:
+        elif is_digest_unreachable:
             assert fact.retry_at is None
         else:
             self._check_retry(fact)
@@ -351,7 +351,7 @@ class Books:
         self._try_gateways_again()
 
     def _try_gateways_again(self) -> None:
-        """A gateway that would be given up by now, because nobody tried it, is tried anew."""
+        """Restart the wait for a gateway that ran out while no call was tried."""
         for task in [task for task, until in self.unreachable.items() if until <= self.now]:
             del self.unreachable[task]
             self.clocks[task] = self.ready_at = self.now
@@ -429,25 +429,25 @@ class Books:
         row = sum(1 for _ in takewhile(lambda fault: fault is fact.fault, reversed(since)))
         is_over = len(tries) >= self.config.max_attempts or row >= MAX_IN_A_ROW.get(fact.fault, 10)
         if fact.fault is FaultClass.CONTEXT_TOO_LONG:
-            is_over = is_over or self.settled.manifest.tokens == self.least_of_settled
+            is_over = is_over or self.settled.manifest.tokens == self.min_tokens_of_settled
         if is_over or (wish is not None and wish > MAX_WAIT):
             assert fact.retry_at is None
             return
-        least = FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1)
-        waits = [min(max(wait, wish or 0.0), MAX_WAIT) for wait in (least, 1.5 * least)]
+        min_wait = FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1)
+        waits = [min(max(wait, wish or 0.0), MAX_WAIT) for wait in (min_wait, 1.5 * min_wait)]
         first, last = (self.now + timedelta(seconds=wait) for wait in waits)
         if fact.retry_at is None:
-            latest = self.deadline(fact.task) - self.least_time
+            latest = self.deadline(fact.task) - self.min_time
             assert last >= latest, "it was given up too early"
         else:
             assert first <= fact.retry_at <= last
-            assert fact.retry_at < self.deadline(fact.task) - self.least_time
+            assert fact.retry_at < self.deadline(fact.task) - self.min_time
 
     @property
-    def least_of_settled(self) -> int:
+    def min_tokens_of_settled(self) -> int:
         assert self.before is not None
         task, agent_id = self.settled.task, self.settled.agent_id
-        return Purse(self.before, task, agent_id, self.settled.model).least
+        return CostOracle(self.before, task, agent_id, self.settled.model).min_tokens
 
     def _end_turn(self, task: TurnTask, fact: TurnCompleted | TurnSkipped) -> None:
         assert self.open is None
@@ -460,9 +460,9 @@ class Books:
         assert self.before is not None
         speaker = self._order(len(self.rounds))[self.before.round_turns]
         model = self.model_of(speaker)
-        purse = Purse(self.before, TurnTask(len(self.rounds), speaker), speaker, model)
+        oracle = CostOracle(self.before, TurnTask(len(self.rounds), speaker), speaker, model)
         wanted = self.config.max_tokens_per_turn
-        return any(purse.is_useful(wanted, pot) for pot in self._pots(model))
+        return any(oracle.is_useful(wanted, pot) for pot in self._pots(model))
 
     def _pots(self, model: str) -> list[Money]:
         """What a turn may cost: its share of what is left for all to come, or for this round."""
@@ -484,7 +484,7 @@ class Books:
         return list(agents)
 
     def _share(self, tasks: list[Task]) -> Money:
-        """Each has what it takes at the least; all share evenly what is above that."""
+        """Return a share: each call gets its lowest cost, and all share the rest evenly."""
         config, author = self.config, self.model_of(self._authors[0])
         closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
         left = left_of(config, self.spent, self.reserved, closing)
@@ -500,34 +500,35 @@ class Books:
         assert self.before is not None
         agent_id = task.agent_id if isinstance(task, TurnTask) else self._authors[0]
         model = self.model_of(agent_id)
-        purse = Purse(self.before, task, agent_id, model)
-        least = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
-        return price(self.config, model, purse.prompt(purse.least), least)
+        oracle = CostOracle(self.before, task, agent_id, model)
+        cap = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
+        return price(self.config, model, oracle.prompt(oracle.min_tokens), cap)
 
     def _author(self, pot: Money) -> AgentId:
         """The draft's author, or the first who can be paid for and sees something."""
         assert self.before is not None
         if self.draft is not None:
             return self.draft.agent_id
-        for seat in self._authors:
-            if seat not in self.given_up:
-                purse = Purse(self.before, SynthesisTask(), seat, self.model_of(seat))
-                if purse.sees_something(self.config.synthesis_max_tokens, pot):
-                    return seat
+        for agent_id in self._authors:
+            if agent_id not in self.given_up:
+                model = self.model_of(agent_id)
+                oracle = CostOracle(self.before, SynthesisTask(), agent_id, model)
+                if oracle.sees_something(self.config.synthesis_max_tokens, pot):
+                    return agent_id
         raise AssertionError("nobody can write")
 
     @property
     def _authors(self) -> list[AgentId]:
-        seats = [seat.agent_id for seat in self.config.participants]
+        agents = [each.agent_id for each in self.config.participants]
         first = self.config.synthesizer
-        return sorted(seats, key=lambda seat: seat != first) if first else seats
+        return sorted(agents, key=lambda agent_id: agent_id != first) if first else agents
 
-    def seat(self, agent_id: AgentId) -> Participant:
-        return next(seat for seat in self.config.participants if seat.agent_id == agent_id)
+    def participant(self, agent_id: AgentId) -> Participant:
+        return next(each for each in self.config.participants if each.agent_id == agent_id)
 
     def model_of(self, agent_id: AgentId) -> str:
-        seat = self.seat(agent_id)
-        return (seat.model, *seat.fallback_models)[self.passed[agent_id]]
+        participant = self.participant(agent_id)
+        return (participant.model, *participant.fallback_models)[self.passed[agent_id]]
 
     @property
     def next_speaker(self) -> AgentId | None:
@@ -541,7 +542,7 @@ class Books:
         return self.convened_at + timedelta(seconds=seconds)
 
     @property
-    def least_time(self) -> timedelta:
+    def min_time(self) -> timedelta:
         return timedelta(seconds=self.config.min_attempt_seconds)
 
     def deadline(self, task: Task) -> datetime:

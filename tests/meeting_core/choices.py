@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 Draw = Callable[[int], int]
-"""Gives a number from 0 up to, but not including, the bound."""
+"""Returns a number from 0 up to, but not including, the bound."""
 
 
 def seeded(seed: int) -> Draw:

@@ -28,18 +28,18 @@ def left_of(config: Configuration, spent: Money, reserved: Money, share: Money) 
     )
 
 
-class Purse:
+class CostOracle:
     """Judges what one attempt was planned to cost, in a meeting as it stood before it."""
 
     def __init__(self, meeting: Meeting, task: Task, agent_id: AgentId, model: str) -> None:
         self.meeting, self.task, self.agent_id, self.model = meeting, task, agent_id, model
         known = {each.model: each for each in meeting.model_profiles}.get(model)
         self.factor = 1_000 if known is None else known.factor
-        self.longest = meeting.config.context_tokens * 1_000 // max(self.factor, 1_000)
+        self.max_tokens = meeting.config.context_tokens * 1_000 // max(self.factor, 1_000)
         if known is not None and known.context_tokens is not None:
-            self.longest = min(self.longest, known.context_tokens)
-        self.least = self._tokens(0)
-        self.whole = self._tokens(self.longest)
+            self.max_tokens = min(self.max_tokens, known.context_tokens)
+        self.min_tokens = self._tokens(0)
+        self.whole = self._tokens(self.max_tokens)
 
     def _tokens(self, limit: int) -> int:
         return self._manifest(limit).tokens
@@ -56,37 +56,40 @@ class Purse:
         return cost[0] <= pot[0] and cost[1] <= pot[1]
 
     def is_useful(self, wanted: int, pot: Money) -> bool:
-        """Say whether the shortest brief and the least cap can be paid for."""
-        return self.fits(self.least, min(wanted, self.meeting.config.min_tokens_per_turn), pot)
+        """Return whether the shortest brief and the lowest useful cap can be paid for."""
+        return self.fits(self.min_tokens, min(wanted, self.meeting.config.min_tokens_per_turn), pot)
 
     def sees_something(self, wanted: int, pot: Money) -> bool:
-        """Say whether minutes can be written: there is nothing to see, or something is seen."""
-        if self.whole == self.least and self._manifest(self.longest).dropped is not None:
+        """Return whether minutes can be written: there is nothing to see, or something is seen."""
+        if self.whole == self.min_tokens and self._manifest(self.max_tokens).dropped is not None:
             return False  # the model takes in too little for anything that was said
-        if self.whole == self.least or self.fits(self.whole, wanted, pot):
+        if self.whole == self.min_tokens or self.fits(self.whole, wanted, pot):
             return self.is_useful(wanted, pot)
-        for limit in range(self.whole, self.least, -1):
+        for limit in range(self.whole, self.min_tokens, -1):
             manifest = self._manifest(limit)
             if (manifest.whole or manifest.shortened) and self.fits(manifest.tokens, wanted, pot):
                 return True
         return False
 
     def judge(self, fact: AttemptStarted, wanted: int, pots: list[Money]) -> None:
-        """The first pot that pays for something useful pays: for all, or with the brief shortened,
-        or with the shortest brief and a lower cap.
+        """Check an attempt: the first pot that pays for something useful pays for it.
+
+        It pays for all, or for a shortened brief, or for the shortest brief and a lower cap.
         """
         tokens, cap = fact.manifest.tokens, fact.reserved.output_tokens
         pot = next((pot for pot in pots if self.is_useful(wanted, pot)), None)
         assert pot is not None, "nothing useful can be paid for"
         assert fact.reserved.prompt_tokens == self.prompt(tokens)
-        assert tokens <= max(self.longest, self.least)
+        assert tokens <= max(self.max_tokens, self.min_tokens)
         assert self.fits(tokens, cap, pot)
         if self.fits(self.whole, wanted, pot):
             assert (tokens, cap, fact.budget_reductions) == (self.whole, wanted, ())
             return
         assert fact.budget_reductions
-        assert ("brief" in fact.budget_reductions) == (self.least < self.whole)
+        assert ("brief" in fact.budget_reductions) == (self.min_tokens < self.whole)
         assert ("cap" in fact.budget_reductions) == (cap < wanted)
         if cap < wanted:
             assert not self.fits(tokens, cap + 1, pot), "the cap is lower than it must be"
-            assert tokens == self.least, "the cap was lowered before the brief was at its shortest"
+            assert tokens == self.min_tokens, (
+                "the cap was lowered before the brief was at its shortest"
+            )

@@ -207,7 +207,7 @@ GOLDEN: dict[str, Fact] = {
 
 
 def golden_event(fact: Fact) -> MeetingEvent:
-    """Give a fact the envelope that all golden files share."""
+    """Return a fact as an event with the metadata that all golden files share."""
     event_id = UUID("0190a0b0-c0d0-7e0f-8a1b-2c3d4e5f6071")
     command_id = UUID("0190a0b0-c0d0-7e0f-8a1b-2c3d4e5f6072")
     return MeetingEvent(MEETING_ID, 7, AT, event_id, command_id, "runner", fact)

@@ -44,7 +44,7 @@ from tests.meeting_core.golden_facts import FOLDER, write_missing
 from tests.meeting_core.scenario import Stage
 
 MEETINGS = FOLDER / "meetings"
-SEATS = (
+PARTICIPANTS = (
     Participant("ann", "Ann", "planner", "Weigh the costs.", "model-1", "main", ("model-2",)),
     Participant("bob", 'Bob "the builder"', "developer", "Say what you would build.", "model-2"),
     Participant("cat", "Cat", "tester", "Ask what could break.", "model-2"),
@@ -66,7 +66,7 @@ def said(seed: str, words: int) -> str:
 
 def configuration(num_rounds: int, **changes: object) -> Configuration:
     return Configuration(
-        participants=SEATS,
+        participants=PARTICIPANTS,
         title="Release planning",
         goal="Agree on what is released when\nand who does it.",
         num_rounds=num_rounds,
@@ -139,7 +139,7 @@ def rough() -> Stage:
 
 
 def digests() -> Stage:
-    """Rounds that are digested, remarks among them, and one digest that nobody could write."""
+    """Rounds that are digested, remarks among them, and a digest that could not be written."""
 
     def answer(ask: Ask, meeting: Meeting) -> Command:
         if ask.task == DigestTask(2):

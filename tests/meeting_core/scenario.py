@@ -39,7 +39,7 @@ Answer = Callable[[Ask, Meeting], Command]
 
 
 def brief_speaker(ask: Ask, meeting: Meeting) -> Command:
-    """Answer in a line; nobody reports the usage."""
+    """Answer in a line; no usage is reported."""
     match ask.task:
         case TurnTask():
             text = f"{ask.participant.name} speaks in round {meeting.round_num}."
@@ -63,7 +63,7 @@ def long_speaker(ask: Ask, meeting: Meeting) -> Command:
 
 
 class Stage:
-    """One meeting under way; each answer takes a second, and a gateway is never away for long."""
+    """One meeting under way; each answer takes a second, and outages of gateways are short."""
 
     def __init__(self, configuration: Configuration, answer: Answer = brief_speaker) -> None:
         self.answer = answer
@@ -89,7 +89,7 @@ class Stage:
         return [fact for fact in self.facts if isinstance(fact, AttemptStarted)]
 
     def give(self, command: Command) -> tuple[Fact, ...]:
-        """Give a command; return what it led to."""
+        """Apply a command; return the facts it led to."""
         metadata = EventMetadata(self.now, self._new_id(), "stage")
         decision = decide_events(self._meeting, command, metadata, self._new_id)
         self.events.extend(decision.events)
@@ -97,7 +97,7 @@ class Stage:
         return tuple(event.fact for event in decision.events)
 
     def play(self, until: Callable[[Meeting], bool] = lambda _: False) -> "Stage":
-        """Do what is next until then, until the meeting rests, or to its end."""
+        """Take the next steps until then, until the meeting is idle, or to its end."""
         while not until(self.meeting):
             match step := next_step(self.meeting, self._brief):
                 case GiveCommand() | BeginAttempt():

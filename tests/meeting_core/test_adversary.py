@@ -53,7 +53,7 @@ MAX_ADOPTIONS = 5
 FAULTS = tuple(FaultClass)
 SPARE = (0, 1, 100, 600, 2_000, 9_000, 20_000, 60_000)
 PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
-SEATS = (
+PARTICIPANTS = (
     Participant("ann", "Ann", model="small", fallback_models=("large",)),
     Participant("bob", "Bob", model="large"),
     Participant("cat", "Cat", model="small"),
@@ -61,11 +61,11 @@ SEATS = (
 
 
 def chosen_configuration(draw: Draw) -> Configuration:
-    """A meeting whose ceiling is the least that is allowed, or so many tokens above it."""
-    seats, rounds = 2 + draw(2), 1 + draw(3)
+    """A meeting whose ceiling is the lowest allowed, or a number of tokens above it."""
+    num_participants, rounds = 2 + draw(2), 1 + draw(3)
     digests = draw(3) == 0
     shape = Configuration(
-        participants=SEATS[:seats],
+        participants=PARTICIPANTS[:num_participants],
         num_rounds=rounds,
         round_topics=default_topics(rounds),
         context_tokens=(1_000, 3_500)[draw(2)],
@@ -76,19 +76,20 @@ def chosen_configuration(draw: Draw) -> Configuration:
         max_attempts=1 + draw(4),
         turn_timeout_seconds=20.0,
         synthesis_timeout_seconds=40.0,
-        meeting_timeout_seconds=(20.0 * (seats * rounds + digests * (rounds - 1)) + 40.0, 3_600.0)[
-            draw(2)
-        ],
+        meeting_timeout_seconds=(
+            20.0 * (num_participants * rounds + digests * (rounds - 1)) + 40.0,
+            3_600.0,
+        )[draw(2)],
         prices=PRICES,
     )
     turn, spare = fixed_tokens(shape), SPARE[draw(len(SPARE))]
-    turns = seats * (turn + shape.min_tokens_per_turn)
+    turns = num_participants * (turn + shape.min_tokens_per_turn)
     closing = shape.context_tokens + shape.synthesis_max_tokens
     if draw(3) == 0:
         small, large = PRICES.models
         micros = small.micros(shape.context_tokens, shape.synthesis_max_tokens)
-        for seat in shape.participants:
-            model = large if seat.model == "large" else small
+        for participant in shape.participants:
+            model = large if participant.model == "large" else small
             micros += model.micros(turn, shape.min_tokens_per_turn)
         shape = replace(shape, meeting_cost=(micros + 1 + 4 * spare) / 1_000_000)
         if draw(2):
@@ -201,7 +202,7 @@ class Siege:
     # --- what a model may do -------------------------------------------------------------------
 
     def text(self, ask: Ask, tokens: int) -> str:
-        """Say something about as long as that; the minutes mostly with all their sections."""
+        """Return a text of about that length; the minutes mostly with all their sections."""
         words = "word " * (tokens * 4 // 5)
         if isinstance(ask.task, SynthesisTask) and self.draw(3):
             return f"{SYNTHESIS}\n{words}"
@@ -242,11 +243,11 @@ class Siege:
         reached = self.draw(4) > 0
         return ReportFault(ask.task, ask.number, fault, "no bill", None, None, reached)
 
-    def be_away(self, ask: Ask, _: Reservation) -> Command:
-        away = FaultClass.UNAVAILABLE
+    def be_unreachable(self, ask: Ask, _: Reservation) -> Command:
+        fault = FaultClass.UNAVAILABLE
         reached = self.draw(2) > 0
         return ReportFault(
-            ask.task, ask.number, away, "away", None, None, reached, is_unreachable=True
+            ask.task, ask.number, fault, "unreachable", None, None, reached, is_unreachable=True
         )
 
     def answer_nothing(self, ask: Ask, reserved: Reservation) -> Command:
@@ -266,7 +267,7 @@ ANSWERS: dict[str, Callable[[Siege, Ask, Reservation], Command]] = {
     "reports zero": Siege.report_zero,
     "fails after billing": Siege.fail_after_billing,
     "fails without a bill": Siege.fail_without_a_bill,
-    "is away": Siege.be_away,
+    "is unreachable": Siege.be_unreachable,
     "answers nothing": Siege.answer_nothing,
     "never answers": Siege.never_answer,
 }

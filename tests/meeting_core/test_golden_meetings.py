@@ -60,10 +60,10 @@ def test_a_golden_meeting_folds_to_its_end(name: str):
 def test_a_golden_meeting_folds_to_the_outcome_it_recorded(name: str):
     *before, last = history_of(name)
     assert isinstance(last.fact, Completed)
-    told, recorded = outcome_of(fold(before)), last.fact.outcome
-    # In which words a loss is told may change.
-    assert len(told.degraded) == len(recorded.degraded)
-    assert replace(told, degraded=()) == replace(recorded, degraded=())
+    computed, recorded = outcome_of(fold(before)), last.fact.outcome
+    # The wording of a loss may change.
+    assert len(computed.degraded) == len(recorded.degraded)
+    assert replace(computed, degraded=()) == replace(recorded, degraded=())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -60,9 +60,9 @@ def answer(ask: Ask) -> str:
 
 
 def test_ten_lines_hold_a_meeting():
-    seats = (Participant("ann", "Ann"), Participant("bob", "Bob"))
+    participants = (Participant("ann", "Ann"), Participant("bob", "Bob"))
     held = hold_meeting(
-        Configuration(participants=seats, goal="Plan the release"),
+        Configuration(participants=participants, goal="Plan the release"),
         lambda ask: f"I am {ask.participant.name}, and all is well.",
         clock=lambda: datetime.now(UTC),
         new_id=uuid4,

@@ -163,7 +163,7 @@ def the_wait_for_a_call_slot_is_the_speakers(patch: pytest.MonkeyPatch) -> None:
 @planted
 def an_attempt_begins_without_the_time_for_it(patch: pytest.MonkeyPatch) -> None:
     for module in (turns, faults):
-        patch.setattr(module, "least_seconds", lambda _: 0.0)
+        patch.setattr(module, "min_attempt_seconds", lambda _: 0.0)
 
 
 @planted
@@ -186,7 +186,7 @@ def a_reply_over_its_cap_is_quoted_whole(patch: pytest.MonkeyPatch) -> None:
 
 
 @planted
-def a_draft_is_thrown_away(patch: pytest.MonkeyPatch) -> None:
+def a_draft_is_discarded(patch: pytest.MonkeyPatch) -> None:
     def bug(_: Meeting, cause: str) -> SynthesisCompleted:
         return SynthesisCompleted(degraded=f"no summary was written ({cause})")
 
@@ -315,7 +315,7 @@ def a_fault_counts_with_every_other(patch: pytest.MonkeyPatch) -> None:
 
 
 @planted
-def the_providers_wish_is_not_heard(patch: pytest.MonkeyPatch) -> None:
+def the_providers_wish_is_ignored(patch: pytest.MonkeyPatch) -> None:
     def bug(*arguments: Any, retry_after_seconds: float | None, **more: Any) -> Any:
         return fault_policy.retry_at(*arguments, retry_after_seconds=None, **more)
 

@@ -1,4 +1,4 @@
-"""Ten thousand command sequences, audited: whatever is asked of a meeting, its rules hold."""
+"""Ten thousand command sequences, audited: a meeting's rules hold under any command."""
 
 from collections import Counter
 
@@ -52,9 +52,9 @@ class MeetingMachine(RuleBasedStateMachine):
 
     @precondition(is_live)
     @rule(choices=CHOICES)
-    def follow(self, choices: bytes) -> None:
+    def advance(self, choices: bytes) -> None:
         self.walked.draw = chosen(choices)
-        self.walked.follow()
+        self.walked.advance()
 
     @precondition(is_live)
     @rule(choices=CHOICES)

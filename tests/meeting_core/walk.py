@@ -1,6 +1,6 @@
 """A walk: random commands to one meeting, valid and not, with crashes and a clock that moves.
 
-Every choice is a number below a bound, drawn from whoever walks: hypothesis, which can shrink a
+Every choice is a number below a bound, drawn from the walk's caller: hypothesis, which can shrink a
 walk that fails, or a seeded generator.
 """
 
@@ -70,8 +70,10 @@ from tests.meeting_core.coverage import kinds_of
 
 T = TypeVar("T")
 FAULTS = tuple(FaultClass)
-SEATS = tuple(Participant(name, name.title(), model="small") for name in ("ann", "bob", "cat"))
-WITH_FALLBACK = replace(SEATS[0], fallback_models=("large",))
+PARTICIPANTS = tuple(
+    Participant(name, name.title(), model="small") for name in ("ann", "bob", "cat")
+)
+WITH_FALLBACK = replace(PARTICIPANTS[0], fallback_models=("large",))
 PRICES = PriceTable("1", models=(ModelPrice("small", 1.5, 6.0), ModelPrice("large", 9.0, 30.0)))
 MOVES = 20
 MAX_WALK_HOME = 200
@@ -81,21 +83,25 @@ NO_ID = UUID(int=0)
 @cache
 def configurations() -> tuple[Configuration, ...]:
     """A few meetings, from roomy to so tight that money, time or context runs out on the way."""
-    base = Configuration(participants=SEATS[:2], num_rounds=2, round_topics=("One", "Two"))
-    least = fixed_tokens(base)
+    base = Configuration(participants=PARTICIPANTS[:2], num_rounds=2, round_topics=("One", "Two"))
+    fixed = fixed_tokens(base)
     share = base.context_tokens + base.synthesis_max_tokens
-    tight = replace(base, meeting_tokens=share + 4 * least + 500)
+    tight = replace(base, meeting_tokens=share + 4 * fixed + 500)
     return (
         base,
-        replace(base, participants=SEATS, num_rounds=1, round_topics=("One",), max_attempts=2),
-        replace(base, meeting_tokens=share + 2 * least + 900, max_attempts=1),
+        replace(
+            base, participants=PARTICIPANTS, num_rounds=1, round_topics=("One",), max_attempts=2
+        ),
+        replace(base, meeting_tokens=share + 2 * fixed + 900, max_attempts=1),
         replace(tight, on_budget="pause", digest_rounds=True),
         replace(tight, on_budget="fail"),
-        replace(base, participants=(WITH_FALLBACK, *SEATS[1:2]), prices=PRICES, meeting_cost=0.02),
+        replace(
+            base, participants=(WITH_FALLBACK, *PARTICIPANTS[1:2]), prices=PRICES, meeting_cost=0.02
+        ),
         replace(base, digest_rounds=True, synthesizer="bob"),
-        replace(base, participants=SEATS, order="rotate", digest_rounds=True),
-        replace(base, meeting_tokens=share + 4 * least + 1_500),
-        replace(base, context_tokens=least + 260, max_tokens_per_turn=32, max_attempts=2),
+        replace(base, participants=PARTICIPANTS, order="rotate", digest_rounds=True),
+        replace(base, meeting_tokens=share + 4 * fixed + 1_500),
+        replace(base, context_tokens=fixed + 260, max_tokens_per_turn=32, max_attempts=2),
         replace(
             base,
             attempt_timeout_seconds=15.0,
@@ -131,7 +137,7 @@ class Walk:
         return self.meeting
 
     def give(self, command: Command) -> tuple[Fact, ...] | None:
-        """Give a command; return what it led to, or none when it was refused."""
+        """Apply a command; return the facts it led to, or None if it was refused."""
         self.coverage[type(command).__name__] += 1
         try:
             facts = decide(self.meeting, command, self.now)
@@ -157,16 +163,16 @@ class Walk:
     # --- moves ---------------------------------------------------------------------------------
 
     def move(self) -> None:
-        """Make one move: mostly what is next, at times a mishap, a crash or a mistake."""
+        """Make one move: mostly what is next, at times a fault, a crash or a mistake."""
         moves = (
-            *[self.follow] * 11,
+            *[self.advance] * 11,
             *[self.crash, self.wait, self.mistake],
             self.interrupt,
         )
         self.pick(moves)()
 
-    def follow(self, *, kindly: bool = False) -> None:
-        """Do what `next_step` says; kindly, so that the meeting comes to its end."""
+    def advance(self, *, kindly: bool = False) -> None:
+        """Take the next step; with `kindly`, so that the meeting comes to its end."""
         match step := next_step(self.standing):
             case GiveCommand():
                 self.must(step.command)
@@ -193,7 +199,7 @@ class Walk:
                 assert self.give(Cancel()) in (None, ())
 
     def must(self, command: Command) -> None:
-        """Give a command that the meeting itself asked for: it is never refused nor idle."""
+        """Apply a command that the meeting itself asked for: it is never refused nor idle."""
         facts = self.give(command)
         assert facts, f"next_step led nowhere: {command}"
 
@@ -281,32 +287,32 @@ class Walk:
         )
 
     def any_task(self) -> Task:
-        seats = [seat.agent_id for seat in SEATS]
-        return SynthesisTask() if self.chance(5) else TurnTask(self.draw(3), self.pick(seats))
+        agents = [each.agent_id for each in PARTICIPANTS]
+        return SynthesisTask() if self.chance(5) else TurnTask(self.draw(3), self.pick(agents))
 
     # --- the end -------------------------------------------------------------------------------
 
     def walk_home(self) -> None:
-        """From wherever the meeting stands, following `next_step` ends it: no dead ends."""
+        """Check that the steps of `next_step` end the meeting from here: there are no dead ends."""
         for _ in range(MAX_WALK_HOME):
             if self.standing.has_ended:
                 break
-            self.follow(kindly=True)
+            self.advance(kindly=True)
         assert self.standing.has_ended, "the meeting never ends"
         assert next_step(self.standing) == Ended()
         assert self.standing.phase in (Phase.COMPLETE, Phase.CANCELLED, Phase.ERROR)
         self.audit.ended(self.events, self.standing)
 
     def knock(self) -> None:
-        """After the end nothing changes, whatever is asked."""
+        """Check that no command changes a meeting that has ended."""
         known = len(self.events)
-        for move in (self.mistake, self.crash, self.interrupt, self.follow):
+        for move in (self.mistake, self.crash, self.interrupt, self.advance):
             move()
         assert len(self.events) == known
 
 
 def walk(draw: Draw, moves: int = MOVES, coverage: Counter[str] | None = None) -> Walk:
-    """Walk so many moves, then home."""
+    """Make that many moves, then end the meeting."""
     walked = Walk(draw, coverage)
     for _ in range(moves):
         if walked.standing.has_ended:

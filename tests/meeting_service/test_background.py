@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 10
 
 
 class Work:
-    """Raises what it is given, one pass each, then works; tells when a pass succeeded."""
+    """Raises what it is given, one pass each, then works and sets `succeeded`."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)

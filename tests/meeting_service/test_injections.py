@@ -35,7 +35,7 @@ REORDERING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 
 
 def frames_with_numbers(events: tuple[MeetingEvent, ...]) -> Iterator[tuple[Frame, int]]:
-    """Give every frame of a history, deltas of its open turns included, and its number."""
+    """Return every frame of a history, deltas of its open turns included, and its number."""
     meeting = None
     for event in events:
         before, meeting = meeting, evolve(meeting, event)

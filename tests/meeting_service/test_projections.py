@@ -52,12 +52,12 @@ def test_a_new_meeting_has_a_row_in_the_list_and_no_turn():
 
 
 def test_a_row_names_each_gateway_once_in_the_order_of_the_participants():
-    seats = (
+    participants = (
         Participant("ann", "ann", gateway="b"),
         Participant("bob", "bob", gateway="a"),
         Participant("cid", "cid", gateway="b"),
     )
-    assert summary_of(meeting_after(convened(participants=seats))).gateways == ("b", "a")
+    assert summary_of(meeting_after(convened(participants=participants))).gateways == ("b", "a")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rebuilding the read models: what was wrong is told, and is right afterwards."""
+"""Rebuilding the read models: what was wrong is reported, and is right afterwards."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -42,7 +42,7 @@ async def hold(store: PostgresStore, number: int, *facts: Fact) -> UUID:
 
 
 async def plant(store: PostgresStore, meeting_id: UUID, rows: ReadModels) -> None:
-    """Put rows into the read models, whatever the events say."""
+    """Put rows into the read models that the events do not explain."""
     await store.recorder.correct_read_models(meeting_id, lambda _: rows)
 
 

@@ -88,13 +88,13 @@ class Append:
 
     @property
     def is_short(self) -> bool:
-        """Whether the short statement takes it: a runner's, of a live meeting, one turn at most."""
+        """Return whether the short statement takes it: a live meeting's, of one turn at most."""
         goes_on = self.summary is None or self.summary.is_live
         is_one_turn = len(self.turns) <= 1 and len(self.events) <= MAX_EVENTS_ALONE
         return goes_on and is_one_turn and self.epoch is not None
 
     def accept(self, positions: list[int]) -> None:
-        """Give the caller the positions of its events."""
+        """Return the positions of its events to the caller that waits."""
         if not self.outcome.done():
             self.outcome.set_result(positions)
 
@@ -177,7 +177,7 @@ def settle(
     holders: Sequence[UUID | None] | None,
     positions: Sequence[int] | None,
 ) -> None:
-    """Give every append of a committed batch its outcome."""
+    """Settle every append of a committed batch: positions, or an error."""
     given = iter(positions or ())
     refusals = dict(zip(refused or (), zip(reasons or (), holders or (), strict=True), strict=True))
     for append in batch:

@@ -20,7 +20,7 @@ MIN_RENEWAL_SECONDS = 1.0
 
 
 class PostgresLeases:
-    """The part of the recorder that gives leases, renews them and takes them away."""
+    """The part of the recorder that grants, renews and releases leases."""
 
     def __init__(self, dsn: str, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
@@ -28,16 +28,16 @@ class PostgresLeases:
         self._claims = OwnConnection(dsn, "meetings: claims")
 
     async def register_owner(self, owner: str, *, lease_seconds: float) -> None:
-        """Let an owner live from now on."""
+        """Register an owner as alive for `lease_seconds`."""
         await self._renew("register_owner", owner, lease_seconds)
 
     async def renew_leases(self, owner: str, *, lease_seconds: float) -> bool:
-        """Let a registered owner live on: one row, whatever the number of its leases."""
+        """Extend a registered owner's life: one row for any number of leases."""
         ((is_renewed,),) = await self._renew("renew_leases", owner, lease_seconds)
         return bool(is_renewed)
 
     async def release_leases(self, owner: str) -> None:
-        """Give all the owner's leases up, without their next claim counting as a crash."""
+        """Release all the owner's leases, without their next claim counting as a crash."""
         await self._claim("release_leases", owner)
 
     async def claim_leases(
@@ -64,14 +64,14 @@ class PostgresLeases:
     async def claim_meeting(
         self, owner: str, meeting_id: MeetingId, *, lease_seconds: float
     ) -> Lease | None:
-        """Claim one live meeting, whatever its gateways; None if it cannot be claimed."""
+        """Claim one live meeting, with any gateways; None if it cannot be claimed."""
         records = await self._claim("claim_leases", owner, lease_seconds, 1, None, None, meeting_id)
         return Lease(**records[0]) if records else None
 
     async def wait_for_gateways(
         self, gateways: Collection[str], *, seconds: float
     ) -> Sequence[MissingGateway]:
-        """Note how long meetings that nobody runs have waited for gateways not among these."""
+        """Record how long meetings that no process runs have waited for other gateways."""
         records = await self._claim("wait_for_gateways", list(gateways), seconds)
         return [MissingGateway(**record) for record in records]
 

@@ -25,4 +25,4 @@ def _sections(script: str) -> Iterator[tuple[str, str]]:
 
 
 QUERIES: Mapping[str, str] = _load()
-"""Every statement the store sends; Python never puts one together."""
+"""Every statement that the store sends; none is composed in Python."""

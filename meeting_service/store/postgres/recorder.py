@@ -153,7 +153,7 @@ class PostgresRecorder(PostgresLeases):
         return position
 
     async def select_summaries(self, wanted: SummaryFilter) -> SummaryPage:
-        """List meetings, newest first, in one query."""
+        """Return one page of the meetings, newest first, in one query."""
         created_at, meeting_id = wanted.before or (None, None)
         records = await self._fetch(
             "select_summaries",
@@ -184,7 +184,7 @@ class PostgresRecorder(PostgresLeases):
         return reason
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called when something was appended, by anyone; it may be missed."""
+        """Call `on_change` after each append of any process; a call may be missed."""
         self._writer.subscribe(on_change)
 
     async def ping(self) -> None:

@@ -45,7 +45,7 @@ async def current(dsn: str) -> str | None:
 
 
 async def upgrade(dsn: str) -> None:
-    """Bring the database to the newest revision, all in one transaction; nothing to do is fine.
+    """Bring the database to the newest revision, all in one transaction; do nothing if it has it.
 
     Raises: `MigrationError`.
     """

@@ -1,8 +1,8 @@
 """The connection that appends and listens: the commits of many meetings together, each append
 accepted or refused by itself.
 
-One task takes whatever is queued, sends it as one transaction, and takes what has come meanwhile.
-Nothing ever waits for company: a meeting alone has the latency of one round trip.
+One task takes all queued appends, sends them as one transaction, and then takes those that came
+meanwhile. No append waits for others: a single one has the latency of one round trip.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class GroupCommit:
         """Why appends are refused at present; empty when they are taken."""
 
     def append(self, append: Append) -> Awaitable[list[int]]:
-        """Have an append committed; the result is its positions.
+        """Queue an append; the result is its positions once it is committed.
 
         It is committed even if the caller that waits for the result is cancelled meanwhile.
         Raises, when it is awaited: `VersionConflict`, `Fenced`, `RoomTaken`, `TooManyLive`, or
@@ -73,25 +73,25 @@ class GroupCommit:
         return append.outcome
 
     def wake(self) -> None:
-        """Have the queue, and the connection, looked at again."""
+        """Make `serve` check the queue and the connection again."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     def open(self) -> None:
-        """Take appends from now on; `serve` is about to run."""
+        """Accept appends from now on; `serve` is about to run."""
         self.problem = CLOSED if self._is_closing else ""
 
     def close(self) -> None:
-        """Take no more appends; `serve` returns when those queued are committed."""
+        """Accept no more appends; `serve` returns when those queued are committed."""
         self._is_closing = True
         self.problem = CLOSED
         self.wake()
 
     async def serve(self, commit: Commit, is_lost: Callable[[], bool]) -> None:
-        """Commit what comes until closed or until the connection is lost.
+        """Commit appends until closed or until the connection is lost.
 
-        Raises: `OperationalError` once the connection is lost. Whatever is queued has failed
-        then, and so does what comes until it is opened again.
+        Raises: `OperationalError` once the connection is lost. Queued appends have failed
+        then, and new ones fail until it is opened again.
         """
         try:
             while not is_lost():
@@ -148,11 +148,11 @@ class Writer:
             raise OperationalError(self._group.problem)
 
     def append(self, append: Append) -> Awaitable[list[int]]:
-        """Have an append committed; see `GroupCommit.append`."""
+        """Queue an append; see `GroupCommit.append`."""
         return self._group.append(append)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called from now on, when something was appended by anyone."""
+        """Call `on_change` from now on, after each append of any process."""
         self._subscribers.append(on_change)
 
     async def aclose(self) -> None:
@@ -215,8 +215,8 @@ class Writer:
 async def _prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Commit:
     """Prepare the statements; the result commits batches, one round trip each.
 
-    A connection on which a commit takes longer than `timeout_seconds` is terminated: whatever is
-    wrong with it, the next ones shall not wait.
+    A connection on which a commit takes longer than `timeout_seconds` is terminated, so that
+    the next commits do not wait for it.
     """
     append_all = await connection.prepare(QUERIES["append"])
     append_one = await connection.prepare(QUERIES["append_one"])

@@ -24,7 +24,7 @@ from meeting_core.model import (
     SynthesisStarted,
     SynthesisTask,
 )
-from meeting_core.prompt import least_tokens
+from meeting_core.prompt import min_brief_tokens
 from tests.builders import (
     START,
     attempt_abandoned,
@@ -52,18 +52,18 @@ def spending(tokens: int, ceiling: int) -> list[Fact]:
     return [config, round_opened(1), attempt_started(), turn_completed(usage=usage)]
 
 
-def least_for_bob(facts: list[Fact]) -> int:
-    return least_tokens(meeting_after(*facts), turn("bob"), "bob")
+def min_tokens_for_bob(facts: list[Fact]) -> int:
+    return min_brief_tokens(meeting_after(*facts), turn("bob"), "bob")
 
 
 def left_for_bob(affordable: int) -> list[Fact]:
     """A meeting in which Bob's shortest brief is affordable, with so many tokens to answer."""
     ceiling = 20_000
-    prompt = least_for_bob(spending(1_000, ceiling))
+    prompt = min_tokens_for_bob(spending(1_000, ceiling))
     return spending(ceiling - SHARE - prompt - affordable, ceiling)
 
 
-def shown_least(facts: list[Fact], cap: int, *, number: int = 1) -> AttemptStarted:
+def started_with_min_brief(facts: list[Fact], cap: int, *, number: int = 1) -> AttemptStarted:
     """Bob's attempt with the shortest brief there is, because the money ran short."""
     meeting, task = meeting_after(*facts), turn("bob")
     brief = build_brief(meeting, task, "bob", context_tokens=0)
@@ -90,7 +90,7 @@ def test_the_brief_is_shortened_and_then_the_cap_lowered_to_what_can_be_paid_for
     affordable: int, cap: int
 ):
     facts = left_for_bob(affordable)
-    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, cap))
+    given(*facts).when(StartAttempt(turn("bob"))).then(started_with_min_brief(facts, cap))
 
 
 @pytest.mark.parametrize("affordable", [31, 0, -500])
@@ -116,18 +116,20 @@ def test_an_open_attempt_keeps_its_reservation_from_everybody():
 
 def test_an_abandoned_attempt_leaves_less_for_the_next():
     facts = left_for_bob(500)
-    prompt = least_for_bob(facts)
+    prompt = min_tokens_for_bob(facts)
     facts.append(attempt_started(turn("bob"), prompt=prompt, cap=200))
     facts.append(attempt_abandoned(turn("bob"), charged=prompt + 200))
     left = 500 - 200 - prompt
-    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, left, number=2))
+    given(*facts).when(StartAttempt(turn("bob"))).then(
+        started_with_min_brief(facts, left, number=2)
+    )
 
 
 def test_a_retry_too_is_held_to_what_is_left():
     facts = [*left_for_bob(400), attempt_started(turn("bob"), cap=200)]
     usage = Usage(100, 200, "reported")
     facts.append(attempt_failed(turn("bob"), charged=300, usage=usage, retry_at=START))
-    given(*facts).when(StartAttempt(turn("bob"))).then(shown_least(facts, 100, number=2))
+    given(*facts).when(StartAttempt(turn("bob"))).then(started_with_min_brief(facts, 100, number=2))
 
 
 def test_a_reply_longer_than_its_reservation_is_charged_in_full():
@@ -155,7 +157,7 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
     assert ceiling is not None
     opening = [config, round_opened(1), attempt_started()]
     meeting = meeting_after(*opening, turn_completed(), *closing)
-    prompt = least_tokens(meeting, SynthesisTask(), "ann")
+    prompt = min_brief_tokens(meeting, SynthesisTask(), "ann")
     usage = Usage(100, ceiling - prompt - output - 100, "reported")
     return [*opening, turn_completed(usage=usage), *closing]
 

@@ -46,7 +46,9 @@ from tests.spec import given
 SHARE = 3_500 + 500
 """What the turns may not touch: the synthesis's context and its output."""
 
-SEATS = tuple(Participant(name, name.title(), model="m") for name in ("ann", "bob", "cat", "dan"))
+PARTICIPANTS = tuple(
+    Participant(name, name.title(), model="m") for name in ("ann", "bob", "cat", "dan")
+)
 LONG = "alpha " * 150
 PRICES = PriceTable("2026-11", "USD", (ModelPrice("m", 3.0, 15.0),))
 
@@ -112,8 +114,8 @@ def test_first_the_brief_is_shortened():
 
 
 def test_then_the_cap_is_lowered_too():
-    least = tokens_of(bob_is_next(9_000), "bob", context_tokens=0)
-    facts = bob_is_next(ceiling_giving(least + 120, 3))
+    min_tokens = tokens_of(bob_is_next(9_000), "bob", context_tokens=0)
+    facts = bob_is_next(ceiling_giving(min_tokens + 120, 3))
     given(*facts).when(StartAttempt(turn("bob"))).then(
         started_after(
             facts, turn("bob"), cap=120, context_tokens=0, budget_reductions=("brief", "cap")
@@ -132,9 +134,9 @@ def test_where_there_is_nothing_to_shorten_only_the_cap_is_lowered():
 
 
 def test_where_all_turns_to_come_cannot_have_a_useful_cap_this_rounds_turns_share_what_is_left():
-    least = tokens_of(bob_is_next(9_000), "bob", context_tokens=0)
-    facts = bob_is_next(ceiling_giving(least + 31, 3))
-    left = 3 * (least + 31)
+    min_tokens = tokens_of(bob_is_next(9_000), "bob", context_tokens=0)
+    facts = bob_is_next(ceiling_giving(min_tokens + 31, 3))
+    left = 3 * (min_tokens + 31)
     assert left >= tokens_of(facts, "bob") + 200
     given(*facts).when(StartAttempt(turn("bob"))).then(started_after(facts, turn("bob"), cap=200))
 
@@ -147,25 +149,25 @@ def last_round(each: int) -> list[Fact]:
 
 
 def test_a_cap_below_the_least_useful_one_ends_the_rounds():
-    least = tokens_of(last_round(5_000), "bob", context_tokens=0)
-    enough = last_round(least + 32)
+    min_tokens = tokens_of(last_round(5_000), "bob", context_tokens=0)
+    enough = last_round(min_tokens + 32)
     given(*enough).when(StartAttempt(turn("bob"))).then(
         started_after(
             enough, turn("bob"), cap=32, context_tokens=0, budget_reductions=("brief", "cap")
         )
     )
-    given(*last_round(least + 31)).when(StartAttempt(turn("bob"))).then(
+    given(*last_round(min_tokens + 31)).when(StartAttempt(turn("bob"))).then(
         RoundClosed(1, "partial", "budget")
     )
 
 
 def test_the_least_useful_cap_is_the_meetings_own():
     def opening(cap: int) -> list[Fact]:
-        config = convened(meeting_tokens=SHARE + 2 * (least + cap), min_tokens_per_turn=150)
+        config = convened(meeting_tokens=SHARE + 2 * (min_tokens + cap), min_tokens_per_turn=150)
         return [config, round_opened(1)]
 
-    least = 0
-    least = tokens_of(opening(2_500), "ann")
+    min_tokens = 0
+    min_tokens = tokens_of(opening(2_500), "ann")
     facts = opening(150)
     given(*facts).when(StartAttempt(turn())).then(
         started_after(facts, turn(), cap=150, budget_reductions=("cap",))
@@ -208,10 +210,10 @@ def test_what_happens_when_the_money_is_out_is_the_meetings_choice(on_budget: st
     given(*facts).when(StartAttempt(turn("bob"))).then(expected)
 
 
-def four_seats(**changes: object) -> Configuration:
+def four_participants(**changes: object) -> Configuration:
     """Four participants and three rounds: twelve turns."""
     return Configuration(
-        participants=SEATS,
+        participants=PARTICIPANTS,
         num_rounds=3,
         round_topics=("One", "Two", "Three"),
         context_tokens=1_500,
@@ -220,42 +222,44 @@ def four_seats(**changes: object) -> Configuration:
     )
 
 
-def least_for_one_round() -> int:
-    return synthesis_share(four_seats()) + 4 * (fixed_tokens(four_seats()) + 32)
+def min_tokens_for_one_round() -> int:
+    return synthesis_share(four_participants()) + 4 * (fixed_tokens(four_participants()) + 32)
 
 
 def test_a_meeting_is_not_convened_when_one_round_of_short_turns_cannot_be_paid_for():
-    least = least_for_one_round()
-    given().when(Convene(MEETING_ID, four_seats(meeting_tokens=least))).then(
-        Convened(four_seats(meeting_tokens=least))
+    min_tokens = min_tokens_for_one_round()
+    given().when(Convene(MEETING_ID, four_participants(meeting_tokens=min_tokens))).then(
+        Convened(four_participants(meeting_tokens=min_tokens))
     )
-    given().when(Convene(MEETING_ID, four_seats(meeting_tokens=least - 1))).then_refused(
-        InvalidConfiguration, f"meeting_tokens: is {least - 1}", f"take {least}"
+    given().when(
+        Convene(MEETING_ID, four_participants(meeting_tokens=min_tokens - 1))
+    ).then_refused(
+        InvalidConfiguration, f"meeting_tokens: is {min_tokens - 1}", f"take {min_tokens}"
     )
 
 
 def test_nor_when_a_ceiling_in_money_cannot_pay_for_it():
-    config = four_seats(meeting_cost=1.0, prices=PRICES)
+    config = four_participants(meeting_cost=1.0, prices=PRICES)
     price = ModelPrice("m", 3.0, 15.0)
     turns = 4 * price.micros(fixed_tokens(config), 32)
-    least = (synthesis_share_micros(config, "m") + turns) / 1_000_000
-    kept = four_seats(meeting_cost=least, prices=PRICES)
+    min_cost = (synthesis_share_micros(config, "m") + turns) / 1_000_000
+    kept = four_participants(meeting_cost=min_cost, prices=PRICES)
     given().when(Convene(MEETING_ID, kept)).then(Convened(kept))
-    short = four_seats(meeting_cost=least - 0.000_002, prices=PRICES)
+    short = four_participants(meeting_cost=min_cost - 0.000_002, prices=PRICES)
     given().when(Convene(MEETING_ID, short)).then_refused(InvalidConfiguration, "meeting_cost")
 
 
-def turns_by_seat(stage: Stage) -> set[int]:
-    """Tell how often each seat spoke: one number, when all spoke equally often."""
+def turns_per_participant(stage: Stage) -> set[int]:
+    """Return how often the participants spoke: one number if all spoke equally often."""
     spoke = Counter(turn.agent_id for turn in stage.meeting.turns if turn.text is not None)
-    return {spoke[seat.agent_id] for seat in SEATS}
+    return {spoke[each.agent_id] for each in PARTICIPANTS}
 
 
 def test_nobody_is_starved_whatever_the_ceiling():
     rounds_held = []
-    for ceiling in range(least_for_one_round(), 16_000, 170):
-        stage = Stage(four_seats(meeting_tokens=ceiling), long_speaker).play()
-        (rounds,) = turns_by_seat(stage)
+    for ceiling in range(min_tokens_for_one_round(), 16_000, 170):
+        stage = Stage(four_participants(meeting_tokens=ceiling), long_speaker).play()
+        (rounds,) = turns_per_participant(stage)
         rounds_held.append(rounds)
         assert stage.meeting.ledger.spent <= ceiling
         assert stage.meeting.synthesis is not None
@@ -266,18 +270,18 @@ def test_nobody_is_starved_whatever_the_ceiling():
 
 def test_nobody_is_starved_whose_instructions_are_longer_than_the_others():
     talkative = Participant("cat", "Cat", instructions="Be very careful. " * 60)
-    seats = (*SEATS[:2], talkative, SEATS[3])
+    participants = (*PARTICIPANTS[:2], talkative, PARTICIPANTS[3])
     for ceiling in range(4_700, 8_000, 170):
-        config = replace(four_seats(meeting_tokens=ceiling), participants=seats)
-        assert len(turns_by_seat(Stage(config, long_speaker).play())) == 1
+        config = replace(four_participants(meeting_tokens=ceiling), participants=participants)
+        assert len(turns_per_participant(Stage(config, long_speaker).play())) == 1
 
 
 def test_nobody_is_starved_whatever_the_ceiling_in_money():
     rounds_held = []
     for cents in range(2, 12):
-        config = four_seats(meeting_cost=cents / 100, prices=PRICES)
+        config = four_participants(meeting_cost=cents / 100, prices=PRICES)
         stage = Stage(config, long_speaker).play()
-        (rounds,) = turns_by_seat(stage)
+        (rounds,) = turns_per_participant(stage)
         rounds_held.append(rounds)
         assert stage.meeting.ledger.spent_micros <= cents * 10_000
     assert rounds_held == sorted(rounds_held)
@@ -286,7 +290,7 @@ def test_nobody_is_starved_whatever_the_ceiling_in_money():
 
 def test_a_ceiling_in_money_shortens_first_and_lowers_the_cap_then():
     def budget_reductions(cost: float) -> set[tuple[str, ...]]:
-        stage = Stage(four_seats(meeting_cost=cost, prices=PRICES), long_speaker).play()
+        stage = Stage(four_participants(meeting_cost=cost, prices=PRICES), long_speaker).play()
         return {attempt.budget_reductions for attempt in stage.attempts}
 
     assert budget_reductions(1.0) == {()}
@@ -296,8 +300,8 @@ def test_a_ceiling_in_money_shortens_first_and_lowers_the_cap_then():
 
 def test_where_a_prompt_costs_nothing_the_brief_is_not_shortened_for_money():
     prices = PriceTable("2026-11", "USD", (ModelPrice("m", 0.0, 15.0),))
-    seats = tuple(Participant(name, name.title(), model="m") for name in ("ann", "bob"))
-    config = convened(participants=seats, meeting_cost=0.015, prices=prices)
+    participants = tuple(Participant(name, name.title(), model="m") for name in ("ann", "bob"))
+    config = convened(participants=participants, meeting_cost=0.015, prices=prices)
     facts = [config, round_opened(1), *long_turn()]
     (started,) = decide(meeting_after(*facts), StartAttempt(turn("bob")), START)
     assert isinstance(started, AttemptStarted)
@@ -306,7 +310,7 @@ def test_where_a_prompt_costs_nothing_the_brief_is_not_shortened_for_money():
 
 
 def test_dear_words_and_cheap_words_are_reserved_at_their_own_price():
-    config = four_seats(meeting_cost=1.0, prices=PRICES)
+    config = four_participants(meeting_cost=1.0, prices=PRICES)
     stage = Stage(config).play(lambda meeting: meeting.task_state is not None)
     (started,) = stage.attempts
     dear = 3 * started.reserved.prompt_tokens + 15 * 200

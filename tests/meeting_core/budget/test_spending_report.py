@@ -101,13 +101,13 @@ def held(draw: Draw) -> list[MeetingEvent]:
         events += new
         meeting = project(meeting, new)
         assert meeting is not None
-        command = follow(meeting, draw)
+        command = next_command(meeting, draw)
         if isinstance(step := next_step(meeting), WaitUntil):
             now = step.at
     return events
 
 
-def follow(meeting: Meeting, draw: Draw) -> Command | None:
+def next_command(meeting: Meeting, draw: Draw) -> Command | None:
     step = next_step(meeting)
     match step:
         case Ended():
@@ -152,7 +152,7 @@ def answer(meeting: Meeting, ask: Ask, draw: Draw) -> Command:
 
 
 def ledger_of(events: list[MeetingEvent]) -> Iterator[tuple[Amount, Amount]]:
-    """Give what is spent and what is reserved by the ledger, after each event."""
+    """Return what the ledger has spent and reserved after each event."""
     for n in range(1, len(events) + 1):
         ledger = fold(events[:n]).ledger
         spent = Amount(ledger.spent, ledger.spent_micros)

@@ -1,4 +1,4 @@
-"""Adoption: a new owner abandons the call nobody will answer for, and the meeting goes on."""
+"""Adoption: a new owner abandons the call of the old one, and the meeting goes on."""
 
 import pytest
 

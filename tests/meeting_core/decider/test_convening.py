@@ -24,7 +24,7 @@ def problems_of(config: Configuration, limits: Limits | None = None) -> dict[str
     return {problem.field: problem.detail for problem in caught.value.problems}
 
 
-def seats(count: int) -> tuple[Participant, ...]:
+def participants(count: int) -> tuple[Participant, ...]:
     return tuple(Participant(f"agent-{n}", f"Agent {n}") for n in range(count))
 
 
@@ -65,14 +65,14 @@ def test_a_participant_may_sit_once():
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_a_meeting_takes_two_to_eight_participants(count: int):
-    assert problems_of(configuration(participants=seats(count))) == {
+    assert problems_of(configuration(participants=participants(count))) == {
         "participants": f"has {count}; a meeting takes 2 to 8"
     }
 
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_two_and_eight_participants_are_fine(count: int):
-    config = configuration(participants=seats(count))
+    config = configuration(participants=participants(count))
     given().when(Convene(MEETING_ID, config)).then(Convened(config))
 
 
@@ -185,18 +185,18 @@ def test_timeouts_that_do_not_fit_are_refused_with_their_sum():
 
 
 def test_an_operator_may_raise_and_lower_the_limits():
-    config = configuration(participants=seats(9))
+    config = configuration(participants=participants(9))
     given().when(Convene(MEETING_ID, config, Limits(max_participants=9))).then(Convened(config))
     assert problems_of(configuration(), Limits(max_rounds=1)).keys() == {"num_rounds"}
 
 
 def test_a_context_too_small_for_what_every_brief_holds_is_refused_with_the_least():
     config = configuration(goal="plan " * 400, context_tokens=600)
-    least = fixed_tokens(config) + config.max_tokens_per_turn
+    min_tokens = fixed_tokens(config) + config.max_tokens_per_turn
     detail = problems_of(config)["context_tokens"]
     assert "is 600" in detail
-    assert f"at least {least} are needed" in detail
-    fits = replace(config, context_tokens=least)
+    assert f"at least {min_tokens} are needed" in detail
+    fits = replace(config, context_tokens=min_tokens)
     given().when(Convene(MEETING_ID, fits)).then(Convened(fits))
 
 
@@ -229,10 +229,10 @@ def test_a_document_that_fits_is_kept_as_it_is():
 def test_the_smallest_budget_allowed_pays_for_a_short_round_however_long_the_goal():
     config = configuration(goal="plan the release " * 200)
     share = config.context_tokens + config.synthesis_max_tokens
-    least = share + 2 * (fixed_tokens(config) + 32)
-    assert least > share + 256
-    fits = replace(config, meeting_tokens=least)
+    min_tokens = share + 2 * (fixed_tokens(config) + 32)
+    assert min_tokens > share + 256
+    fits = replace(config, meeting_tokens=min_tokens)
     given().when(Convene(MEETING_ID, fits)).then(Convened(fits))
-    short = replace(config, meeting_tokens=least - 1)
+    short = replace(config, meeting_tokens=min_tokens - 1)
     assert problems_of(short).keys() == {"meeting_tokens"}
-    assert f"take {least}" in problems_of(short)["meeting_tokens"]
+    assert f"take {min_tokens}" in problems_of(short)["meeting_tokens"]

@@ -17,7 +17,7 @@ from meeting_core import (
     next_step,
     rebuild_brief,
 )
-from meeting_core.decider.ceilings import least_cost
+from meeting_core.decider.ceilings import min_cost
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, WrongPhase
 from meeting_core.model import (
     AcceptReply,
@@ -243,8 +243,8 @@ def test_a_digest_takes_no_more_than_one_of_the_turns_to_come():
         return [convened(digest_rounds=True, meeting_tokens=ceiling), *whole_round(1)]
 
     meeting = meeting_after(*closed(9_000))
-    floors = [least_cost(meeting, FIRST, "ann").tokens]
-    floors += [least_cost(meeting, turn(each, 2), each).tokens for each in ("ann", "bob")]
+    floors = [min_cost(meeting, FIRST, "ann").tokens]
+    floors += [min_cost(meeting, turn(each, 2), each).tokens for each in ("ann", "bob")]
     share, spare = 3_500 + 500, 70
     ceiling = share + meeting.ledger.spent + sum(floors) + len(floors) * spare
     (started,) = answered(closed(ceiling), StartAttempt(FIRST))

@@ -158,8 +158,8 @@ def test_a_fallback_model_has_a_name_and_there_are_not_too_many():
     given().when(with_fallbacks("small", "")).then_refused(
         InvalidConfiguration, "participants[0].fallback_models[1]: must not be empty"
     )
-    most = ["small"] * (MAX_FALLBACK_MODELS + 1)
-    given().when(with_fallbacks(*most)).then_refused(
+    too_many = ["small"] * (MAX_FALLBACK_MODELS + 1)
+    given().when(with_fallbacks(*too_many)).then_refused(
         InvalidConfiguration, f"names more than {MAX_FALLBACK_MODELS} models"
     )
 

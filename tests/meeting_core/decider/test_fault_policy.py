@@ -85,7 +85,7 @@ def test_a_wish_is_honoured_up_to_thirty_seconds(wish: float, wait: float | None
 
 @pytest.mark.parametrize("fault", [each for each in FaultClass if each not in WAITED])
 def test_where_there_is_nothing_to_wait_for_chance_adds_nothing(fault: FaultClass):
-    if FAULT_RULES[fault].most_in_a_row > 1:
+    if FAULT_RULES[fault].max_in_a_row > 1:
         assert seconds(fault) == 0.0
     else:
         assert seconds(fault) is None

@@ -100,12 +100,12 @@ def test_after_the_last_attempt_the_speaker_is_skipped_with_the_reason():
     ],
 )
 def test_each_fault_is_tried_as_often_as_it_can_help(fault_class: FaultClass, attempts: int):
-    def again(after_attempts: int, most: int = 10) -> datetime | None:
+    def again(after_attempts: int, max_attempts: int = 10) -> datetime | None:
         return retry_at(
             fault_class,
             after_attempts,
             after_attempts,
-            max_attempts=most,
+            max_attempts=max_attempts,
             retry_after_seconds=None,
             seed="any",
             now=START,
@@ -113,7 +113,7 @@ def test_each_fault_is_tried_as_often_as_it_can_help(fault_class: FaultClass, at
 
     assert all(again(tries) is not None for tries in range(1, attempts))
     assert again(attempts) is None
-    assert again(1, most=1) is None
+    assert again(1, max_attempts=1) is None
 
 
 def test_every_fault_has_a_rule():

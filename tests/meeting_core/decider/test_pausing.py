@@ -1,4 +1,4 @@
-"""A pause starts nothing new; a call in flight may end. A remark is heard by the next speaker."""
+"""A pause starts nothing new; a call in flight may end. A remark is shown to the next speaker."""
 
 import pytest
 
@@ -126,7 +126,7 @@ def test_a_remark_has_an_author_and_a_text_that_can_be_stored(field: str, text: 
 
 
 def shown_to_bob(*facts: Fact, meanwhile: tuple[Fact, ...] = ()) -> str:
-    """Give Bob's brief as the shell gets it, with what happened since his attempt started."""
+    """Return Bob's brief as the shell gets it, with what happened since his attempt started."""
     asked = started_after(facts, turn("bob"), cap=200)
     step = next_step(meeting_after(*facts, asked, *meanwhile))
     assert isinstance(step, Ask)

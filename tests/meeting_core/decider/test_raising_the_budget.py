@@ -38,9 +38,9 @@ from tests.meeting_core.scenario import Stage, long_speaker
 from tests.spec import given
 
 LIMITED = (convened(meeting_tokens=9_000), round_opened(1))
-SEATS = (Participant("ann", "Ann", model="m"), Participant("bob", "Bob", model="m"))
+PARTICIPANTS = (Participant("ann", "Ann", model="m"), Participant("bob", "Bob", model="m"))
 PRICED = convened(
-    participants=SEATS,
+    participants=PARTICIPANTS,
     meeting_cost=0.5,
     prices=PriceTable("2026-11", "EUR", (ModelPrice("m", 3.0, 15.0),)),
 )
@@ -68,7 +68,7 @@ def test_a_ceiling_in_money_is_raised_alike():
 
 def test_both_ceilings_are_raised_together():
     both = convened(
-        participants=SEATS,
+        participants=PARTICIPANTS,
         meeting_tokens=9_000,
         meeting_cost=0.5,
         prices=PRICED.configuration.prices,

@@ -181,7 +181,7 @@ def test_a_synthesis_out_of_time_ends_without_a_text():
 
 
 def test_the_time_for_the_synthesis_runs_from_its_first_attempt():
-    """So that a wait for a call slot costs nobody the minutes."""
+    """A wait for a call slot must not cost the minutes."""
     facts = up_to_synthesis()
     started = started_after(facts, CLOSING, by="ann", cap=500)
     given(*facts).when(StartAttempt(CLOSING), at=after(500)).then(started)

@@ -1,4 +1,4 @@
-"""A gateway that nobody can reach: the meeting waits for it, so long and no longer."""
+"""A gateway that is unreachable: the meeting waits for it until a timeout."""
 
 import pytest
 from msgspec.structs import replace
@@ -51,7 +51,7 @@ GONE = GiveCommand(
 )
 
 
-def away(task: Task | None = None, number: int = 1, **changes: object) -> ReportFault:
+def unreachable(task: Task | None = None, number: int = 1, **changes: object) -> ReportFault:
     return ReportFault(
         task or turn(),
         number,
@@ -67,39 +67,39 @@ def waiting(number: int = 1, *, until: float = 60, task: Task | None = None) -> 
     return attempt_failed(task, number, charged=0, give_up_at=after(until))
 
 
-def test_the_meeting_waits_for_a_gateway_that_is_away():
-    given(*ASKED).when(away()).then(waiting(until=60))
+def test_the_meeting_waits_for_an_unreachable_gateway():
+    given(*ASKED).when(unreachable()).then(waiting(until=60))
     meeting = meeting_after(*ASKED, waiting(until=60))
     assert next_step(meeting) == WaitForGateway("main", after(60), BEGIN, GONE)
 
 
 def test_how_long_it_waits_is_the_meetings_choice():
     opened = (convened(gateway_reconnect_timeout_seconds=7.5), round_opened(1), attempt_started())
-    given(*opened).when(away()).then(waiting(until=7.5))
+    given(*opened).when(unreachable()).then(waiting(until=7.5))
 
 
-def test_a_gateway_that_answers_is_not_away():
+def test_a_gateway_that_answers_is_not_unreachable():
     fault = ReportFault(turn(), 1, FaultClass.RATE_LIMITED, "no answer", 12.0, is_unreachable=True)
     given(*ASKED).when(fault).then(
         attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(12))
     )
 
 
-def test_the_patience_is_counted_from_the_first_time():
+def test_the_timeout_is_counted_from_the_first_time():
     facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
-    given(*facts).when(away(number=2), at=after(25)).then(waiting(2, until=60))
+    given(*facts).when(unreachable(number=2), at=after(25)).then(waiting(2, until=60))
 
 
-def test_the_patience_is_new_once_the_gateway_has_answered():
+def test_the_timeout_starts_anew_once_the_gateway_has_answered():
     facts = (*ASKED, waiting(until=60), Later(20, attempt_started(number=2)))
     limited = attempt_failed(number=2, fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(22))
     facts = (*facts, Later(21, limited), Later(22, attempt_started(number=3)))
-    given(*facts).when(away(number=3), at=after(25)).then(waiting(3, until=85))
+    given(*facts).when(unreachable(number=3), at=after(25)).then(waiting(3, until=85))
 
 
-def test_a_gateway_that_stays_away_fails_the_meeting():
+def test_a_gateway_that_stays_unreachable_fails_the_meeting():
     facts = (*ASKED, waiting(until=60), Later(59, attempt_started(number=2)))
-    given(*facts).when(away(number=2), at=after(60)).then(
+    given(*facts).when(unreachable(number=2), at=after(60)).then(
         attempt_failed(number=2, charged=0), Failed("gateway_unreachable", "no answer")
     )
 
@@ -139,7 +139,7 @@ def test_the_end_of_the_rounds_comes_first():
 def test_a_digest_waits_for_nobody():
     task = DigestTask(1)
     facts = (convened(digest_rounds=True), *whole_round(1), attempt_started(task))
-    given(*facts).when(away(task)).then(
+    given(*facts).when(unreachable(task)).then(
         attempt_failed(task, charged=0), RoundDigested(1, degraded="unavailable: no answer")
     )
 
@@ -149,7 +149,7 @@ WRITING = (*up_to_synthesis(), attempt_started(CLOSING, cap=500))
 
 
 def test_the_synthesis_waits_too_and_its_time_starts_anew():
-    given(*WRITING).when(away(CLOSING), at=after(100)).then(waiting(until=160, task=CLOSING))
+    given(*WRITING).when(unreachable(CLOSING), at=after(100)).then(waiting(until=160, task=CLOSING))
     facts = (*WRITING, Later(100, waiting(until=160, task=CLOSING)))
     begin = BeginAttempt("", StartAttempt(CLOSING))
     assert next_step(meeting_after(*facts)) == WaitForGateway("", after(160), begin, begin)
@@ -160,13 +160,13 @@ def test_the_synthesis_waits_too_and_its_time_starts_anew():
     assert step.deadline_at == after(150 + 120)
 
 
-def test_a_synthesis_whose_gateway_stays_away_is_the_record_alone():
+def test_a_synthesis_whose_gateway_stays_unreachable_is_the_record_alone():
     facts = (*WRITING, Later(100, waiting(until=160, task=CLOSING)))
     given(*facts).when(StartAttempt(CLOSING), at=after(160)).then(
         SynthesisCompleted(degraded="no summary was written (unavailable: no answer)")
     )
     facts = (*facts, Later(159, attempt_started(CLOSING, 2, cap=500)))
-    given(*facts).when(away(CLOSING, 2), at=after(161)).then(
+    given(*facts).when(unreachable(CLOSING, 2), at=after(161)).then(
         attempt_failed(CLOSING, 2, charged=0),
         SynthesisCompleted(degraded="no summary was written (no answer)"),
     )
@@ -176,7 +176,7 @@ def test_who_speaks_through_another_gateway_writes_at_once():
     bob = replace(BOB, gateway="other")
     facts = (*up_to_synthesis(participants=(ANN, bob)), attempt_started(CLOSING, cap=500))
     failed = attempt_failed(CLOSING, charged=0)
-    given(*facts).when(away(CLOSING)).then(failed)
+    given(*facts).when(unreachable(CLOSING)).then(failed)
     assert next_step(meeting_after(*facts, failed)) == BeginAttempt("other", StartAttempt(CLOSING))
 
 
@@ -193,7 +193,7 @@ def test_a_draft_is_not_lost_with_the_gateway():
 
 
 def test_a_paused_meeting_waits_for_nobody():
-    given(*ASKED, Paused()).when(away()).then(waiting(until=60))
+    given(*ASKED, Paused()).when(unreachable()).then(waiting(until=60))
     assert next_step(meeting_after(*ASKED, Paused(), waiting(until=60))) == Idle()
 
 

@@ -1,4 +1,4 @@
-"""What a client is told it may do now is what the decider would let it do."""
+"""The allowed actions of a meeting are those that the decider accepts."""
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +30,7 @@ from tests.meeting_core.walk import Walk
 
 
 def commands_for(meeting: Meeting) -> dict[str, Command]:
-    """Give a well-formed command for each action."""
+    """Return a well-formed command for each action."""
     config = meeting.config
     tokens = None if config.meeting_tokens is None else config.meeting_tokens + 1
     cost = None if config.meeting_cost is None else config.meeting_cost + 1

@@ -94,8 +94,8 @@ def test_a_reservation_is_scaled_by_what_was_learnt():
 
 
 def test_each_model_is_known_by_itself():
-    seats = (Participant("ann", "Ann", model="m-1"), Participant("bob", "Bob", model="m-2"))
-    facts = [convened(participants=seats), round_opened(1)]
+    participants = (Participant("ann", "Ann", model="m-1"), Participant("bob", "Bob", model="m-2"))
+    facts = [convened(participants=participants), round_opened(1)]
     facts += [attempt_started(model="m-1"), turn_completed(usage=reported(130))]
     facts += [attempt_started(turn("bob"), model="m-2"), turn_completed("bob", usage=reported(110))]
     assert known(*facts) == (ModelProfile("m-1", 1_300), ModelProfile("m-2", 1_100))
@@ -171,7 +171,7 @@ def test_what_was_too_long_once_is_not_tried_again_by_anybody_with_that_model():
     assert started.manifest.tokens <= limit
 
 
-def test_knowledge_is_folded_from_events_and_from_nothing_else():
+def test_a_model_profile_is_folded_from_events_and_from_nothing_else():
     facts = [*long_meeting(), too_long()]
     assert meeting_after(*facts) == meeting_after(*facts)
     assert known(*facts)[0].context_tokens is not None

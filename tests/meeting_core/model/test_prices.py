@@ -31,8 +31,8 @@ from tests.spec import given
 
 LARGE = ModelPrice("large", 3.0, 15.0)
 PRICES = PriceTable("2026-11", "EUR", (LARGE, ModelPrice("small", 0.15, 0.6)))
-SEATS = (Participant("ann", "Ann", model="large"), Participant("bob", "Bob", model="small"))
-OPENED = (convened(participants=SEATS, meeting_cost=0.5, prices=PRICES), round_opened(1))
+PARTICIPANTS = (Participant("ann", "Ann", model="large"), Participant("bob", "Bob", model="small"))
+OPENED = (convened(participants=PARTICIPANTS, meeting_cost=0.5, prices=PRICES), round_opened(1))
 ASKED = (*OPENED, attempt_started(prompt=100, cap=200, model="large"))
 
 
@@ -86,7 +86,7 @@ def test_without_prices_nothing_costs_money():
 
 
 def test_prices_without_a_ceiling_only_count():
-    facts = (convened(participants=SEATS, prices=PRICES), round_opened(1))
+    facts = (convened(participants=PARTICIPANTS, prices=PRICES), round_opened(1))
     facts = (*facts, attempt_started(model="large"), turn_completed())
     meeting = meeting_after(*facts)
     assert meeting.ledger.spent_micros == 90 * 3 + 6 * 15
@@ -95,13 +95,13 @@ def test_prices_without_a_ceiling_only_count():
 
 @pytest.mark.parametrize("cost", [0, -1.0, 1_000_001.0, float("nan"), float("inf")])
 def test_a_ceiling_in_money_is_an_amount(cost: float):
-    config = configuration(participants=SEATS, meeting_cost=cost, prices=PRICES)
+    config = configuration(participants=PARTICIPANTS, meeting_cost=cost, prices=PRICES)
     given().when(Convene(MEETING_ID, config)).then_refused(InvalidConfiguration, "meeting_cost: is")
 
 
 @pytest.mark.parametrize("prices", [None, PriceTable("1"), PriceTable("1", "EUR", (LARGE,))])
 def test_a_ceiling_in_money_needs_a_price_for_every_model(prices: PriceTable | None):
-    config = configuration(participants=SEATS, meeting_cost=0.5, prices=prices)
+    config = configuration(participants=PARTICIPANTS, meeting_cost=0.5, prices=prices)
     given().when(Convene(MEETING_ID, config)).then_refused(
         InvalidConfiguration, "meeting_cost: cannot be kept", "participants[1]", "'small'"
     )

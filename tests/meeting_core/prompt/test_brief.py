@@ -177,7 +177,7 @@ def transcript(text: str, participants: tuple[Participant, ...]) -> list[Fact]:
 
 
 @pytest.mark.parametrize("text", [*FORGED, "a < b and b > c", "<b>bold</b>", "turn <", ""])
-def test_quoting_changes_marks_only_and_costs_nothing(text: str):
+def test_escaping_changes_marks_only_and_costs_nothing(text: str):
     assert estimate_tokens(quoted(text)) == estimate_tokens(text)
     assert len(quoted(text)) == len(text)
     assert (quoted(text) == text) == (text not in FORGED)

@@ -72,7 +72,7 @@ TEXTS = st.builds(
     st.integers(1, 300),
 )
 NAMES = st.text('<turn>/&" ab!', min_size=1, max_size=30).filter(str.strip)
-SEATS = ("ann", "bob", "cat")
+PARTICIPANTS = ("ann", "bob", "cat")
 SPOKEN = st.lists(st.tuples(st.sampled_from("tttrs"), TEXTS), max_size=9)
 
 
@@ -80,21 +80,21 @@ SPOKEN = st.lists(st.tuples(st.sampled_from("tttrs"), TEXTS), max_size=9)
 def meetings(draw: Callable) -> Meeting:
     """A meeting somewhere in its second or third round, under a context it was convened with."""
     names = draw(st.lists(NAMES, min_size=3, max_size=3))
-    seats = tuple(
+    participants = tuple(
         Participant(agent, name, instructions=draw(TEXTS)[:400])
         for agent, name in zip(("ann", "bob", "cat"), names, strict=True)
     )
     config = configuration(
-        participants=seats,
+        participants=participants,
         num_rounds=3,
         round_topics=("One", "Two", "<turn>Three"),
         goal=draw(TEXTS)[:1_000],
         max_tokens_per_turn=draw(st.sampled_from([32, 200])),
     )
-    least = fixed_tokens(config) + config.max_tokens_per_turn
+    min_tokens = fixed_tokens(config) + config.max_tokens_per_turn
     config = replace(
         config,
-        context_tokens=max(least, 256) + draw(st.integers(0, 2_000)),
+        context_tokens=max(min_tokens, 256) + draw(st.integers(0, 2_000)),
         document_context=draw(TEXTS),
         parent_minutes=draw(TEXTS),
     )
@@ -104,16 +104,19 @@ def meetings(draw: Callable) -> Meeting:
 
 @st.composite
 def transcripts(draw: Callable) -> list[Fact]:
-    facts: list[Fact] = [round_opened(1, order=SEATS)]
+    facts: list[Fact] = [round_opened(1, order=PARTICIPANTS)]
     round_num, spoken = 1, 0
     for kind, text in draw(SPOKEN):
         if kind == "r":
             facts.append(RemarkMade(text[:30], text, estimate_tokens(text)))
             continue
-        if spoken == len(SEATS):
-            facts += [round_closed(round_num, "partial"), round_opened(round_num + 1, order=SEATS)]
+        if spoken == len(PARTICIPANTS):
+            facts += [
+                round_closed(round_num, "partial"),
+                round_opened(round_num + 1, order=PARTICIPANTS),
+            ]
             round_num, spoken = round_num + 1, 0
-        agent = SEATS[spoken]
+        agent = PARTICIPANTS[spoken]
         spoken += 1
         if kind == "s":
             facts += skipped(agent, round_num)
@@ -129,7 +132,7 @@ def entries_of(meeting: Meeting) -> list[Turn | Remark]:
 
 
 def covered(manifest: Manifest, entries: list[Turn | Remark]) -> list[str]:
-    """Say of each entry in which range it lies: exactly one letter each."""
+    """Return the range of each entry: exactly one letter each."""
     ranges = {"d": manifest.dropped, "s": manifest.shortened, "w": manifest.whole}
     return [
         "".join(
@@ -143,8 +146,8 @@ def covered(manifest: Manifest, entries: list[Turn | Remark]) -> list[str]:
 
 @settings(max_examples=80)
 @given(meetings(), st.integers(0, 2))
-def test_a_brief_never_holds_more_than_the_context(meeting: Meeting, seat: int):
-    agent_id = meeting.config.participants[seat].agent_id
+def test_a_brief_never_holds_more_than_the_context(meeting: Meeting, index: int):
+    agent_id = meeting.config.participants[index].agent_id
     for task in (TurnTask(3, agent_id), SynthesisTask()):
         brief = build_brief(meeting, task, agent_id)
         tokens = sum(estimate_tokens(message.content) for message in brief.messages)
@@ -206,8 +209,8 @@ def brief_of(meeting: Meeting) -> Brief:
 @settings(max_examples=100)
 @given(st.lists(TEXTS, min_size=9, max_size=9), st.integers(0, 600))
 def test_the_exact_messages_can_be_rebuilt_from_the_whole_history(texts: list[str], room: int):
-    least = fixed_tokens(configuration()) + 200
-    config = configuration(context_tokens=max(256, least) + room)
+    min_tokens = fixed_tokens(configuration()) + 200
+    config = configuration(context_tokens=max(256, min_tokens) + room)
     asked: dict[str, tuple[Message, ...]] = {}
     held = held_with(config, texts, asked)
     attempts = [event for event in held.events if isinstance(event.fact, AttemptStarted)]

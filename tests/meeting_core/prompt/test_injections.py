@@ -79,7 +79,7 @@ class Mark(Struct, frozen=True):
 
 
 def seen(text: str) -> str:
-    """Give a text as that reader sees it."""
+    """Return a text as that reader sees it."""
     text = re.sub("&(lt|#0*60|#x0*3c);?", "<", text, flags=re.IGNORECASE)
     plain = unicodedata.normalize("NFKC", text)
     hidden = ("Cf", "Cc", "Cn", "Mn")
@@ -98,7 +98,7 @@ def quotation(name: str, by: str | None = None) -> list[Mark]:
 
 
 def unquoted(text: str) -> str:
-    """Leave out whatever stands between marks of our own spelling."""
+    """Remove all text between marks of our own spelling."""
     return re.sub(rf"<({'|'.join(MARKS)})\b[^>]*>\n.*?\n</\1>", "", text, flags=re.DOTALL)
 
 

@@ -48,7 +48,7 @@ def test_a_run_of_fifty_thousand_costs_twice_a_run_of_half_that(letter: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "least"),
+    ("text", "min_tokens"),
     [
         ("The meeting begins at nine and ends at ten.", 10),
         ('{"id": 1, "names": ["ann", "bob"]}', 15),
@@ -57,8 +57,8 @@ def test_a_run_of_fifty_thousand_costs_twice_a_run_of_half_that(letter: str):
         ("\U0001f600" * 5, 10),
     ],
 )
-def test_an_estimate_errs_on_the_safe_side(text: str, least: int):
-    assert estimate_tokens(text) >= least
+def test_an_estimate_errs_on_the_safe_side(text: str, min_tokens: int):
+    assert estimate_tokens(text) >= min_tokens
 
 
 @given(TEXTS, st.integers(0, 120))

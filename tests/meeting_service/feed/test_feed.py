@@ -1,4 +1,4 @@
-"""The feed of what is stored: nothing missed, nothing twice, whatever the database does."""
+"""The feed of what is stored: nothing missed, nothing twice, under any database fault."""
 
 import anyio
 import pytest
@@ -199,7 +199,7 @@ async def test_a_fault_in_the_deltas_ends_neither_them_nor_the_process(monkeypat
             assert delta.data["text"] == "shown"
 
 
-async def test_a_stream_opened_while_the_database_is_away_waits_for_it():
+async def test_a_stream_opened_while_the_database_is_unreachable_waits_for_it():
     async with feed_world() as world:
         await world.store(*WHOLE)
         meeting = await world.load()

@@ -49,14 +49,14 @@ SPEAKING = (*OPENED, attempt_started())
 
 
 def frames_after(*facts: Fact | Later) -> tuple[Frame, ...]:
-    """Give what the last of these facts shows."""
+    """Return what the last of these facts shows."""
     events = history(*facts)
     before = project(None, events[:-1])
     return frames_of(before, events[-1], evolve(before, events[-1]))
 
 
 def shown(*facts: Fact | Later) -> tuple[str, dict[str, Any]]:
-    """Give the one frame the last of these facts shows, as a client reads it."""
+    """Return the one frame that the last of these facts shows, as a client reads it."""
     (frame,) = frames_after(*facts)
     assert frame.is_numbered
     lines = frame.encoded().decode().split("\n")

@@ -33,7 +33,7 @@ async def append(world: World, *events: MeetingEvent) -> None:
 
 @pytest.fixture
 def folds(monkeypatch) -> list[str]:
-    """The events that were folded since, and by whom."""
+    """The events that were folded since, each with the part that folded it."""
     found: list[str] = []
 
     def counted(name):

@@ -88,8 +88,8 @@ async def test_streams_that_catch_up_together_share_what_is_known():
         assert world.recorder.history_events_read == 0
 
 
-@pytest.mark.parametrize(("excess", "most_missed"), [(1.1, 0.3), (1.5, 0.7), (2.0, 0.9)])
-def test_a_cache_too_small_for_meetings_that_take_turns_still_helps(excess, most_missed):
+@pytest.mark.parametrize(("excess", "max_missed"), [(1.1, 0.3), (1.5, 0.7), (2.0, 0.9)])
+def test_a_cache_too_small_for_meetings_that_take_turns_still_helps(excess, max_missed):
     cache = BoundedCache[int](400 * (ENTRY_BYTES + 1))
     missed, rounds, meetings = 0, 40, [UUID(int=n) for n in range(int(400 * excess))]
     for version in range(rounds):
@@ -97,7 +97,7 @@ def test_a_cache_too_small_for_meetings_that_take_turns_still_helps(excess, most
             missed += cache.pop((meeting_id, version - 1)) is None
             cache.put((meeting_id, version), version, 1)
             assert len(cache) <= 400
-    assert missed / (rounds * len(meetings)) < most_missed
+    assert missed / (rounds * len(meetings)) < max_missed
 
 
 def test_what_does_not_fit_at_all_is_not_kept():

@@ -61,7 +61,7 @@ class Database:
         self.served = await outcome(self.group.serve(self.commit, lambda: self.is_lost))
 
     async def send(self, *appends: Append) -> None:
-        """Have appends on their way, in this order, and return once they are queued."""
+        """Start appends in this order, and return once they are queued."""
         for append in appends:
             self.tasks.start_soon(self._append, len(self.results), append)
             self.results[len(self.results)] = None
@@ -202,7 +202,7 @@ async def test_a_connection_lost_while_idle_is_noticed():
         assert isinstance(database.served, OperationalError)
 
 
-async def test_closing_commits_what_is_queued_and_turns_the_rest_away():
+async def test_closing_commits_what_is_queued_and_refuses_the_rest():
     async with Database().serving() as database:
         await database.send(append())
         await database.send(append(), append())
