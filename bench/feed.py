@@ -27,11 +27,11 @@ from litestar.di import Provide
 
 from meeting_core import Configuration, MeetingEvent, Participant, hold_meeting
 from meeting_service.app.database import embedded_server
+from meeting_service.command_handler import Meetings
 from meeting_service.feed.feed import Feed
 from meeting_service.http.feed import FeedPolicy, feed_routes
-from meeting_service.meetings import Meetings
+from meeting_service.store.postgres.migrate import upgrade
 from meeting_service.store.postgres.recorder import PostgresRecorder
-from meeting_service.store.postgres.schema import upgrade
 
 TEAM = tuple(Participant(agent, agent.title()) for agent in "abcdefgh")
 REPLY = "We measured it twice, and 3 of 4 runs agreed within a percent. " * 16

@@ -27,15 +27,15 @@ import uvloop
 
 from meeting_core.model import Configuration, Convene, Limits, Meeting, Participant, Usage
 from meeting_service.app.database import embedded_server
-from meeting_service.meetings import Meetings
-from meeting_service.outputs import OutputFolder
+from meeting_service.command_handler import Meetings
+from meeting_service.minutes_files import OutputFolder
 from meeting_service.ports import GatewayReply, GatewayRequest, SaveOutput
 from meeting_service.runtime.gateway_client import GatewayClient
-from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.runner import RunnerDependencies
+from meeting_service.runtime.running_policy import RunningPolicy
 from meeting_service.runtime.supervisor import Supervisor
+from meeting_service.store.postgres.migrate import upgrade
 from meeting_service.store.postgres.recorder import PostgresRecorder
-from meeting_service.store.postgres.schema import upgrade
 
 SENTENCE = "We measured it twice, and 3 of 4 runs agreed within a percent. "
 REPLY = (SENTENCE * 20)[:970]

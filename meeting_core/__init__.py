@@ -11,6 +11,7 @@ from meeting_core.errors import (
     Refusal,
 )
 from meeting_core.in_memory import HeldMeeting, hold_meeting
+from meeting_core.minutes import outcome_of, parse_synthesis, render_minutes
 from meeting_core.model.configuration import Configuration, Limits
 from meeting_core.model.events import EventMetadata, Fact, MeetingEvent
 from meeting_core.model.meeting import Meeting
@@ -19,8 +20,7 @@ from meeting_core.model.prices import ModelPrice, PriceTable
 from meeting_core.model.values import Message, Outcome, Participant, Phase, Reply, Usage
 from meeting_core.projector import evolve, fold, project
 from meeting_core.prompt.brief import Brief, build_brief
-from meeting_core.prompt.minutes import outcome_of, parse_synthesis, render_minutes
-from meeting_core.prompt.rebuild import rebuild_brief
+from meeting_core.prompt.brief_replay import rebuild_brief
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.steps import (
     Ask,

@@ -61,7 +61,7 @@ def admin_dsn(postgres_server: EmbeddedServer) -> str:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: EmbeddedServer) -> str:
     """The name of a database with the newest schema, to be copied."""
-    from meeting_service.store.postgres.schema import upgrade
+    from meeting_service.store.postgres.migrate import upgrade
 
     postgres_server.create_database(TEMPLATE)
     asyncio.run(upgrade(postgres_server.dsn(TEMPLATE)))

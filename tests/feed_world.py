@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from meeting_core import Fact, Meeting
 from meeting_core.model import MeetingEvent
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import Meetings
 from meeting_service.feed import feed as feed_module
 from meeting_service.feed.feed import Feed
 from meeting_service.feed.streams import Stream
-from meeting_service.meetings import Meetings
 from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import (
     MEETING_ID,

@@ -13,9 +13,9 @@ from litestar.testing import RequestFactory
 
 from meeting_core import errors
 from meeting_core.errors import CorruptHistory, InvalidConfiguration, Problem, Refusal
+from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.application import describe
 from meeting_service.http.problems import PROBLEM_TYPES, answer_exception
-from meeting_service.meetings import MeetingNotFound
 from meeting_service.ports import RoomTaken, TooManyLive, VersionConflict
 
 SOME_ID = UUID(int=0)

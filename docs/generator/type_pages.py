@@ -9,7 +9,7 @@ from generator.markdown import code, linked, names_in, page, prose, table, typed
 from generator.source import aliases_of, fields_of, text_of
 
 import meeting_core
-from meeting_core import errors
+from meeting_core import errors, minutes
 from meeting_core.budget import allowance, spending_report
 from meeting_core.model import (
     accounting,
@@ -21,7 +21,6 @@ from meeting_core.model import (
     transcript,
     values,
 )
-from meeting_core.prompt import minutes
 from meeting_core.steps import step
 
 FACTS: tuple[type[Any], ...] = get_args(events.Fact)

@@ -5,15 +5,6 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from meeting_core.decider.closing import (
-    complete,
-    complete_digest,
-    complete_synthesis,
-    give_up_synthesis,
-    start_digest,
-    start_minutes,
-    start_synthesis,
-)
 from meeting_core.decider.control import (
     adopt,
     cancel,
@@ -27,6 +18,15 @@ from meeting_core.decider.control import (
 from meeting_core.decider.convening import convene
 from meeting_core.decider.faults import abandoned, report_fault
 from meeting_core.decider.round_endings import close_round
+from meeting_core.decider.summaries import (
+    complete,
+    complete_digest,
+    complete_synthesis,
+    give_up_synthesis,
+    start_digest,
+    start_minutes,
+    start_synthesis,
+)
 from meeting_core.decider.turns import (
     attempt_of,
     complete_turn,

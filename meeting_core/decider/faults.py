@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from meeting_core.decider.closing import draft_or_nothing, undigested
 from meeting_core.decider.fault_policy import FAULT_RULES, fault_charge, retry_at
+from meeting_core.decider.summaries import draft_or_nothing, undigested
 from meeting_core.decider.turns import attempt_of, kept_reason, min_attempt_seconds
 from meeting_core.model.commands import ReportFault
 from meeting_core.model.events import AttemptAbandoned, AttemptFailed, Fact, Failed, TurnSkipped

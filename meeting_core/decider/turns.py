@@ -6,7 +6,7 @@ What every attempt shares is here too: how it is planned, and how a reply is kep
 from datetime import datetime, timedelta
 
 from meeting_core.budget.allowance import Allowance
-from meeting_core.decider.ceilings import Plan, first_allowance, fitted_to
+from meeting_core.decider.call_plan import Plan, first_allowance, fitted_to
 from meeting_core.decider.round_endings import end_rounds, out_of_budget
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, RoundUnfinished, WrongPhase
 from meeting_core.model.accounting import profile_of, scaled

@@ -38,9 +38,9 @@ from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
 from meeting_core.model.phases import TRANSITIONS, TRIGGERS
 from meeting_core.model.transcript import Round, Turn
 from meeting_core.model.values import AgentId, Phase, TurnTask, Version
-from meeting_core.projector.closing import round_digested, synthesis_completed, synthesis_drafted
 from meeting_core.projector.control import adopted, budget_raised, remark_made, resumed
 from meeting_core.projector.faults import attempt_abandoned, attempt_failed, turn_skipped
+from meeting_core.projector.summaries import round_digested, synthesis_completed, synthesis_drafted
 
 __all__ = ["evolve", "fold", "project"]
 

@@ -1,4 +1,4 @@
-"""What a model is shown, and how what it wrote is read."""
+"""What a model is shown: briefs, their templates, and how long texts are."""
 
 from meeting_core.prompt.brief import (
     WHOLE_SHARE,
@@ -9,14 +9,7 @@ from meeting_core.prompt.brief import (
     fixed_tokens,
     min_brief_tokens,
 )
-from meeting_core.prompt.minutes import (
-    ActionItem,
-    MinutesParts,
-    Priority,
-    outcome_of,
-    parse_synthesis,
-    render_minutes,
-)
+from meeting_core.prompt.brief_replay import rebuild_brief, shown_brief
 from meeting_core.prompt.prompt_escaping import (
     HEAD_CHARACTERS,
     TAIL_CHARACTERS,
@@ -24,8 +17,7 @@ from meeting_core.prompt.prompt_escaping import (
     quoted,
     shortened,
 )
-from meeting_core.prompt.prompts import MESSAGE_OVERHEAD_TOKENS, SECTIONS, TEMPLATE
-from meeting_core.prompt.rebuild import rebuild_brief, shown_brief
+from meeting_core.prompt.templates import MESSAGE_OVERHEAD_TOKENS, SECTIONS, TEMPLATE
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 
 __all__ = [
@@ -35,10 +27,7 @@ __all__ = [
     "TAIL_CHARACTERS",
     "TEMPLATE",
     "WHOLE_SHARE",
-    "ActionItem",
     "Brief",
-    "MinutesParts",
-    "Priority",
     "TokenCounter",
     "attribute",
     "build_brief",
@@ -48,11 +37,8 @@ __all__ = [
     "estimate_tokens",
     "fixed_tokens",
     "min_brief_tokens",
-    "outcome_of",
-    "parse_synthesis",
     "quoted",
     "rebuild_brief",
-    "render_minutes",
     "shortened",
     "shown_brief",
 ]

@@ -25,8 +25,10 @@ from meeting_core.model.values import (
     Value,
     Version,
 )
-from meeting_core.prompt import prompts
-from meeting_core.prompt.entries import (
+from meeting_core.prompt import templates as prompts
+from meeting_core.prompt.prompt_escaping import attribute, quoted, shortened
+from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
+from meeting_core.prompt.transcript_entries import (
     Entry,
     Marks,
     Transcript,
@@ -35,8 +37,6 @@ from meeting_core.prompt.entries import (
     insert_remarks_and_digests,
     of_last_round,
 )
-from meeting_core.prompt.prompt_escaping import attribute, quoted, shortened
-from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 
 WHOLE_SHARE = 0.7
 

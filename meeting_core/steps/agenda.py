@@ -5,6 +5,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from meeting_core.minutes import outcome_of, render_minutes
 from meeting_core.model.commands import (
     CloseRound,
     Fail,
@@ -24,8 +25,7 @@ from meeting_core.model.values import (
     call_key,
 )
 from meeting_core.prompt.brief import Brief
-from meeting_core.prompt.minutes import outcome_of, render_minutes
-from meeting_core.prompt.rebuild import shown_brief
+from meeting_core.prompt.brief_replay import shown_brief
 from meeting_core.steps.speaking_order import awaits_digest, digest_author, next_author
 from meeting_core.steps.step import (
     Ask,

@@ -18,23 +18,23 @@ from msgspec import structs
 from meeting_core.prompt import TokenCounter
 from meeting_service.app.database import describe_database, open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import Meetings
 from meeting_service.embedded_postgres import EmbeddedServerError
 from meeting_service.feed.feed import Feed
-from meeting_service.http.app_state import ServiceContext
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
 from meeting_service.http.server import CannotListen, listening_socket, serving
-from meeting_service.meetings import Meetings
-from meeting_service.outputs import OutputFolder
+from meeting_service.http.service_context import ServiceContext
+from meeting_service.minutes_files import OutputFolder
 from meeting_service.ports import Gateway
 from meeting_service.runtime.gateway_client import GatewayClient
-from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
+from meeting_service.runtime.running_policy import RunningPolicy
 from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.settings import Settings, SettingsError
-from meeting_service.store.postgres.schema import MigrationError
+from meeting_service.store.postgres.migrate import MigrationError
 from meeting_service.token_counters import open_counter
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 from anyio import to_thread
 
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
 from meeting_service.embedded_postgres import (
     DataDirError,
     EmbeddedServer,
@@ -19,8 +19,8 @@ from meeting_service.embedded_postgres import (
     user_state_dir,
 )
 from meeting_service.settings import Settings
+from meeting_service.store.postgres.migrate import upgrade
 from meeting_service.store.postgres.recorder import PostgresRecorder
-from meeting_service.store.postgres.schema import upgrade
 
 log = logging.getLogger(__name__)
 

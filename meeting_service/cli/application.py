@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from meeting_service.cli import meeting_commands, service_commands, simulation
+from meeting_service.cli import meeting_commands, service_commands
+from meeting_service.cli import simulate_command as simulation
 from meeting_service.cli.exit_codes import MEANINGS, CommandError, Exit
 
 EXIT_CODES = "\n".join(
@@ -78,7 +79,7 @@ def _exit_code_of(error: Exception) -> Exit | None:
     from eventsourcing.persistence import PersistenceError
 
     from meeting_service.embedded_postgres import EmbeddedServerError
-    from meeting_service.store.postgres.schema import MigrationError
+    from meeting_service.store.postgres.migrate import MigrationError
 
     if isinstance(error, EmbeddedServerError | MigrationError | PersistenceError):
         return Exit.FAILED

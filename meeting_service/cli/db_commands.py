@@ -8,9 +8,9 @@ from meeting_core.codec import MeetingMapper
 from meeting_service.app.database import open_recorder
 from meeting_service.cli.exit_codes import Exit
 from meeting_service.cli.printable import one_line
-from meeting_service.rebuilding import Rebuilt, rebuild
+from meeting_service.rebuild_read_models import Rebuilt, rebuild
 from meeting_service.settings import Settings
-from meeting_service.store.postgres.schema import HEAD
+from meeting_service.store.postgres.migrate import HEAD
 
 
 def upgrade_database(settings: Settings) -> None:

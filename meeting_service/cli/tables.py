@@ -10,7 +10,7 @@ from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
-from meeting_service.cli.displays import percent
+from meeting_service.cli.display_text import percent
 from meeting_service.cli.printable import one_line, printable
 
 PIPED_WIDTH = 10_000

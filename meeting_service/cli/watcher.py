@@ -5,10 +5,10 @@ from contextlib import aclosing
 from rich.console import Console
 
 from meeting_service.cli.client import ServiceClient, meeting_path
-from meeting_service.cli.displays import Display, JsonLines, PlainLines
+from meeting_service.cli.display_live import LiveDisplay
+from meeting_service.cli.display_text import Display, JsonLines, PlainLines
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.feed import feed_events
-from meeting_service.cli.live import LiveDisplay
+from meeting_service.cli.feed_client import feed_events
 
 STATES = {"complete": Exit.COMPLETE, "error": Exit.FAILED, "cancelled": Exit.CANCELLED}
 

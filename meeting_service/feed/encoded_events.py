@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from meeting_core.model import Meeting, MeetingEvent, MeetingId, Version
 from meeting_core.projector import evolve
+from meeting_service.command_handler import FoldedEvent, Meetings
 from meeting_service.feed.frames import frames_of, missing_gateway_frame, unreadable_frame
-from meeting_service.feed.outlines import (
+from meeting_service.feed.meeting_outlines import (
     ENTRY_BYTES,
     BoundedCache,
     packed_outline,
     unpacked_outline,
 )
-from meeting_service.meetings import FoldedEvent, Meetings
 from meeting_service.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,8 @@ from meeting_core.model import (
     Version,
     clean_text,
 )
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import FoldedEvent, Meetings
 from meeting_service.feed.encoded_events import (
     Delta,
     EncodedEvent,
@@ -46,7 +47,6 @@ from meeting_service.feed.encoded_events import (
 )
 from meeting_service.feed.frames import delta_frame
 from meeting_service.feed.streams import GlobalStream, MeetingStream, Source, Subscriptions
-from meeting_service.meetings import FoldedEvent, Meetings
 from meeting_service.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -38,8 +38,8 @@ from meeting_service.feed.notices import (
     missing_gateway,
     unreadable_history,
 )
-from meeting_service.views.config_views import outcome_view
-from meeting_service.views.transcript import error_message
+from meeting_service.views.meeting_status import error_message
+from meeting_service.views.outcome import outcome_view
 
 _encoder = msgspec.json.Encoder()
 _SEPARATORS = [(mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\x85\u2028\u2029"]

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from meeting_core.model import Message
 from meeting_core.prompt import estimate_tokens
-from meeting_service.gateways.scripted_words import TRADES, WORK, Work
+from meeting_service.gateways.scripted_subjects import TRADES, WORK, Work
 
 Chosen = TypeVar("Chosen")
 Subject: TypeAlias = Literal["done", "next", "risk", "any"]

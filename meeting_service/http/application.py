@@ -8,16 +8,16 @@ from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
 from meeting_service.feed.feed import Feed
-from meeting_service.http.app_state import ServiceContext
 from meeting_service.http.bodies import largest_body_bytes
-from meeting_service.http.documentation import Documentation, documentation_routes
 from meeting_service.http.feed import FeedPolicy, feed_routes
+from meeting_service.http.health import operation_routes
 from meeting_service.http.history import history_routes
 from meeting_service.http.meetings import meeting_routes
-from meeting_service.http.operations import operation_routes
+from meeting_service.http.openapi import openapi_document
+from meeting_service.http.openapi_routes import Documentation, documentation_routes
 from meeting_service.http.problems import answer_exception, answer_http_exception
 from meeting_service.http.quarantine import quarantine_routes
-from meeting_service.http.schema import openapi_document
+from meeting_service.http.service_context import ServiceContext
 
 api_routes: list[ControllerRouterHandler] = [
     *meeting_routes,

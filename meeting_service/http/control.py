@@ -20,12 +20,12 @@ from meeting_core.model import (
     RaiseBudget,
     Resume,
 )
-from meeting_service.http.app_state import ServiceContext, meeting_id_of
 from meeting_service.http.bodies import BudgetBody, PauseBody, RemarkBody, WrapUpBody
 from meeting_service.http.json_body import JsonRequest, OptionalJsonRequest
 from meeting_service.http.problems import QUARANTINED, HttpProblem, invalid
+from meeting_service.http.service_context import ServiceContext, meeting_id_of
 from meeting_service.http.start import ACTOR
-from meeting_service.views.config_views import TokensView, tokens_view
+from meeting_service.views.budget import TokensView, tokens_view
 
 
 class ControlView(Struct, frozen=True):

@@ -31,11 +31,11 @@ from msgspec import Struct
 
 from meeting_core.errors import CorruptHistory, Problem
 from meeting_core.model import Meeting, MeetingId
+from meeting_service.command_handler import Meetings
 from meeting_service.feed.feed import Feed
 from meeting_service.feed.streams import Stream
-from meeting_service.http.app_state import meeting_id_of, readable
 from meeting_service.http.problems import invalid
-from meeting_service.meetings import Meetings
+from meeting_service.http.service_context import meeting_id_of, readable
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_core.model import MeetingEvent, MeetingId, milliseconds_utc
-from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
+from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.queries import HistoryQuery, read_query
-from meeting_service.meetings import MeetingNotFound
-from meeting_service.views.config_views import Time
-from meeting_service.views.readable import UnreadableView, decode_readable
+from meeting_service.http.service_context import ServiceContext, meeting_id_of, readable
+from meeting_service.views import Time
+from meeting_service.views.partial_history import UnreadableView, decode_readable
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

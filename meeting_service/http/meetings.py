@@ -13,20 +13,21 @@ from msgspec import Struct
 from meeting_core import fold, spending
 from meeting_core.errors import Problem
 from meeting_core.model import Cancel, Meeting, MeetingId, Phase, milliseconds_utc
-from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
 from meeting_service.http.bodies import CancelBody
 from meeting_service.http.control import control_routes, handle_command
 from meeting_service.http.json_body import OptionalJsonRequest
 from meeting_service.http.problems import NOT_COMPLETE, HttpProblem, invalid
 from meeting_service.http.queries import ListQuery, read_query
+from meeting_service.http.service_context import ServiceContext, meeting_id_of, readable
 from meeting_service.http.start import start_meeting
 from meeting_service.ports import SummaryFilter
-from meeting_service.views.config_views import OutcomeView, Time, outcome_view
-from meeting_service.views.readable import load_readable
+from meeting_service.views import Time
+from meeting_service.views.meeting_status import StatusView, output_md, status_view
+from meeting_service.views.outcome import OutcomeView, outcome_view
+from meeting_service.views.partial_history import load_readable
 from meeting_service.views.spending import SpendingView, spending_view
 from meeting_service.views.summaries import ListView, list_meetings, place_of
-from meeting_service.views.transcript import StatusView, output_md, status_view
-from meeting_service.views.waiting import WaitingView, waiting_view
+from meeting_service.views.wait_reasons import WaitingView, waiting_view
 
 
 class CancelledView(Struct, frozen=True):

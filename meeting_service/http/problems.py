@@ -20,7 +20,7 @@ from meeting_core.errors import (
     Problem,
 )
 from meeting_core.model import MeetingId
-from meeting_service.meetings import MeetingNotFound
+from meeting_service.command_handler import MeetingNotFound
 from meeting_service.ports import RoomTaken, TooManyLive, VersionConflict
 
 log = logging.getLogger(__name__)

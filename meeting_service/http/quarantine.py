@@ -7,10 +7,10 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_core.model import milliseconds_utc
-from meeting_service.http.app_state import ServiceContext, meeting_id_of, readable
+from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.problems import NOT_QUARANTINED, HttpProblem
-from meeting_service.meetings import MeetingNotFound
-from meeting_service.views.config_views import Time
+from meeting_service.http.service_context import ServiceContext, meeting_id_of, readable
+from meeting_service.views import Time
 
 MAX_MEETINGS = 1_000
 

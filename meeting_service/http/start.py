@@ -20,7 +20,7 @@ from meeting_core.model import (
     PriceTable,
 )
 from meeting_core.projector import fold
-from meeting_service.http.app_state import ServiceContext, stopping
+from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.bodies import ParticipantBody, StartBody
 from meeting_service.http.json_body import JsonRequest
 from meeting_service.http.problems import (
@@ -31,11 +31,11 @@ from meeting_service.http.problems import (
     HttpProblem,
     invalid,
 )
-from meeting_service.meetings import MeetingNotFound
+from meeting_service.http.service_context import ServiceContext, stopping
 from meeting_service.ports import VersionConflict
 from meeting_service.settings import RemoteGateway
-from meeting_service.views.config_views import StartedView, started_view
-from meeting_service.views.transcript import output_md
+from meeting_service.views.meeting_status import output_md
+from meeting_service.views.started_meeting import StartedView, started_view
 
 ACTOR = "http"
 KEY_HEADER = "Idempotency-Key"

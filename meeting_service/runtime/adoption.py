@@ -9,10 +9,10 @@ from eventsourcing.persistence import PersistenceError
 
 from meeting_core.errors import MeetingError
 from meeting_core.model import Adopt, AdoptCause, Fail, FailReason, Meeting, MeetingId
-from meeting_service.meetings import Meetings, retry_while_unavailable
+from meeting_service.command_handler import Meetings, retry_while_unavailable
 from meeting_service.ports import Fenced, Lease, VersionConflict
-from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.runner import ACTOR
+from meeting_service.runtime.running_policy import RunningPolicy
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from meeting_core.model import MeetingId
-from meeting_service.meetings import Meetings
+from meeting_service.command_handler import Meetings
 from meeting_service.ports import OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
-from meeting_service.runtime.policy import RunningPolicy
+from meeting_service.runtime.running_policy import RunningPolicy
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from meeting_core.model import (
     Resumed,
     RoundClosed,
 )
-from meeting_service.meetings import Meetings
+from meeting_service.command_handler import Meetings
 from meeting_service.runtime.runner import Runner
 
 TOPICS = tuple(

@@ -38,7 +38,7 @@ from meeting_core.steps import (
     WaitUntil,
     next_step,
 )
-from meeting_service.meetings import FoldedEvent, Meetings, retry_while_unavailable
+from meeting_service.command_handler import FoldedEvent, Meetings, retry_while_unavailable
 from meeting_service.ports import (
     EmitDelta,
     Fenced,

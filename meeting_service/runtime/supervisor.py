@@ -15,15 +15,15 @@ from eventsourcing.persistence import PersistenceError
 from meeting_core.errors import CorruptHistory
 from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
 from meeting_core.steps import GiveCommand, Step
-from meeting_service.background import BackgroundLoops
-from meeting_service.meetings import MeetingNotFound, Meetings, retry_while_unavailable
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import MeetingNotFound, Meetings, retry_while_unavailable
 from meeting_service.ports import Fenced, OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
 from meeting_service.runtime.outside_changes import OutsideChanges
-from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.rate_limiter import CallSlotWait
 from meeting_service.runtime.runner import ACTOR, Runner, RunnerDependencies
+from meeting_service.runtime.running_policy import RunningPolicy
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
 from meeting_core.model import Limits
-from meeting_service.settings.checks import check_settings, with_api_keys
 from meeting_service.settings.gateways import GATEWAY_KINDS, GatewaySettings, Secret
 from meeting_service.settings.model import (
     DEFAULT_FILE,
@@ -22,6 +21,7 @@ from meeting_service.settings.model import (
     SettingsError,
 )
 from meeting_service.settings.price_list import ModelPriceSettings, PriceList
+from meeting_service.settings.validation import check_settings, with_api_keys
 
 ENVIRONMENT_PREFIX = "MEETINGS_"
 TABLES = ("limits", "prices", "gateways", "agents")

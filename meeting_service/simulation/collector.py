@@ -3,7 +3,7 @@
 from collections import Counter
 
 from meeting_core.budget import synthesis_share, synthesis_share_micros
-from meeting_core.decider.ceilings import min_cost
+from meeting_core.decider.call_plan import min_cost
 from meeting_core.model import (
     UNCALIBRATED,
     AgentId,
@@ -50,8 +50,8 @@ from meeting_service.simulation.limit_hits import (
     skipped_for,
     timed_out_by,
 )
-from meeting_service.simulation.model import Answer, Call
 from meeting_service.simulation.run_result import Needs, RunResult
+from meeting_service.simulation.simulated_model import Answer, Call
 
 
 class Collector:

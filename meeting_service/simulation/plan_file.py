@@ -24,7 +24,7 @@ from meeting_service.simulation.plan import (
     Replies,
 )
 from meeting_service.simulation.simulator import FIXED_ID, STARTED_AT
-from meeting_service.simulation.tables import Tables, joined
+from meeting_service.simulation.toml_reader import Tables, joined
 
 _TABLES: dict[str, type[Struct]] = {
     "digest": Digest,

@@ -31,9 +31,9 @@ from meeting_core.steps import (
 )
 from meeting_service.simulation.collector import Collector
 from meeting_service.simulation.limit_hits import SHORT_OF_BUDGET, SHORT_OF_CONTEXT, SHORT_OF_TIME
-from meeting_service.simulation.model import Call, Model, SimulatedOutage
 from meeting_service.simulation.plan import Plan
 from meeting_service.simulation.run_result import RunResult
+from meeting_service.simulation.simulated_model import Call, Model, SimulatedOutage
 
 STARTED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 FIXED_ID = UUID(int=0)

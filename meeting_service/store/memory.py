@@ -23,7 +23,7 @@ from meeting_service.ports import (
     VersionConflict,
 )
 from meeting_service.store.memory_leases import Held, InMemoryLeases
-from meeting_service.store.postgres.append import only_meeting
+from meeting_service.store.postgres.append_request import only_meeting
 
 
 class InMemoryRecorder(InMemoryLeases):

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from meeting_core import Spending, SpentAttempt, Subtotal
 from meeting_core.model import Meeting, SynthesisTask, UsageSource
-from meeting_service.views.config_views import TokensView, in_currency, tokens_view
+from meeting_service.views.budget import TokensView, in_currency, tokens_view
 
 SOURCES: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from meeting_core.model import MeetingId, Phase, milliseconds_utc
 from meeting_service.ports import Recorder, SummaryFilter, SummaryRow
-from meeting_service.views.config_views import Time
-from meeting_service.views.waiting import WaitingView
+from meeting_service.views import Time
+from meeting_service.views.wait_reasons import WaitingView
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = struct.Struct(">q16s")

@@ -12,7 +12,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from meeting_service.ports import Fenced, RoomTaken, TooManyLive, VersionConflict
-from meeting_service.store.postgres.append import MAX_EVENTS_ALONE
+from meeting_service.store.postgres.append_request import MAX_EVENTS_ALONE
 from tests.contracts.store_world import (
     LONG,
     PostgresStore,

@@ -13,8 +13,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError, Programm
 from psycopg.conninfo import conninfo_to_dict
 
 from meeting_service.ports import Fenced, Lease, Recorder, SummaryFilter
+from meeting_service.store.postgres.group_commit import APPLICATION_NAME
 from meeting_service.store.postgres.recorder import PostgresRecorder
-from meeting_service.store.postgres.writer import APPLICATION_NAME
 from tests.contracts.stock_library import stock_recorder
 from tests.contracts.store_world import (
     LONG,

@@ -6,7 +6,7 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from meeting_service.store.postgres.queries import QUERIES
+from meeting_service.store.postgres.statements import QUERIES
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ def test_somebody_sends(name: str):
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_statement_says_what_it_does(name: str):
-    _, _, rest = FOLDER.joinpath("queries.sql").read_text().partition(f"\n-- {name}:\n")
+    _, _, rest = FOLDER.joinpath("statements.sql").read_text().partition(f"\n-- {name}:\n")
     assert rest.startswith("-- ")
 
 

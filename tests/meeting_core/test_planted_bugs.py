@@ -16,9 +16,12 @@ from meeting_core import (
     decider,
     projector,
 )
+from meeting_core import minutes as minutes_of
 from meeting_core.budget import Allowance
 from meeting_core.budget import allowance as budget
-from meeting_core.decider import ceilings, closing, control, fault_policy, faults, turns
+from meeting_core.decider import call_plan as ceilings
+from meeting_core.decider import control, fault_policy, faults, turns
+from meeting_core.decider import summaries as closing
 from meeting_core.model import (
     Amount,
     DigestTask,
@@ -33,7 +36,6 @@ from meeting_core.model import (
 )
 from meeting_core.model import meeting as meetings
 from meeting_core.prompt import brief
-from meeting_core.prompt import minutes as minutes_of
 from meeting_core.steps import agenda
 from tests.meeting_core.choices import seeded
 from tests.meeting_core.walk import MOVES, walk

@@ -19,13 +19,13 @@ from meeting_core.model import MeetingEvent, TurnTask, clean_text
 from meeting_core.prompt import cut_to_tokens
 from meeting_service.cli import tables
 from meeting_service.cli.application import run
-from meeting_service.cli.displays import JsonLines, PlainLines
+from meeting_service.cli.display_live import LiveDisplay
+from meeting_service.cli.display_text import JsonLines, PlainLines
 from meeting_service.cli.exit_codes import Exit
-from meeting_service.cli.feed import FeedEvent
-from meeting_service.cli.live import LiveDisplay
+from meeting_service.cli.feed_client import FeedEvent
 from meeting_service.cli.printable import json_line, one_line, printable
 from meeting_service.feed.frames import Frame, delta_frame, frames_of
-from meeting_service.views.transcript import status_view
+from meeting_service.views.meeting_status import status_view
 from tests.builders import START
 from tests.injections import INJECTIONS, Injection, configured_with, every_injection, held_with
 from tests.meeting_service.cli.fake_service import FakeService, Reply, fake_service, feed, frame

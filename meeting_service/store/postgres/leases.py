@@ -12,9 +12,9 @@ from eventsourcing.persistence import OperationalError
 
 from meeting_core.model import MeetingId, clean_text
 from meeting_service.ports import Lease, MissingGateway, RoomTaken
-from meeting_service.store.postgres.connections import connect
+from meeting_service.store.postgres.connect import connect
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
-from meeting_service.store.postgres.queries import QUERIES
+from meeting_service.store.postgres.statements import QUERIES
 
 MIN_RENEWAL_SECONDS = 1.0
 

@@ -9,8 +9,8 @@ from eventsourcing.persistence import StoredEvent
 from meeting_core.model import MeetingId
 from meeting_service.ports import ReadModels
 from meeting_service.store.postgres import rows
-from meeting_service.store.postgres.append import rows_json
-from meeting_service.store.postgres.queries import QUERIES
+from meeting_service.store.postgres.append_request import rows_json
+from meeting_service.store.postgres.statements import QUERIES
 
 Project: TypeAlias = Callable[[Sequence[StoredEvent]], ReadModels]
 """Makes a meeting's read models from its whole history; empty ones from an empty history."""

@@ -23,11 +23,11 @@ from meeting_service.ports import (
     SummaryPage,
 )
 from meeting_service.store.postgres import rebuilding, rows
-from meeting_service.store.postgres.append import Append
+from meeting_service.store.postgres.append_request import Append
+from meeting_service.store.postgres.group_commit import Writer
 from meeting_service.store.postgres.leases import PostgresLeases
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
-from meeting_service.store.postgres.queries import QUERIES
-from meeting_service.store.postgres.writer import Writer
+from meeting_service.store.postgres.statements import QUERIES
 
 APPLICATION_NAME = "meetings: reads"
 MAX_ACQUIRE_SECONDS = 10.0

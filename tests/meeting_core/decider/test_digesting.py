@@ -17,7 +17,7 @@ from meeting_core import (
     next_step,
     rebuild_brief,
 )
-from meeting_core.decider.ceilings import min_cost
+from meeting_core.decider.call_plan import min_cost
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, WrongPhase
 from meeting_core.model import (
     AcceptReply,

@@ -19,12 +19,12 @@ import pytest
 from rich.console import Console
 
 from meeting_service.cli.application import run
-from meeting_service.cli.displays import sentence
+from meeting_service.cli.display_live import LiveDisplay
+from meeting_service.cli.display_text import sentence
 from meeting_service.cli.exit_codes import MEANINGS, Exit
-from meeting_service.cli.feed import FeedEvent
-from meeting_service.cli.live import LiveDisplay
+from meeting_service.cli.feed_client import FeedEvent
 from meeting_service.cli.printable import json_line, one_line, printable
-from meeting_service.store.postgres.schema import HEAD
+from meeting_service.store.postgres.migrate import HEAD
 from tests.meeting_service.cli.fake_service import (
     FakeService,
     Reply,

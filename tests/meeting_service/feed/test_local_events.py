@@ -7,8 +7,8 @@ import pytest
 from meeting_core import MeetingEvent, decider, evolve
 from meeting_core.codec import MeetingMapper
 from meeting_core.model import Cancel, Convene, EventMetadata, Pause
+from meeting_service.command_handler import FoldedEvent
 from meeting_service.feed import encoded_events
-from meeting_service.meetings import FoldedEvent
 from meeting_service.ports import VersionConflict
 from tests.builders import MEETING_ID, START, configuration, history, whole_meeting
 from tests.feed_world import World, feed_world, named, take, take_all

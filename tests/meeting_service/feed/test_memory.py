@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from meeting_core import MeetingEvent, Participant, evolve, fold, project
 from meeting_core.model import RemarkMade, RoundDigested, SynthesisCompleted
+from meeting_service.command_handler import Meetings
 from meeting_service.feed.encoded_events import (
     MAX_OUTLINES_BYTES,
     MAX_RECENT_BYTES,
@@ -16,14 +17,13 @@ from meeting_service.feed.encoded_events import (
     EventEncoder,
 )
 from meeting_service.feed.frames import frames_of
-from meeting_service.feed.outlines import (
+from meeting_service.feed.meeting_outlines import (
     ENTRY_BYTES,
     BoundedCache,
     outline,
     packed_outline,
     unpacked_outline,
 )
-from meeting_service.meetings import Meetings
 from tests.builders import (
     MEETING_ID,
     START,

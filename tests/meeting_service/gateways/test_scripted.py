@@ -15,8 +15,9 @@ import pytest
 
 from meeting_core import Configuration, Participant
 from meeting_core.in_memory import HeldMeeting, hold_meeting
+from meeting_core.minutes import parse_synthesis
 from meeting_core.model import FaultClass, Message, Usage
-from meeting_core.prompt import estimate_tokens, parse_synthesis
+from meeting_core.prompt import estimate_tokens
 from meeting_core.steps import Ask
 from meeting_service.gateways.script_file import (
     PlannedFault,

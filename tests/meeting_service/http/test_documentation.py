@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meeting_service.http.application import describe
-from meeting_service.http.page import render_page
+from meeting_service.http.openapi_page import render_page
 from meeting_service.http.problems import PROBLEM_TYPES
 
 DOCUMENT = describe()

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from meeting_service import app
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.meeting_service.http.service import (
     TIMEOUT_SECONDS,

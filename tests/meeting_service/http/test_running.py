@@ -22,7 +22,7 @@ from meeting_service.settings import (
     Secret,
     SettingsError,
 )
-from meeting_service.store.postgres.schema import MigrationError
+from meeting_service.store.postgres.migrate import MigrationError
 from tests.meeting_service.http.service import (
     BODY,
     STALLED,

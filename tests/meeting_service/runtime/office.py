@@ -12,12 +12,12 @@ from eventsourcing.persistence import OperationalError, StoredEvent
 
 from meeting_core import Meeting
 from meeting_core.model import Convene, EndRounds, MeetingId
-from meeting_service.background import BackgroundLoops
-from meeting_service.meetings import Meetings
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import Meetings
 from meeting_service.ports import Clock, GatewayReply, GatewayRequest, Lease
 from meeting_service.runtime.gateway_client import GatewayClient
-from meeting_service.runtime.policy import RunningPolicy
 from meeting_service.runtime.runner import RunnerDependencies
+from meeting_service.runtime.running_policy import RunningPolicy
 from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import SYNTHESIS, configuration

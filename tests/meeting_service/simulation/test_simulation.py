@@ -7,7 +7,8 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from meeting_core.prompt import estimate_tokens, parse_synthesis
+from meeting_core.minutes import parse_synthesis
+from meeting_core.prompt import estimate_tokens
 from meeting_service.settings import Settings
 from meeting_service.simulation import Plan, RunResult, Simulator, read_plan, report_on
 from meeting_service.simulation.advice import round_up

@@ -15,9 +15,9 @@ from eventsourcing.persistence import (
 )
 
 from meeting_service.ports import NO_READ_MODELS, ReadModels
-from meeting_service.store.postgres import writer
-from meeting_service.store.postgres.append import Append
-from meeting_service.store.postgres.writer import GroupCommit
+from meeting_service.store.postgres import group_commit as writer
+from meeting_service.store.postgres.append_request import Append
+from meeting_service.store.postgres.group_commit import GroupCommit
 from tests.contracts.store_world import events, outcome, summary
 
 pytestmark = pytest.mark.anyio

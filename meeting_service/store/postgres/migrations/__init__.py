@@ -1,1 +1,1 @@
-"""The database schema, as alembic migrations; `store.postgres.schema` runs them."""
+"""The database schema, as alembic migrations; `store.postgres.migrate` runs them."""

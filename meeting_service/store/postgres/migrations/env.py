@@ -6,7 +6,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from meeting_service.store.postgres.schema import VERSION_TABLE, run_in_transaction
+from meeting_service.store.postgres.migrate import VERSION_TABLE, run_in_transaction
 
 
 def migrate(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from meeting_service.store.postgres.queries import QUERIES
+from meeting_service.store.postgres.statements import QUERIES
 
 MAX_CONNECT_SECONDS = 60.0
 

@@ -1,4 +1,4 @@
-"""The statements of `queries.sql`, by name."""
+"""The statements of `statements.sql`, by name."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ _NAME = re.compile(r"^-- ([a-z_]+):$", re.MULTILINE)
 
 
 def _load() -> Mapping[str, str]:
-    script = files(__package__).joinpath("queries.sql").read_text(encoding="utf-8")
+    script = files(__package__).joinpath("statements.sql").read_text(encoding="utf-8")
     statements: dict[str, str] = {}
     for name, body in _sections(script):
         if name in statements:
-            raise ValueError(f"queries.sql names {name!r} twice")
+            raise ValueError(f"statements.sql names {name!r} twice")
         lines = (line for line in body.splitlines() if not line.startswith("--"))
         statements[name] = "\n".join(lines).strip().removesuffix(";")
     return MappingProxyType(statements)

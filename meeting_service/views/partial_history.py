@@ -9,7 +9,7 @@ from meeting_core.codec import MeetingMapper
 from meeting_core.errors import CorruptHistory
 from meeting_core.model import Meeting, MeetingEvent, MeetingId
 from meeting_core.projector import evolve
-from meeting_service.meetings import MeetingNotFound, Meetings
+from meeting_service.command_handler import MeetingNotFound, Meetings
 
 
 class UnreadableView(Struct, frozen=True):

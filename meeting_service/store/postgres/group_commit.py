@@ -17,10 +17,10 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 
 from meeting_core.model import MeetingId
 from meeting_service.ports import VersionConflict
-from meeting_service.store.postgres.append import Append, arguments, arguments_alone, settle
-from meeting_service.store.postgres.connections import connect
+from meeting_service.store.postgres.append_request import Append, arguments, arguments_alone, settle
+from meeting_service.store.postgres.connect import connect
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
-from meeting_service.store.postgres.queries import QUERIES
+from meeting_service.store.postgres.statements import QUERIES
 
 logger = logging.getLogger(__name__)
 

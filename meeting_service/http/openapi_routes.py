@@ -10,8 +10,8 @@ from litestar import Response
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
-from meeting_service.http.app_state import readable
-from meeting_service.http.page import render_page
+from meeting_service.http.openapi_page import render_page
+from meeting_service.http.service_context import readable
 
 # The page is complete, so the browser need load nothing.
 PAGE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}

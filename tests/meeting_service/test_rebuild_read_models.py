@@ -11,7 +11,7 @@ from meeting_core import Fact, MeetingMapper, fold
 from meeting_core.model import Cancelled
 from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
-from meeting_service.rebuilding import Difference, Rebuilt, rebuild
+from meeting_service.rebuild_read_models import Difference, Rebuilt, rebuild
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.builders import convened, history, round_opened, spoken, whole_meeting
 from tests.contracts.store_world import PostgresStore, summary, turn
@@ -133,7 +133,7 @@ async def test_a_room_that_a_wrong_row_claims_goes_back_to_its_holder(store: Pos
 
 
 async def test_meetings_are_replayed_page_by_page(store: PostgresStore, monkeypatch):
-    monkeypatch.setattr("meeting_service.rebuilding.PAGE", 3)
+    monkeypatch.setattr("meeting_service.rebuild_read_models.PAGE", 3)
     for number in range(1, 9):
         await hold(store, number, convened())
     assert (await rebuilt(store)).meetings == 8

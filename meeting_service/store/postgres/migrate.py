@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from meeting_service.store.postgres.connections import connect
+from meeting_service.store.postgres.connect import connect
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from meeting_core import Spending
+from meeting_core.minutes import render_minutes
 from meeting_core.model import (
     FailReason,
     Meeting,
@@ -17,20 +18,17 @@ from meeting_core.model import (
     allowed_actions,
     milliseconds_utc,
 )
-from meeting_core.prompt import render_minutes
-from meeting_service.views.config_views import (
-    ConfigView,
-    OutcomeView,
-    ParticipantView,
-    Time,
-    TokensView,
-    config_view,
-    outcome_view,
-    participant_views,
-    tokens_view,
-)
+from meeting_service.views import Time
+from meeting_service.views.budget import TokensView, tokens_view
+from meeting_service.views.outcome import OutcomeView, outcome_view
 from meeting_service.views.spending import SpendingSummaryView, spending_summary
-from meeting_service.views.waiting import WaitingView
+from meeting_service.views.started_meeting import (
+    ConfigView,
+    ParticipantView,
+    config_view,
+    participant_views,
+)
+from meeting_service.views.wait_reasons import WaitingView
 
 RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"]
 

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from meeting_core.budget.allowance import synthesis_allowance
-from meeting_core.decider.ceilings import Plan, first_allowance
+from meeting_core.decider.call_plan import Plan, first_allowance
 from meeting_core.decider.turns import has_time, has_time_for_rounds, planned, started
 from meeting_core.errors import OutOfTurn, RoundUnfinished, WrongPhase
+from meeting_core.minutes import outcome_of, parse_synthesis
 from meeting_core.model.commands import Complete
 from meeting_core.model.events import (
     Completed,
@@ -26,7 +27,6 @@ from meeting_core.model.values import (
     clean_text,
 )
 from meeting_core.prompt.brief import Brief
-from meeting_core.prompt.minutes import outcome_of, parse_synthesis
 from meeting_core.prompt.tokens import TokenCounter
 from meeting_core.steps.speaking_order import (
     authors_left,

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meeting_core import Fact, Outcome, Participant, outcome_of, parse_synthesis, render_minutes
+from meeting_core.minutes import ActionItem, MinutesParts
 from meeting_core.model import SynthesisCompleted, SynthesisStarted, SynthesisTask
-from meeting_core.prompt import SECTIONS, ActionItem, MinutesParts
+from meeting_core.prompt import SECTIONS
 from tests.builders import (
     BOB,
     MEETING_ID,

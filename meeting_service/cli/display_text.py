@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, Self
 
-from meeting_service.cli.feed import FeedEvent
+from meeting_service.cli.feed_client import FeedEvent
 from meeting_service.cli.printable import json_line, one_line
 
 DELTA = "meeting-turn-delta"

@@ -6,7 +6,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict
 
-from meeting_service.store.postgres import schema
+from meeting_service.store.postgres import migrate as schema
 from meeting_service.store.postgres.recorder import PostgresRecorder
 from tests.contracts.store_world import convene, together
 

@@ -27,16 +27,16 @@ from meeting_service.http.bodies import (
     WrapUpBody,
 )
 from meeting_service.http.control import BudgetView, ControlView
+from meeting_service.http.health import AgentsView, HealthView
 from meeting_service.http.history import JSON, NDJSON, HistoryView, StoredEventView
 from meeting_service.http.meetings import CancelledView, OutputView
-from meeting_service.http.operations import AgentsView, HealthView
 from meeting_service.http.problems import MEDIA_TYPE, ProblemDocument, ProblemType
 from meeting_service.http.quarantine import QuarantineView, ReleasedView
 from meeting_service.http.queries import HistoryQuery, ListQuery
-from meeting_service.views.config_views import StartedView
+from meeting_service.views.meeting_status import StatusView
 from meeting_service.views.spending import SpendingView
+from meeting_service.views.started_meeting import StartedView
 from meeting_service.views.summaries import ListView
-from meeting_service.views.transcript import StatusView
 
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = (

@@ -8,7 +8,7 @@ from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, Manifest, Task
 from meeting_core.projector import fold
 from meeting_core.prompt.brief import Brief, messages_of, prompt_for, transcript_of
-from meeting_core.prompt.prompts import TEMPLATE
+from meeting_core.prompt.templates import TEMPLATE
 from meeting_core.prompt.tokens import estimate_tokens
 
 

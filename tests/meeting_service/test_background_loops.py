@@ -6,7 +6,7 @@ import anyio
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from meeting_service.background import MAX_FAILURES_IN_A_ROW, BackgroundLoops
+from meeting_service.background_loops import MAX_FAILURES_IN_A_ROW, BackgroundLoops
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from meeting_core.model import (
     milliseconds_utc,
 )
 from meeting_core.steps import WaitForGateway, WaitUntil, next_step
-from meeting_service.views.config_views import Time
+from meeting_service.views import Time
 
 WaitReason: TypeAlias = Literal["call_slot", "gateway", "retry", "budget"]
 

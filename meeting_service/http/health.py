@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_service.http.app_state import ServiceContext, readable, stopping
 from meeting_service.http.problems import NOT_READY, HttpProblem
+from meeting_service.http.service_context import ServiceContext, readable, stopping
 
 PROBE_SECONDS = 2.0
 NOT_READY_RETRY_SECONDS = 5

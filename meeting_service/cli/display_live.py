@@ -11,8 +11,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from meeting_service.cli.displays import ending_words, percent, sentence, state_words
-from meeting_service.cli.feed import FeedEvent
+from meeting_service.cli.display_text import ending_words, percent, sentence, state_words
+from meeting_service.cli.feed_client import FeedEvent
 from meeting_service.cli.printable import one_line, printable
 
 LINES_SHOWN = 8

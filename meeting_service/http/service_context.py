@@ -10,9 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from meeting_core.model import AgentId, MeetingId, Participant
-from meeting_service.background import BackgroundLoops
+from meeting_service.background_loops import BackgroundLoops
+from meeting_service.command_handler import Meetings
 from meeting_service.http.problems import NO_MEETING, STOPPING, HttpProblem
-from meeting_service.meetings import Meetings
 from meeting_service.runtime.supervisor import Supervisor
 from meeting_service.settings import Settings
 

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import EndCause, Manifest, Outcome, Value
-from meeting_core.prompt.prompts import SECTIONS
+from meeting_core.prompt.templates import SECTIONS
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
 
