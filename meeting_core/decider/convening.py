@@ -1,6 +1,6 @@
 """Convening: every rule that a configuration must pass, and the documents cut to their share.
 
-It is long because the rules of one value stand in one place.
+Long because the rules of one value stand in one place.
 """
 
 import re

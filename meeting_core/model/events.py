@@ -1,8 +1,8 @@
 """The facts of a meeting: what happened, in the past tense, never changed once stored.
 
 Each fact has a stored name with a version (`meeting.turn_completed.v1`). A new shape is a new
-version; unknown fields are tolerated on reading, unknown names are not. The module is long because
-the facts form one closed union.
+version; unknown fields are tolerated on reading, unknown names are not. Long because every fact
+stands here.
 """
 
 from datetime import datetime
