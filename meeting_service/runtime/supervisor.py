@@ -84,7 +84,7 @@ class Supervisor:
         run = self._loops.run
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            tasks.start_soon(self._keep_leases)
+            tasks.start_soon(self._keep_leases, name="lease renewal")
             for name, look, pause in (
                 ("claims", self._claim, lease_seconds / 2),
                 ("changes from outside", self._outside.look, self._policy.poll_seconds),
@@ -92,7 +92,7 @@ class Supervisor:
             ):
                 backoff = max(pause, MIN_BACKOFF_SECONDS)
                 loop = partial(run, pause_seconds=pause, max_backoff_seconds=backoff)
-                tasks.start_soon(loop, name, look)
+                tasks.start_soon(loop, name, look, name=name)
             try:
                 yield self
             finally:

@@ -1,5 +1,6 @@
 """Which files one turn passes, from `POST /start` to its frame at the client: traced."""
 
+import asyncio
 import re
 import sys
 import threading
@@ -17,12 +18,25 @@ from tests.meeting_service.http.service import BODY, TIMEOUT_SECONDS, served, se
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("meeting_core", "meeting_service"))
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
-MAX_FILES = 28
+MAX_FILES = 30
 REPLY = 'replies = ["I have written the plan."]\n'
 PARTICIPANTS = [
     {"id": "first", "name": "First", "gateway": "scripted"},
     {"id": "second", "name": "Second", "gateway": "stalled"},
 ]
+
+
+LOOPS_OF_NO_TURN = {"claims", "changes from outside", "lease renewal", "missing gateways"}
+"""Tasks in the background that happen to run meanwhile."""
+
+
+def task_name() -> str:
+    """Return the name of the task that runs now; empty outside the event loop."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return ""
+    return task.get_name() if task is not None else ""
 
 
 @contextmanager
@@ -32,7 +46,8 @@ def traced() -> Iterator[dict[str, set[str]]]:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(PACKAGES):
+        is_ours = event == "call" and code.co_filename.startswith(PACKAGES)
+        if is_ours and task_name() not in LOOPS_OF_NO_TURN:
             path = str(Path(code.co_filename).relative_to(ROOT))
             seen.setdefault(path, set()).add(code.co_qualname)
 
@@ -65,7 +80,8 @@ async def test_one_turn_passes_few_files_and_the_page_lists_them(
             with traced() as seen:
                 await client.start(**body)
                 await until_turn(lines)
-    listed = re.findall(r"^\d+\. `([\w/.]+)`", PAGE.read_text(), re.MULTILINE)
+    path = PAGE.read_text().partition("<!-- path of a turn -->")[2].partition("<!-- end")[0]
+    listed = re.findall(r"^\d+\. `([\w/.]+)`", path, re.MULTILINE)
     functions = "\n".join(f"{path}: {', '.join(sorted(seen[path]))}" for path in sorted(seen))
     assert set(listed) == seen.keys(), functions
     assert len(seen) <= MAX_FILES, functions
