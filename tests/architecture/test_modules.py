@@ -39,9 +39,9 @@ def test_a_long_module_says_why(path):
     assert REASON in docstring.lower(), f"{named(path)} has {lines_of(path)} lines"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
-def test_every_module_says_its_job(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_says_its_job():
+    silent = [path for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not silent
 
 
 @pytest.mark.parametrize(

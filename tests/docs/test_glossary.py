@@ -4,8 +4,6 @@ import importlib
 import re
 from typing import get_args
 
-import pytest
-
 from meeting_core.steps import Step
 from tests.docs.blocks import ROOT
 
@@ -28,9 +26,14 @@ def found_at(path: str) -> object:
         return getattr(importlib.import_module(module), name)
 
 
-@pytest.mark.parametrize(("term", "path"), [(row[0], row[2]) for row in ROWS])
-def test_each_term_lives_where_the_page_says(term: str, path: str):
-    assert found_at(path) is not None
+def test_each_term_lives_where_the_page_says():
+    lost = []
+    for term, _, path, _ in ROWS:
+        try:
+            found_at(path)
+        except (ImportError, AttributeError):
+            lost.append(f"{term}: {path}")
+    assert not lost
 
 
 def test_every_row_is_read_and_every_term_of_the_design_is_there():
