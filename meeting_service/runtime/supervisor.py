@@ -17,7 +17,12 @@ from meeting_core.errors import CorruptHistory
 from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
 from meeting_core.steps import GiveCommand, Step
 from meeting_service.background_loops import BackgroundLoops, is_cancellation
-from meeting_service.command_handler import MeetingNotFound, Meetings, retry_while_unavailable
+from meeting_service.command_handler import (
+    UNAVAILABLE,
+    MeetingNotFound,
+    Meetings,
+    retry_while_unavailable,
+)
 from meeting_service.ports import Fenced, OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
@@ -266,7 +271,7 @@ class Supervisor:
         """Notify a runner of what others changed; stop it if that cannot be read."""
         try:
             runner.on_change(await self.meetings.load(runner.meeting_id))
-        except PersistenceError:
+        except UNAVAILABLE:
             raise
         except Exception as error:  # any error of this meeting leaves the others running
             runner.abort()
