@@ -1,6 +1,8 @@
 """The one failure boundary of everything that runs in the background of a process."""
 
+import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -15,6 +17,20 @@ MAX_FAILURES_IN_A_ROW = 5
 """A loop that fails more often than this without a pass between makes the process unready."""
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether the error is the cancellation of the task that runs now.
+
+    A stray `CancelledError` is none: it comes of awaiting something that others have cancelled,
+    such as a task within a library, while nobody has cancelled the one that awaits it.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    is_requested = task is not None and task.cancelling() > 0
+    # A scope may be cancelled, and not have reached the task yet.
+    return is_requested or anyio.current_effective_deadline() == -math.inf
+
+
 class LoopState(Struct):
     """How one loop fares: failures in all and in a row, and the last one in words."""
 
@@ -27,8 +43,8 @@ class LoopState(Struct):
 class BackgroundLoops:
     """Runs the loops of one process, and knows whether they are well.
 
-    Any error of a pass is logged and counted; the loop backs off and goes on. Only
-    cancellation ends it. Units: seconds.
+    Any error of a pass is logged and counted, a stray `CancelledError` too; the loop backs off
+    and goes on. Only its own cancellation ends it. Units: seconds.
     """
 
     def __init__(
@@ -72,7 +88,10 @@ class BackgroundLoops:
             while True:
                 try:
                     await one_pass()
-                except Exception as error:  # the boundary: one failure must not end the process
+                # The boundary: one failure must not end the process.
+                except (Exception, asyncio.CancelledError) as error:
+                    if is_cancellation(error):
+                        raise
                     self._record_failure(name, state, error)
                     backoff = self._first_backoff_seconds * 2.0 ** min(
                         state.failures_in_a_row - 1, 30
@@ -87,7 +106,7 @@ class BackgroundLoops:
         finally:
             state.has_ended = True
 
-    def _record_failure(self, name: str, state: LoopState, error: Exception) -> None:
+    def _record_failure(self, name: str, state: LoopState, error: BaseException) -> None:
         """Count a failure, and log it unless it is that of the pass before."""
         state.failures += 1
         state.failures_in_a_row += 1

@@ -3,11 +3,13 @@
 A probe that succeeds lets one call through; its answer lets all the others go on.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 
 import anyio
 
+from meeting_service.background_loops import is_cancellation
 from meeting_service.ports import Gateway, GatewayFault, Unavailable
 
 log = logging.getLogger(__name__)
@@ -129,7 +131,10 @@ class CircuitBreaker:
             return False
         except GatewayFault:
             return True  # the trial call will show what is wrong
-        except Exception:  # an adapter's bug must not end the waiting
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            # An adapter's bug must not end the waiting.
             log.exception("the probe of gateway %s broke its contract", self.name)
             return False
         return True

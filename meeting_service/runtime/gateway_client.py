@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from meeting_core.model import MeetingId
+from meeting_service.background_loops import is_cancellation
 from meeting_service.ports import (
     Gateway,
     GatewayFault,
@@ -126,7 +127,9 @@ async def _complete(
     except TimeoutError:
         detail = f"no complete answer within {request.timeout_seconds:g} s"
         raise TimedOut(detail) from None
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
         log.exception("the gateway of call %s broke its contract", request.call_key)
         raise Unavailable(f"the gateway failed with {type(error).__name__}") from error
 

@@ -38,6 +38,7 @@ from meeting_core.steps import (
     WaitUntil,
     next_step,
 )
+from meeting_service.background_loops import is_cancellation
 from meeting_service.command_handler import FoldedEvent, Meetings, retry_while_unavailable
 from meeting_service.ports import (
     EmitDelta,
@@ -251,9 +252,12 @@ class Runner:
     async def _save(self, step: SaveMinutes) -> Command:
         try:
             return Complete(await self._deps.save_output(self._meeting, step.markdown))
-        except OSError as error:
-            log.warning("the minutes of meeting %s are not saved: %s", self._meeting.id, error)
-            return Complete(None, error.strerror or str(error))
+        except (OSError, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            log.warning("the minutes of meeting %s are not saved: %r", self._meeting.id, error)
+            detail = isinstance(error, OSError) and error.strerror
+            return Complete(None, detail or str(error) or type(error).__name__)
 
     async def _wait(self, step: BeginAttempt | WaitUntil | WaitForGateway | Idle) -> Step:
         """Wait for what the step waits for, or for a change by others, whichever comes first."""

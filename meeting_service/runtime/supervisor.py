@@ -1,5 +1,6 @@
 """The supervisor: owns the runners of this process and its leases."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -15,8 +16,13 @@ from eventsourcing.persistence import PersistenceError
 from meeting_core.errors import CorruptHistory
 from meeting_core.model import Adopt, Convene, Fail, Meeting, MeetingId
 from meeting_core.steps import GiveCommand, Step
-from meeting_service.background_loops import BackgroundLoops
-from meeting_service.command_handler import MeetingNotFound, Meetings, retry_while_unavailable
+from meeting_service.background_loops import BackgroundLoops, is_cancellation
+from meeting_service.command_handler import (
+    UNAVAILABLE,
+    MeetingNotFound,
+    Meetings,
+    retry_while_unavailable,
+)
 from meeting_service.ports import Fenced, OnGatewayWait
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
@@ -207,7 +213,10 @@ class Supervisor:
             await runner.run(first_step)
         except UNREADABLE as error:
             await self._adoption.quarantine(runner.meeting_id, runner.epoch, error)
-        except Exception as error:  # one meeting's failure must not end the others
+        # One meeting's failure must not end the others.
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("meeting %s cannot go on", runner.meeting_id)
             await self._give_up(runner, f"{type(error).__name__}: {error}")
         finally:
@@ -262,7 +271,7 @@ class Supervisor:
         """Notify a runner of what others changed; stop it if that cannot be read."""
         try:
             runner.on_change(await self.meetings.load(runner.meeting_id))
-        except PersistenceError:
+        except UNAVAILABLE:
             raise
         except Exception as error:  # any error of this meeting leaves the others running
             runner.abort()

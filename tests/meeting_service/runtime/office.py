@@ -72,6 +72,33 @@ class FlakyRecorder(InMemoryRecorder):
         return positions
 
 
+class FailingRecorder(FlakyRecorder):
+    """Fails to read single meetings, or to append to them, with the errors it is given.
+
+    Shape: `read` lists the meetings whose events were asked for.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.read: list[MeetingId] = []
+        self.read_errors: dict[MeetingId, BaseException] = {}
+        self.append_errors: dict[MeetingId, BaseException] = {}
+
+    async def select_events(self, originator_id: Any, **kwargs: Any) -> Sequence[StoredEvent]:
+        self.read.append(originator_id)
+        if originator_id in self.read_errors:
+            raise self.read_errors[originator_id]
+        return await super().select_events(originator_id, **kwargs)
+
+    async def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        (meeting_id,) = {event.originator_id for event in stored_events}
+        if meeting_id in self.append_errors:
+            raise self.append_errors[meeting_id]
+        return await super().insert_events(stored_events, **kwargs)
+
+
 class Speaker:
     """A gateway that answers at once, unless it is told to wait for ever, or for one task."""
 

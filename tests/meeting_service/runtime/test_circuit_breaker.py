@@ -1,5 +1,6 @@
 """Circuit breakers: who waits for a provider that is away, and who asks whether it is back."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ class Provider:
     """A gateway that is away until it is told otherwise, and keeps the times of its probes."""
 
     def __init__(self) -> None:
-        self.fault: Exception | None = Unavailable(
+        self.fault: BaseException | None = Unavailable(
             "nobody there", reached=False, is_unreachable=True
         )
         self.probed_at: list[float] = []
@@ -276,11 +277,12 @@ async def test_where_nobody_waits_the_next_call_tries(world: World) -> None:
     assert [n for n in range(3) if world.breaker.may_call(str(n))] == [0]
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("oops"), asyncio.CancelledError()], ids=repr)
 async def test_a_probe_that_breaks_is_one_that_failed(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, fault: BaseException
 ) -> None:
     world.breaker.record_unreachable()
-    world.main.fault = RuntimeError("oops")
+    world.main.fault = fault
     await world.come(1)
     with caplog.at_level(logging.ERROR):
         await world.main.probed()

@@ -1,5 +1,6 @@
 """The one object that runners have for their gateways."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -82,6 +83,24 @@ async def test_whatever_an_adapter_breaks_is_a_fault() -> None:
     client = GatewayClient({"main": Provider(ZeroDivisionError())})
     with pytest.raises(Unavailable, match="ZeroDivisionError"):
         await call(client)
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_fault() -> None:
+    client = GatewayClient({"main": Provider(asyncio.CancelledError())})
+    with pytest.raises(Unavailable, match="CancelledError"):
+        await call(client)
+
+
+async def test_a_call_that_is_cancelled_reports_no_fault() -> None:
+    client = GatewayClient({"main": Deaf()})
+    with anyio.move_on_after(1) as scope:
+        await call(client)
+    assert scope.cancelled_caught
+    task = asyncio.create_task(call(client))
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_an_adapter_that_misses_its_time_is_cut_off_a_little_later() -> None:

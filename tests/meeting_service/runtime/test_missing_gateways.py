@@ -1,15 +1,21 @@
 """Meetings whose gateway no process has: they wait, visibly, and go on when it is there again."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
 import anyio
 import pytest
+from eventsourcing.persistence import InternalError, OperationalError, StoredEvent
 from msgspec.structs import replace
 
-from meeting_core.model import MeetingId
+from meeting_core.model import MeetingId, Pause
 from meeting_service.runtime.missing_gateways import GatewayWait
 from tests.builders import ANN, BOB
 from tests.meeting_service.runtime.office import (
     POLICY,
     TIMEOUT_SECONDS,
+    FailingRecorder,
     FlakyRecorder,
     Office,
     office,
@@ -19,6 +25,20 @@ from tests.meeting_service.runtime.office import (
 pytestmark = pytest.mark.anyio
 
 PARTICIPANTS = (replace(ANN, gateway="left"), replace(BOB, gateway="right"))
+
+
+class OvertakenRecorder(FlakyRecorder):
+    """Lets a rival append first, once."""
+
+    rival: Callable[[], Awaitable[object]] | None = None
+
+    async def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        rival, self.rival = self.rival, None
+        if rival is not None:
+            await rival()
+        return await super().insert_events(stored_events, **kwargs)
 
 
 async def left_behind(recorder: FlakyRecorder, count: int = 1) -> list[MeetingId]:
@@ -71,3 +91,33 @@ async def test_a_gateway_that_is_missing_for_too_long_ends_the_meeting_with_that
     assert (meeting.state, meeting.failure) == ("error", "gateway_missing")
     assert "'left'" in meeting.failure_detail
     assert [turn.skipped_reason for turn in meeting.turns] == [None]
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("no answer"), InternalError("page 7")], ids=repr
+)
+async def test_a_meeting_that_waited_for_too_long_and_cannot_be_read_is_put_aside(
+    error: Exception,
+) -> None:
+    recorder = FailingRecorder(utc_now)
+    broken, whole = await left_behind(recorder, 2)
+    recorder.read_errors[broken] = error
+    policy = replace(POLICY, missing_gateway_timeout_seconds=0.3)
+    async with office(recorder=recorder, gateways=("other",), policy=policy) as made:
+        assert (await made.ended(whole)).failure == "gateway_missing"
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            while (reason := await recorder.quarantine_reason(broken)) is None:
+                await anyio.lowlevel.checkpoint()
+    assert type(error).__name__ in reason
+
+
+async def test_a_change_right_before_a_meeting_fails_does_not_leave_it_held() -> None:
+    recorder = OvertakenRecorder(utc_now)
+    (meeting_id,) = await left_behind(recorder)
+    meetings = Office(recorder=recorder).meetings
+    recorder.rival = partial(meetings.handle, meeting_id, Pause(), "another process")
+    policy = replace(POLICY, missing_gateway_timeout_seconds=0.3)
+    async with office(recorder=recorder, gateways=("other",), policy=policy) as made:
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            assert (await made.ended(meeting_id)).failure == "gateway_missing"
+    assert recorder.rival is None

@@ -1,19 +1,28 @@
 """Meetings that cannot be read are put aside: the process and the other meetings go on."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import DataError, InternalError, OperationalError, StoredEvent
 from msgspec.structs import replace
 
-from meeting_core.model import Cancelled, Convene, MeetingId, RemarkMade
+from meeting_core.model import Cancelled, Convene, MeetingId, Pause, RemarkMade
 from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
 from meeting_service.runtime.adoption import MAX_CLAIMS_WITHOUT_PROGRESS
 from tests.builders import configuration
-from tests.meeting_service.runtime.office import TIMEOUT_SECONDS, FlakyRecorder, Office, office
+from tests.meeting_service.runtime.office import (
+    POLICY,
+    TIMEOUT_SECONDS,
+    FailingRecorder,
+    FlakyRecorder,
+    Office,
+    office,
+    utc_now,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +145,78 @@ async def test_a_released_meeting_that_can_be_read_again_goes_on() -> None:
         del made.recorder._streams[meeting_id][max(made.recorder._streams[meeting_id])]
         assert await made.recorder.release_quarantine(meeting_id)
         assert (await made.ended(meeting_id)).state == "complete"
+
+
+@pytest.mark.parametrize("error", [InternalError("page 7"), DataError("odd")], ids=repr)
+async def test_a_meeting_whose_events_the_store_cannot_return_is_claimed_once(
+    error: Exception,
+) -> None:
+    recorder = FailingRecorder(utc_now)
+    broken, whole = await orphan(recorder), await orphan(recorder)
+    recorder.read_errors[broken] = error
+    async with office(recorder=recorder) as made:
+        assert type(error).__name__ in await quarantined(made, broken)
+        assert (await made.ended(whole)).state == "complete"
+    assert recorder.claimed.count(broken) == 1
+
+
+async def test_a_running_meeting_whose_events_the_store_cannot_return_stops_alone() -> None:
+    recorder = FailingRecorder(utc_now)
+    async with office(recorder=recorder) as made:
+        made.speaker.waits_for = "/round-1-ann/"
+        meeting_id = await made.convene()
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            await made.speaker.held.wait()
+        await made.meetings.handle(meeting_id, Pause(), "another process")
+        recorder.read_errors[meeting_id] = InternalError("page 7")
+        assert "InternalError" in await quarantined(made, meeting_id)
+        assert made.speaker.left.is_set()
+        assert made.loops.problem is None
+
+
+async def test_a_meeting_whose_reads_always_fail_keeps_no_other_from_being_adopted() -> None:
+    recorder = FailingRecorder(utc_now)
+    stuck = await orphan(recorder)
+    recorder.read_errors[stuck] = OperationalError("no answer in time")
+    policy = replace(POLICY, lease_seconds=0.1)
+    async with office(recorder=recorder, policy=policy) as made:
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            while stuck not in recorder.read:
+                await anyio.lowlevel.checkpoint()
+        later = await orphan(recorder)
+        assert (await made.ended(later)).state == "complete"
+        assert "ClaimedTooOften" in await quarantined(made, stuck)
+    # The last claim does not even try.
+    assert recorder.claimed.count(stuck) == MAX_CLAIMS_WITHOUT_PROGRESS + 2
+    assert recorder.read.count(stuck) == MAX_CLAIMS_WITHOUT_PROGRESS + 1
+
+
+async def test_a_meeting_that_can_be_read_again_is_adopted_by_the_next_claim() -> None:
+    recorder = FailingRecorder(utc_now)
+    meeting_id = await orphan(recorder)
+    recorder.read_errors[meeting_id] = OperationalError("no answer in time")
+    async with office(recorder=recorder) as made:
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            while meeting_id not in recorder.read:
+                await anyio.lowlevel.checkpoint()
+        recorder.read_errors.clear()
+        assert (await made.ended(meeting_id)).state == "complete"
+
+
+@pytest.mark.parametrize("error", [KeyError("agent"), asyncio.CancelledError()], ids=repr)
+async def test_a_meeting_that_cannot_be_ended_is_quarantined_beside_others(
+    error: BaseException,
+) -> None:
+    recorder = FailingRecorder(utc_now)
+    broken, *others = [await orphan(recorder) for _ in range(4)]
+    recorder.append_errors[broken] = error
+    policy = replace(POLICY, recovery="fail")
+    async with office(recorder=recorder, policy=policy) as made:
+        reason = await quarantined(made, broken)
+        ended = [await made.ended(each) for each in others]
+    assert type(error).__name__ in reason
+    assert {meeting.failure for meeting in ended} == {"orchestrator_restart"}
+    assert sorted(recorder.claimed) == sorted([broken, *others])
 
 
 def replace_version(event: StoredEvent, version: int) -> StoredEvent:

@@ -1,20 +1,30 @@
 """The supervisor and its runners, over a store in memory that misbehaves."""
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import OperationalError, StoredEvent
 from msgspec.structs import replace
 
 from meeting_core import Meeting, fold
-from meeting_core.model import Adopt, Cancel, Convene, EndRounds, Pause, RaiseBudget
+from meeting_core.model import Adopt, Cancel, Convene, EndRounds, MeetingId, Pause, RaiseBudget
 from meeting_service.ports import RoomTaken
 from meeting_service.runtime.gateway_client import GatewayClient
 from meeting_service.runtime.rate_limiter import CallLimiter, CallRules
 from meeting_service.runtime.supervisor import Supervisor
 from tests.builders import ANN, BOB, configuration
-from tests.meeting_service.runtime.office import POLICY, TIMEOUT_SECONDS, Office, office
+from tests.meeting_service.runtime.office import (
+    POLICY,
+    TIMEOUT_SECONDS,
+    FlakyRecorder,
+    Office,
+    office,
+    utc_now,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +132,44 @@ async def test_one_meetings_misfortune_does_not_end_the_others() -> None:
         assert (await made.ended(lucky)).state == "complete"
         failed = await made.ended(unlucky)
     assert (failed.state, failed.failure) == ("error", "internal_error")
+
+
+class Cancelling(FlakyRecorder):
+    """Lets a cancellation out that nobody asked for, once, when it appends to one meeting."""
+
+    cancels: MeetingId | None = None
+
+    async def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        if stored_events and stored_events[0].originator_id == self.cancels:
+            self.cancels = None
+            raise asyncio.CancelledError
+        return await super().insert_events(stored_events, **kwargs)
+
+
+async def test_a_cancellation_that_nobody_asked_for_ends_one_meeting_and_no_other() -> None:
+    recorder = Cancelling(utc_now)
+    async with office(recorder=recorder) as made:
+        made.speaker.may_answer = anyio.Event()
+        unlucky, lucky = await made.convene(), await made.convene()
+        recorder.cancels = unlucky
+        made.speaker.may_answer.set()
+        ended = [await made.ended(unlucky), await made.ended(lucky)]
+    # Out here: what cancels the supervisor would end the block above without a word.
+    assert [meeting.state for meeting in ended] == ["error", "complete"]
+    assert (ended[0].failure, made.loops.problem) == ("internal_error", None)
+
+
+async def test_minutes_whose_saving_was_cancelled_by_nobody_are_told_in_the_outcome() -> None:
+    async def cancelled(meeting: Meeting, markdown: str) -> str:
+        raise asyncio.CancelledError
+
+    async with office(cancelled) as made:
+        meeting = await made.ended(await made.convene())
+    assert (meeting.state, meeting.output_path) == ("complete", None)
+    assert meeting.outcome is not None
+    assert "CancelledError" in meeting.outcome.degraded[0]
 
 
 async def test_a_gateway_that_is_gone_from_the_settings_skips_the_speaker() -> None:
