@@ -10,7 +10,7 @@ from eventsourcing.persistence import PersistenceError
 from meeting_core.errors import MeetingError
 from meeting_core.model import Adopt, AdoptCause, Fail, FailReason, Meeting, MeetingId
 from meeting_service.command_handler import Meetings, retry_while_unavailable
-from meeting_service.ports import Fenced, Lease, VersionConflict
+from meeting_service.ports import Fenced, Lease, OnQuarantine, VersionConflict
 from meeting_service.runtime.runner import ACTOR
 from meeting_service.runtime.running_policy import RunningPolicy
 
@@ -40,12 +40,15 @@ class Adoption:
         owner: str,
         gateways: Collection[str],
         start: Callable[[Meeting, Adopt], object],
+        *,
+        on_quarantine: OnQuarantine = lambda *_: None,
     ) -> None:
         self._meetings = meetings
         self._policy = policy
         self._owner = owner
         self._gateways = gateways
         self._start = start
+        self._on_quarantine = on_quarantine
 
     async def claim(self, running: Collection[MeetingId]) -> bool:
         """Adopt a batch of meetings; return whether there may be more.
@@ -88,6 +91,7 @@ class Adoption:
         try:
             if await retry_while_unavailable(put_aside):
                 log.error("meeting %s is quarantined: %s", meeting_id, reason)
+                self._on_quarantine(meeting_id, reason)
         except PersistenceError:
             log.exception("meeting %s cannot even be quarantined", meeting_id)
 

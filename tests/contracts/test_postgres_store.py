@@ -192,15 +192,14 @@ async def test_a_claim_that_waits_for_a_lease_holds_no_renewal_up(store: Postgre
     async def claim() -> None:
         claimed.extend(await recorder.claim_leases("a", lease_seconds=LONG, limit=9))
 
-    async with anyio.create_task_group() as tasks:
-        async with store.transaction() as connection:
-            await connection.execute(
-                "SELECT FROM meetings_leases WHERE meeting_id = $1 FOR UPDATE", orphan
-            )
-            tasks.start_soon(claim)
-            await until(lambda: _someone_waits(store))
-            with anyio.fail_after(5):
-                assert await recorder.renew_leases("a", lease_seconds=LONG)
+    async with anyio.create_task_group() as tasks, store.transaction() as connection:
+        await connection.execute(
+            "SELECT FROM meetings_leases WHERE meeting_id = $1 FOR UPDATE", orphan
+        )
+        tasks.start_soon(claim)
+        await until(lambda: _someone_waits(store))
+        with anyio.fail_after(5):
+            assert await recorder.renew_leases("a", lease_seconds=LONG)
     assert [lease.meeting_id for lease in claimed] == [orphan]
 
 

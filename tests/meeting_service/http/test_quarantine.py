@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 import pytest
+from httpx_sse import aconnect_sse
 
 from meeting_core.model import RemarkMade
 from tests.meeting_service.http.service import (
@@ -61,6 +62,16 @@ async def quarantined(client: Client) -> dict[str, Any]:
     return dict(row)
 
 
+async def first_warning(client: Client, path: str) -> dict[str, Any]:
+    """Open a stream, and wait for a warning."""
+    with anyio.fail_after(TIMEOUT_SECONDS):
+        async with aconnect_sse(client, "GET", path) as source:
+            async for event in source.aiter_sse():
+                if event.event == "meeting-warning":
+                    return dict(json.loads(event.data))
+    raise AssertionError("there was no warning")
+
+
 async def test_a_meeting_that_cannot_be_read_is_put_aside_and_shown(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -108,8 +119,11 @@ async def test_a_meeting_that_lost_its_events_is_unreadable_and_not_unknown(
             assert problem["type"] == "/docs#meeting-unreadable"
         answer = await client.post(f"/api/meetings/{meeting_id}/cancel")
         assert assert_problem(answer, 409)["type"] == "/docs#meeting-quarantined"
-        async with client.stream("GET", f"/api/meetings/{meeting_id}/events") as stream:
-            assert stream.status_code == 200
+        for path in (f"/api/meetings/{meeting_id}/events", "/api/events"):
+            warning = await first_warning(client, path)
+            assert (warning["code"], warning["severity"]) == ("quarantined", "error")
+            assert warning["meeting_id"] == meeting_id
+            assert reason in warning["message"]
 
 
 async def test_an_event_that_does_not_fold_is_answered_as_unreadable(
@@ -120,7 +134,8 @@ async def test_an_event_that_does_not_fold_is_answered_as_unreadable(
         versions = len(await client.facts(meeting_id))
     query = (
         "UPDATE meetings_events SET state = convert_to(replace(convert_from(state, 'UTF8'), "
-        "'planner', 'stranger'), 'UTF8') WHERE originator_id = $1 AND topic LIKE '%attempt_started%'"
+        "'planner', 'stranger'), 'UTF8') "
+        "WHERE originator_id = $1 AND topic LIKE '%attempt_started%'"
     )
     await execute(database_url, query, UUID(meeting_id))
     async with served(settings_for(database_url, tmp_path, gateways=STALLED)) as client:

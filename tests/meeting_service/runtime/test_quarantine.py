@@ -12,8 +12,15 @@ from meeting_core.model import Cancelled, Convene, MeetingId, RemarkMade
 from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
 from meeting_service.runtime.adoption import MAX_CLAIMS_WITHOUT_PROGRESS
+from meeting_service.runtime.supervisor import Supervisor
 from tests.builders import configuration
-from tests.meeting_service.runtime.office import TIMEOUT_SECONDS, FlakyRecorder, Office, office
+from tests.meeting_service.runtime.office import (
+    POLICY,
+    TIMEOUT_SECONDS,
+    FlakyRecorder,
+    Office,
+    office,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +143,21 @@ async def test_a_released_meeting_that_can_be_read_again_goes_on() -> None:
         del made.recorder._streams[meeting_id][max(made.recorder._streams[meeting_id])]
         assert await made.recorder.release_quarantine(meeting_id)
         assert (await made.ended(meeting_id)).state == "complete"
+
+
+async def test_the_feed_is_notified_of_a_quarantine_and_of_its_end() -> None:
+    made, notified = Office(), list[tuple[MeetingId, str | None]]()
+    made.supervisor = Supervisor(
+        made.deps, POLICY, made.loops, on_quarantine=lambda *each: notified.append(each)
+    )
+    meeting_id = await orphan(made.recorder)
+    await append_unreadable(made, meeting_id)
+    async with made.supervisor.supervising():
+        reason = await quarantined(made, meeting_id)
+        del made.recorder._streams[meeting_id][max(made.recorder._streams[meeting_id])]
+        assert await made.recorder.release_quarantine(meeting_id)
+        await made.ended(meeting_id)
+    assert notified == [(meeting_id, reason), (meeting_id, None)]
 
 
 def replace_version(event: StoredEvent, version: int) -> StoredEvent:
