@@ -1,7 +1,8 @@
 """Handling commands: load the meeting, let the core decide, append what it decided."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from meeting_core.codec import MeetingMapper
 from meeting_core.decider import Decision, decide_events
-from meeting_core.errors import MeetingError
+from meeting_core.errors import CorruptHistory, MeetingError
 from meeting_core.model import (
     Command,
     EventMetadata,
@@ -87,33 +88,51 @@ class Meetings:
     async def load(self, meeting_id: MeetingId) -> Meeting:
         """Return a meeting, folded from its whole history.
 
-        Raises: `MeetingNotFound`.
+        Raises: `MeetingNotFound`, `CorruptHistory`, or the store's error.
         """
         meeting = await self.find(meeting_id)
         if meeting is None:
-            raise MeetingNotFound(meeting_id)
+            raise await self.missing(meeting_id)
         return meeting
 
-    async def history(self, meeting_id: MeetingId) -> list[MeetingEvent]:
-        """Return all the events of a meeting, oldest first.
+    async def history(self, meeting_id: MeetingId) -> tuple[Meeting, list[MeetingEvent]]:
+        """Return a meeting, and all its events, oldest first.
 
-        Raises: `MeetingNotFound`.
+        Raises: `MeetingNotFound`, `CorruptHistory`, or the store's error.
         """
         events = await self.events(meeting_id)
-        if not events:
-            raise MeetingNotFound(meeting_id)
-        return events
+        meeting = _projected(meeting_id, None, events)
+        if meeting is None:
+            raise await self.missing(meeting_id)
+        return meeting, events
 
     async def find(self, meeting_id: MeetingId) -> Meeting | None:
-        """Return a meeting, folded from its whole history; None if it has no events."""
-        return project(None, await self.events(meeting_id))
+        """Return a meeting, folded from its whole history; None if it has no events.
+
+        Raises: `CorruptHistory`, or the store's error.
+        """
+        return _projected(meeting_id, None, await self.events(meeting_id))
+
+    async def missing(self, meeting_id: MeetingId) -> MeetingError:
+        """Return why a meeting has no events: there is none, or it lost them.
+
+        One that lost them is known by its quarantine. Raises: the store's error.
+        """
+        reason = await self.recorder.quarantine_reason(meeting_id)
+        if reason is None:
+            return MeetingNotFound(meeting_id)
+        return CorruptHistory(f"meeting {meeting_id} has no events; it is in quarantine: {reason}")
 
     async def events(
         self, meeting_id: MeetingId, *, after: int = 0, limit: int | None = None
     ) -> list[MeetingEvent]:
-        """Return a meeting's events after a version, oldest first."""
+        """Return a meeting's events after a version, oldest first.
+
+        Raises: `CorruptHistory`, or the store's error.
+        """
         stored = await self.recorder.select_events(meeting_id, gt=after, limit=limit)
-        return self.mapper.to_meeting_events(stored)
+        with _corrupt_if_unreadable(meeting_id):
+            return self.mapper.to_meeting_events(stored)
 
     async def handle(
         self, meeting_id: MeetingId, command: Command, actor: str, *, epoch: int | None = None
@@ -122,8 +141,8 @@ class Meetings:
 
         With `epoch`, only while the meeting's lease still has that epoch.
 
-        Raises: `MeetingNotFound`, a `Refusal`, or the store's error; `VersionConflict` only
-        when others were faster many times in a row.
+        Raises: `MeetingNotFound`, `CorruptHistory`, a `Refusal`, or the store's error;
+        `VersionConflict` only when others were faster many times in a row.
         """
         command_id = self.new_id()
         meeting = await self.load(meeting_id)
@@ -133,7 +152,7 @@ class Meetings:
                 return await self.append(meeting, events, after, epoch=epoch)
             except VersionConflict:
                 later = await self.events(meeting_id, after=meeting.version)
-                meeting = project(meeting, later) or meeting
+                meeting = _projected(meeting_id, meeting, later) or meeting
                 if any(event.command_id == command_id for event in later):
                     return meeting
         raise VersionConflict(f"meeting {meeting_id} changes too fast for {command}")
@@ -209,6 +228,25 @@ class Meetings:
 
 def _folded(decision: Decision) -> tuple[FoldedEvent, ...]:
     return tuple(map(FoldedEvent, decision.events, decision.meetings))
+
+
+def _projected(
+    meeting_id: MeetingId, meeting: Meeting | None, events: Sequence[MeetingEvent]
+) -> Meeting | None:
+    with _corrupt_if_unreadable(meeting_id):
+        return project(meeting, events)
+
+
+@contextmanager
+def _corrupt_if_unreadable(meeting_id: MeetingId) -> Iterator[None]:
+    """Raise any error of decoding or folding as `CorruptHistory`: it is the meeting's own."""
+    try:
+        yield
+    except MeetingError:
+        raise
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise CorruptHistory(f"meeting {meeting_id} cannot be read: {detail}") from error
 
 
 async def retry_while_unavailable(work: Callable[[], Awaitable[Result]]) -> Result:

@@ -83,8 +83,8 @@ def evolve(meeting: Meeting | None, event: MeetingEvent) -> Meeting:
     """Add one fact.
 
     Raises: `CorruptHistory` for a fact out of place: of another meeting, with a gap in the
-    versions, in a phase that has no such edge, for another attempt than the open one, or for a
-    turn that is not the next.
+    versions, in a phase that has no such edge, for another attempt than the open one, for a turn
+    that is not the next, or by an agent that takes no part.
     """
     if meeting is None:
         return _convened(event)
@@ -200,6 +200,9 @@ def _round_closed(meeting: Meeting, fact: RoundClosed) -> dict[str, Any]:
 
 def _attempt_started(meeting: Meeting, fact: AttemptStarted, event: MeetingEvent) -> dict[str, Any]:
     """Open an attempt and reserve its tokens."""
+    _check_participant(meeting, fact.agent_id)
+    if isinstance(fact.task, TurnTask):
+        _check_participant(meeting, fact.task.agent_id)
     task_state, at = meeting.task_state, event.timestamp
     if task_state is None or task_state.task != fact.task:
         task_state = TaskState(fact.task, started_at=at, clock_from=at, ready_at=at)
@@ -259,3 +262,9 @@ def _check_turn(meeting: Meeting, round_num: int, agent_id: AgentId) -> None:
         raise CorruptHistory(f"round {round_num} is not open")
     if agent_id != meeting.next_speaker:
         raise CorruptHistory(f"it is not the turn of {agent_id} in round {round_num}")
+
+
+def _check_participant(meeting: Meeting, agent_id: AgentId) -> None:
+    """Raise `CorruptHistory` unless the agent takes part."""
+    if not any(each.agent_id == agent_id for each in meeting.config.participants):
+        raise CorruptHistory(f"agent {agent_id} takes no part in meeting {meeting.id}")

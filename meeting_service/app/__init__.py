@@ -105,7 +105,11 @@ async def running(
             client = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, client, save, feed.emit_delta)
             supervisor = Supervisor(
-                deps, _running_policy(settings), loops, feed.warnings.on_gateway_wait
+                deps,
+                _running_policy(settings),
+                loops,
+                feed.warnings.on_gateway_wait,
+                feed.warnings.on_quarantine,
             )
             context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)

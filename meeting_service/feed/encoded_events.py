@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
@@ -10,14 +10,13 @@ from msgspec import Struct
 from meeting_core.model import Meeting, MeetingEvent, MeetingId, Version
 from meeting_core.projector import evolve
 from meeting_service.command_handler import FoldedEvent, Meetings
-from meeting_service.feed.frames import frames_of, missing_gateway_frame, unreadable_frame
+from meeting_service.feed.frames import frames_of, unreadable_frame
 from meeting_service.feed.meeting_outlines import (
     ENTRY_BYTES,
     BoundedCache,
     packed_outline,
     unpacked_outline,
 )
-from meeting_service.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -216,46 +215,6 @@ class EventEncoder:
         while self._recent_bytes > self._max_recent_bytes:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= oldest.size
-
-
-class Warnings:
-    """The warnings that no event makes and that hold now, numbered as they began.
-
-    Shape: `on_change` is called when there is a new one for the streams to show.
-    """
-
-    def __init__(self, clock: Clock, on_change: Callable[[], None]) -> None:
-        self._clock = clock
-        self._on_change = on_change
-        self._newest = 0
-        self._frames: dict[MeetingId, tuple[int, bytes]] = {}
-
-    def on_gateway_wait(self, meeting_id: MeetingId, gateway: str | None) -> None:
-        """Warn that the meeting waits for a gateway that no process has; None ends the warning."""
-        if gateway is None:
-            self._frames.pop(meeting_id, None)
-            return
-        self._newest += 1
-        frame = missing_gateway_frame(meeting_id, gateway, self._clock())
-        self._frames[meeting_id] = self._newest, frame.encoded()
-        self._on_change()
-
-    def subscription(self, meeting_id: MeetingId | None) -> Callable[[], list[bytes]]:
-        """Return a function that returns the frames it has not returned yet, of one meeting or
-        of all.
-        """
-        last = 0
-
-        def new_frames() -> list[bytes]:
-            nonlocal last
-            before, last = last, self._newest
-            return [
-                frame
-                for each, (number, frame) in self._frames.items()
-                if number > before and meeting_id in (None, each)
-            ]
-
-        return new_frames
 
 
 def open_attempt(meeting: Meeting) -> Version | None:

@@ -37,12 +37,12 @@ from meeting_core.model import (
 )
 from meeting_service.background_loops import BackgroundLoops
 from meeting_service.command_handler import FoldedEvent, Meetings
+from meeting_service.feed.current_warnings import Warnings
 from meeting_service.feed.encoded_events import (
     Delta,
     EncodedEvent,
     EventEncoder,
     LiveEvent,
-    Warnings,
     open_attempt,
 )
 from meeting_service.feed.frames import delta_frame

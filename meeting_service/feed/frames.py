@@ -36,6 +36,7 @@ from meeting_service.feed.notices import (
     attempt_notices,
     build_notice,
     missing_gateway,
+    quarantined,
     unreadable_history,
 )
 from meeting_service.views.meeting_status import error_message
@@ -131,13 +132,19 @@ def unreadable_frame(meeting_id: MeetingId, version: Version, at: datetime) -> F
 
 
 def missing_gateway_frame(meeting_id: MeetingId, gateway: str, at: datetime) -> Frame:
-    """Return the warning that a meeting waits for a gateway that no process has.
+    """Return the warning that a meeting waits for a gateway that no process has."""
+    return _warning_without_event(meeting_id, missing_gateway(gateway), at)
 
-    Without a number or a version, because no event says so. Units: `at` is UTC.
-    """
+
+def quarantine_frame(meeting_id: MeetingId, reason: str, at: datetime) -> Frame:
+    """Return the warning that a meeting was put into quarantine."""
+    return _warning_without_event(meeting_id, quarantined(meeting_id, reason), at)
+
+
+def _warning_without_event(meeting_id: MeetingId, notice: Notice, at: datetime) -> Frame:
+    """Return a warning without a number or a version. Units: `at` is UTC."""
     place = {"meeting_id": str(meeting_id), "version": None, "at": milliseconds_utc(at)}
-    fields = {**place, **_warning_fields(missing_gateway(gateway))}
-    return Frame("meeting-warning", fields, is_numbered=False)
+    return Frame("meeting-warning", {**place, **_warning_fields(notice)}, is_numbered=False)
 
 
 def _frame(

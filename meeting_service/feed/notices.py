@@ -28,6 +28,7 @@ from meeting_core.model import (
     Task,
     TurnTask,
     Version,
+    clean_text,
     milliseconds_utc,
 )
 
@@ -147,6 +148,16 @@ def unreadable_history(meeting_id: MeetingId, version: Version) -> Notice:
         "service is upgraded to a release that can read it, an operator can release the meeting"
     )
     return Notice("unreadable", message, "error")
+
+
+def quarantined(meeting_id: MeetingId, reason: str) -> Notice:
+    """Return the notice that a meeting was put into quarantine, with the remedy."""
+    text, _ = clean_text(reason)
+    message = (
+        f"meeting {meeting_id} is in quarantine and does not go on ({text}); once the cause is "
+        "mended, an operator can release it"
+    )
+    return Notice("quarantined", message, "error")
 
 
 def _failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Notice:

@@ -12,13 +12,13 @@ from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
 
 from meeting_core.model import MeetingId
+from meeting_service.feed.current_warnings import Warnings
 from meeting_service.feed.encoded_events import (
     Delta,
     EncodedEvent,
     EventEncoder,
     LiveEvent,
     Unreadable,
-    Warnings,
 )
 from meeting_service.ports import Recorder
 
@@ -141,7 +141,7 @@ class Stream(ABC):
     whenever they do not fit, the stream reads the store from its last number.
     """
 
-    _new_warnings: Callable[[], list[bytes]]
+    _new_warnings: Callable[[set[MeetingId]], list[bytes]]
 
     def __init__(self, source: Source, subscription: Subscription, last: int) -> None:
         self._source = source
@@ -187,7 +187,7 @@ class Stream(ABC):
         is_unfinished = True
         try:
             is_unfinished = await self._read()
-            self._ready += self._new_warnings()
+            self._ready += [] if is_unfinished else self._new_warnings(self._warned)
         except PersistenceError:
             await anyio.sleep(self._source.retry_seconds)
         finally:

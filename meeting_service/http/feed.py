@@ -218,7 +218,7 @@ async def _find(meetings: Meetings, meeting_id: MeetingId) -> tuple[int, Meeting
         meeting = await meetings.load(meeting_id)
     except CorruptHistory:
         newest = await meetings.recorder.select_events(meeting_id, desc=True, limit=1)
-        return newest[0].originator_version, None
+        return (newest[0].originator_version if newest else 0), None
     return meeting.version, meeting
 
 

@@ -12,7 +12,6 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from meeting_core.model import MeetingEvent, MeetingId, milliseconds_utc
-from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.queries import HistoryQuery, read_query
 from meeting_service.http.service_context import ServiceContext, meeting_id_of, readable
 from meeting_service.views import Time
@@ -66,7 +65,7 @@ async def read_history(
     query = read_query(request, HistoryQuery)
     newest = await context.meetings.recorder.select_events(found_id, desc=True, limit=1)
     if not newest:
-        raise MeetingNotFound(found_id)
+        raise await context.meetings.missing(found_id)
     if request.accept.best_match([JSON, NDJSON], default=JSON) == NDJSON:
         return Stream(_lines(context, found_id, query.after), media_type=NDJSON)
     stored = await context.meetings.recorder.select_events(

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from meeting_core import fold, spending
+from meeting_core import spending
 from meeting_core.errors import Problem
 from meeting_core.model import Cancel, Meeting, MeetingId, Phase, milliseconds_utc
 from meeting_service.http.bodies import CancelBody
@@ -88,17 +88,20 @@ async def read_status(
     meeting, events = readable.meeting, readable.events
     quarantined = await context.meetings.recorder.quarantine_reason(found_id)
     waiting = None
-    if quarantined is None and readable.unreadable is None:
+    takes_commands = quarantined is None and readable.unreadable is None
+    if takes_commands:
         waiting = _waiting_outside(context, found_id) or waiting_view(meeting, events)
-    return status_view(meeting, spending(events), waiting, quarantined)
+    return status_view(
+        meeting, spending(events), waiting, quarantined, takes_commands=takes_commands
+    )
 
 
 async def read_spending(
     meeting_id: FromPath[str], context: NamedDependency[ServiceContext]
 ) -> SpendingView:
     """Show what a meeting spent, by call and in sum."""
-    events = await context.meetings.history(meeting_id_of(meeting_id))
-    return spending_view(fold(events), spending(events))
+    meeting, events = await context.meetings.history(meeting_id_of(meeting_id))
+    return spending_view(meeting, spending(events))
 
 
 async def read_output(

@@ -13,6 +13,9 @@ from meeting_core.model import AgentId, MeetingId, UsageSource
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the current time in UTC."""
 
+OnQuarantine: TypeAlias = Callable[[MeetingId, str | None], None]
+"""Called with the reason when a meeting is put into quarantine, and with None when it goes on."""
+
 
 class VersionConflict(IntegrityError):
     """Another append to the meeting was first; load it again and decide again."""

@@ -17,7 +17,7 @@ from meeting_service.command_handler import (
     Meetings,
     retry_while_unavailable,
 )
-from meeting_service.ports import Fenced, Lease, VersionConflict
+from meeting_service.ports import Fenced, Lease, OnQuarantine, VersionConflict
 from meeting_service.runtime.runner import ACTOR
 from meeting_service.runtime.running_policy import RunningPolicy
 
@@ -54,12 +54,15 @@ class Adoption:
         owner: str,
         gateways: Collection[str],
         start: Callable[[Meeting, Adopt], object],
+        *,
+        on_quarantine: OnQuarantine = lambda *_: None,
     ) -> None:
         self._meetings = meetings
         self._policy = policy
         self._owner = owner
         self._gateways = gateways
         self._start = start
+        self._on_quarantine = on_quarantine
 
     async def claim(self, running: Collection[MeetingId]) -> bool:
         """Adopt a batch of meetings; return whether there may be more.
@@ -106,6 +109,7 @@ class Adoption:
         try:
             if await retry_while_unavailable(put_aside):
                 log.error("meeting %s is quarantined: %s", meeting_id, reason)
+                self._on_quarantine(meeting_id, reason)
         except PersistenceError:
             log.exception("meeting %s cannot even be quarantined", meeting_id)
 

@@ -23,7 +23,7 @@ from meeting_service.command_handler import (
     Meetings,
     retry_while_unavailable,
 )
-from meeting_service.ports import Fenced, OnGatewayWait
+from meeting_service.ports import Fenced, OnGatewayWait, OnQuarantine
 from meeting_service.runtime.adoption import Adoption
 from meeting_service.runtime.missing_gateways import GatewayWait, MissingGateways
 from meeting_service.runtime.outside_changes import OutsideChanges
@@ -53,6 +53,7 @@ class Supervisor:
         policy: RunningPolicy,
         loops: BackgroundLoops | None = None,
         on_gateway_wait: OnGatewayWait = lambda *_: None,
+        on_quarantine: OnQuarantine = lambda *_: None,
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._deps = deps
@@ -66,7 +67,15 @@ class Supervisor:
         self._renewal = anyio.CancelScope()
         self._renewal_ended = anyio.Event()
         names = deps.gateways.names
-        self._adoption = Adoption(deps.meetings, policy, self.owner, names, self._start_adopted)
+        self._on_quarantine = on_quarantine
+        self._adoption = Adoption(
+            deps.meetings,
+            policy,
+            self.owner,
+            names,
+            self._start_adopted,
+            on_quarantine=on_quarantine,
+        )
         self._missing = MissingGateways(
             deps.meetings, policy, names, self._adoption, on_gateway_wait
         )
@@ -193,6 +202,7 @@ class Supervisor:
             await self._idle.wait()
 
     def _start_adopted(self, meeting: Meeting, adoption: Adopt) -> None:
+        self._on_quarantine(meeting.id, None)
         self._start(Runner(self._deps, meeting, adoption.epoch), GiveCommand(adoption))
 
     def _start(self, runner: Runner, first_step: Step) -> bool:

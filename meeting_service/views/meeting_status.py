@@ -71,7 +71,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
     """Everything about one meeting.
 
     Shape: `current_turn` counts from 1 in the open round, and is 0 between rounds and at the end;
-    `current_agent_id` is whose answer is awaited. `allowed_actions` are what a client may do now.
+    `current_agent_id` is whose answer is awaited. `allowed_actions` are what a client may do now,
+    none while the meeting is in quarantine or cannot be read to its end.
     """
 
     id: str
@@ -114,14 +115,19 @@ def status_view(
     spent: Spending,
     waiting: WaitingView | None = None,
     quarantined: str | None = None,
+    *,
+    takes_commands: bool = True,
 ) -> StatusView:
-    """Return a meeting as it stands, with what it spent and what it waits for."""
+    """Return a meeting as it stands, with what it spent and what it waits for.
+
+    One in quarantine, or that cannot be read to its end, takes no commands.
+    """
     config = meeting.config
     return StatusView(
         id=str(meeting.id),
         title=config.title,
         state=meeting.state,
-        allowed_actions=allowed_actions(meeting),
+        allowed_actions=allowed_actions(meeting) if takes_commands else (),
         goal=config.goal,
         room_id=config.room_id,
         project_id=config.project_id,

@@ -9,7 +9,7 @@ from meeting_core.codec import MeetingMapper
 from meeting_core.errors import CorruptHistory
 from meeting_core.model import Meeting, MeetingEvent, MeetingId
 from meeting_core.projector import evolve
-from meeting_service.command_handler import MeetingNotFound, Meetings
+from meeting_service.command_handler import Meetings
 
 
 class UnreadableView(Struct, frozen=True):
@@ -35,7 +35,7 @@ def decode_readable(
     for each in stored:
         try:
             events.append(mapper.to_domain_event(each))
-        except CorruptHistory as error:
+        except Exception as error:  # any error of an event leaves those before it readable
             return events, UnreadableView(each.originator_version, str(error))
     return events, None
 
@@ -43,11 +43,11 @@ def decode_readable(
 async def load_readable(meetings: Meetings, meeting_id: MeetingId) -> ReadableMeeting:
     """Fold a meeting as far as its events can be decoded and folded.
 
-    Raises: `MeetingNotFound`, or `CorruptHistory` when that is not even its first event.
+    Raises: `MeetingNotFound`, or `CorruptHistory` when not even its first event can be read.
     """
     stored = await meetings.recorder.select_events(meeting_id)
     if not stored:
-        raise MeetingNotFound(meeting_id)
+        raise await meetings.missing(meeting_id)
     events, unreadable = decode_readable(meetings.mapper, stored)
     meeting: Meeting | None = None
     for n, event in enumerate(events):

@@ -181,6 +181,37 @@ async def test_neither_slow_reads_nor_a_claim_that_waits_hold_a_renewal_up(store
         await connection.execute("ROLLBACK")
 
 
+async def test_a_claim_that_waits_for_a_lease_holds_no_renewal_up(store: PostgresStore):
+    recorder = store.recorder
+    for owner in ("a", "gone"):
+        await recorder.register_owner(owner, lease_seconds=LONG)
+    orphan = await convene(recorder, owner="gone")
+    await store.run("UPDATE meetings_owners SET expires_at = now() WHERE owner = 'gone'")
+    claimed: list[Lease] = []
+
+    async def claim() -> None:
+        claimed.extend(await recorder.claim_leases("a", lease_seconds=LONG, limit=9))
+
+    async with anyio.create_task_group() as tasks, store.transaction() as connection:
+        await connection.execute(
+            "SELECT FROM meetings_leases WHERE meeting_id = $1 FOR UPDATE", orphan
+        )
+        tasks.start_soon(claim)
+        await until(lambda: _someone_waits(store))
+        with anyio.fail_after(5):
+            assert await recorder.renew_leases("a", lease_seconds=LONG)
+    assert [lease.meeting_id for lease in claimed] == [orphan]
+
+
+async def test_a_claim_renews_the_claimants_own_life(store: PostgresStore):
+    await store.recorder.register_owner("a", lease_seconds=LONG)
+    meeting_id = await convene(store.recorder)
+    await store.run("UPDATE meetings_owners SET expires_at = now() - interval '1 second'")
+    leases = await store.recorder.claim_leases("a", lease_seconds=LONG, limit=9)
+    assert [lease.meeting_id for lease in leases] == [meeting_id]
+    assert await store.run("SELECT FROM meetings_owners WHERE expires_at > now()")
+
+
 async def test_a_read_that_gets_no_connection_says_so(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,6 +1,7 @@
 """The recorder on PostgreSQL: appends through the group commit, reads through a pool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
@@ -202,39 +203,41 @@ class PostgresRecorder(PostgresLeases):
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
         """Return the rows that are stored for a meeting."""
-        connection = await self._acquire()
-        try:
+        async with self._reading() as connection:
             return await rebuilding.select_read_models(connection, meeting_id)
-        except DRIVER_ERRORS as error:
-            raise translated(error) from error
-        finally:
-            await self._pool.release(connection)
 
     async def correct_read_models(
         self, meeting_id: MeetingId, project: rebuilding.Project
     ) -> tuple[ReadModels, ReadModels]:
         """Replace a meeting's rows by what its events say; return them as they were and are."""
-        connection = await self._acquire()
-        try:
+        async with self._reading() as connection:
             return await rebuilding.correct_read_models(connection, meeting_id, project)
-        except DRIVER_ERRORS as error:
-            raise translated(error) from error
-        finally:
-            await self._pool.release(connection)
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await self._acquire()
-        try:
+        async with self._reading() as connection:
             records: list[asyncpg.Record] = await connection.fetch(QUERIES[name], *arguments)
-        except DRIVER_ERRORS as error:
-            raise translated(error) from error
-        finally:
-            await self._pool.release(connection)
         return records
 
     async def _fetch_value(self, name: str, *arguments: object) -> Any:
         records = await self._fetch(name, *arguments)
         return records[0][0] if records else None
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[PoolConnectionProxy]:
+        """Lend one of the pool's connections, and raise the driver's errors as the library's."""
+        connection = await self._acquire()
+        try:
+            yield connection
+        except asyncpg.PostgresError as error:
+            raise translated(error) from error
+        except DRIVER_ERRORS as error:
+            # Late or broken: its release would wait for what became of the statement.
+            connection.terminate()
+            raise translated(error) from error
+        finally:
+            # The answer is known by now, and the pool drops a connection that it fails to release.
+            with suppress(*DRIVER_ERRORS):
+                await self._pool.release(connection)
 
     async def _acquire(self) -> PoolConnectionProxy:
         seconds = self._max_acquire_seconds

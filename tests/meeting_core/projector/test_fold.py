@@ -68,6 +68,13 @@ IMPOSSIBLE: dict[str, tuple[Fact, ...]] = {
     "an attempt outside a round": (convened(), attempt_started()),
     "an attempt that skips a number": (*OPENED, attempt_started(number=2)),
     "an attempt numbered from nothing": (*OPENED, attempt_started(number=0)),
+    "an attempt of a stranger": (*OPENED, attempt_started(turn("eve"))),
+    "a stranger's attempt at another's turn": (*OPENED, attempt_started(by="eve")),
+    "an attempt at a stranger's turn": (*OPENED, attempt_started(turn("eve"), by="ann")),
+    "minutes attempted by a stranger": (
+        *up_to_synthesis(),
+        attempt_started(SynthesisTask(), by="eve"),
+    ),
     "two attempts open": (*ASKED, attempt_started(number=2)),
     "two attempts of two speakers open": (*ASKED, attempt_started(turn("bob"))),
     "a number used twice": (*ASKED, attempt_failed(retry_at=after(1)), attempt_started()),

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 import pytest
+from httpx_sse import aconnect_sse
 
 from meeting_core.model import RemarkMade
 from tests.meeting_service.http.service import (
@@ -61,6 +62,16 @@ async def quarantined(client: Client) -> dict[str, Any]:
     return dict(row)
 
 
+async def first_warning(client: Client, path: str) -> dict[str, Any]:
+    """Open a stream, and wait for a warning."""
+    with anyio.fail_after(TIMEOUT_SECONDS):
+        async with aconnect_sse(client, "GET", path) as source:
+            async for event in source.aiter_sse():
+                if event.event == "meeting-warning":
+                    return dict(json.loads(event.data))
+    raise AssertionError("there was no warning")
+
+
 async def test_a_meeting_that_cannot_be_read_is_put_aside_and_shown(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -78,7 +89,7 @@ async def test_a_meeting_that_cannot_be_read_is_put_aside_and_shown(
 
         status = await client.status(meeting_id)
         assert (status["state"], status["quarantined"]) == ("round_1", row["reason"])
-        assert status["waiting"] is None
+        assert (status["waiting"], status["allowed_actions"]) == (None, [])
         listed = (await client.get("/api/meetings")).json()["meetings"]
         assert {each["id"]: each["quarantined"] for each in listed} == {
             meeting_id: row["reason"],
@@ -91,6 +102,50 @@ async def test_a_meeting_that_cannot_be_read_is_put_aside_and_shown(
             answer = await client.post(f"/api/meetings/{meeting_id}/{action}", json=body)
             problem = assert_problem(answer, 409, "quarantine", row["reason"])
             assert problem["type"] == "/docs#meeting-quarantined"
+
+
+async def test_a_meeting_that_lost_its_events_is_unreadable_and_not_unknown(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with served(settings_for(database_url, tmp_path, gateways=STALLED)) as client:
+        meeting_id = await client.start()
+    query = "DELETE FROM meetings_events WHERE originator_id = $1"
+    await execute(database_url, query, UUID(meeting_id))
+    async with served(settings_for(database_url, tmp_path, lease_seconds=1)) as client:
+        reason = (await quarantined(client))["reason"]
+        for part in ("status", "history", "spending", "output"):
+            answer = await client.get(f"/api/meetings/{meeting_id}/{part}")
+            problem = assert_problem(answer, 409, "no events", reason)
+            assert problem["type"] == "/docs#meeting-unreadable"
+        answer = await client.post(f"/api/meetings/{meeting_id}/cancel")
+        assert assert_problem(answer, 409)["type"] == "/docs#meeting-quarantined"
+        for path in (f"/api/meetings/{meeting_id}/events", "/api/events"):
+            warning = await first_warning(client, path)
+            assert (warning["code"], warning["severity"]) == ("quarantined", "error")
+            assert warning["meeting_id"] == meeting_id
+            assert reason in warning["message"]
+
+
+async def test_an_event_that_does_not_fold_is_answered_as_unreadable(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with served(settings_for(database_url, tmp_path, gateways=STALLED)) as client:
+        meeting_id = await client.start()
+        versions = len(await client.facts(meeting_id))
+    query = (
+        "UPDATE meetings_events SET state = convert_to(replace(convert_from(state, 'UTF8'), "
+        "'planner', 'stranger'), 'UTF8') "
+        "WHERE originator_id = $1 AND topic LIKE '%attempt_started%'"
+    )
+    await execute(database_url, query, UUID(meeting_id))
+    async with served(settings_for(database_url, tmp_path, gateways=STALLED)) as client:
+        for part in ("spending", "output"):
+            answer = await client.get(f"/api/meetings/{meeting_id}/{part}")
+            problem = assert_problem(answer, 409, "stranger takes no part")
+            assert problem["type"] == "/docs#meeting-unreadable"
+        status = await client.status(meeting_id)
+        assert 0 < status["version"] < versions
+        assert status["allowed_actions"] == []
 
 
 async def test_its_history_is_given_up_to_what_cannot_be_read(

@@ -13,6 +13,7 @@ from meeting_core.model import Cancelled, Convene, MeetingId, Pause, RemarkMade
 from meeting_service.ports import ReadModels
 from meeting_service.projections import read_models
 from meeting_service.runtime.adoption import MAX_CLAIMS_WITHOUT_PROGRESS
+from meeting_service.runtime.supervisor import Supervisor
 from tests.builders import configuration
 from tests.meeting_service.runtime.office import (
     POLICY,
@@ -217,6 +218,21 @@ async def test_a_meeting_that_cannot_be_ended_is_quarantined_beside_others(
     assert type(error).__name__ in reason
     assert {meeting.failure for meeting in ended} == {"orchestrator_restart"}
     assert sorted(recorder.claimed) == sorted([broken, *others])
+
+
+async def test_the_feed_is_notified_of_a_quarantine_and_of_its_end() -> None:
+    made, notified = Office(), list[tuple[MeetingId, str | None]]()
+    made.supervisor = Supervisor(
+        made.deps, POLICY, made.loops, on_quarantine=lambda *each: notified.append(each)
+    )
+    meeting_id = await orphan(made.recorder)
+    await append_unreadable(made, meeting_id)
+    async with made.supervisor.supervising():
+        reason = await quarantined(made, meeting_id)
+        del made.recorder._streams[meeting_id][max(made.recorder._streams[meeting_id])]
+        assert await made.recorder.release_quarantine(meeting_id)
+        await made.ended(meeting_id)
+    assert notified == [(meeting_id, reason), (meeting_id, None)]
 
 
 def replace_version(event: StoredEvent, version: int) -> StoredEvent:

@@ -45,11 +45,12 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(7882818273441376115);
-    IF NOT meetings_renew(claimant, lease_seconds) THEN
+    -- An owner is deleted only under the lock of the appends: the claimant stays registered.
+    IF NOT EXISTS (SELECT FROM meetings_owners o WHERE o.owner = claimant) THEN
         RETURN;
     END IF;
     DELETE FROM meetings_owners o
-    WHERE o.expires_at < clock_timestamp()
+    WHERE o.expires_at < clock_timestamp() AND o.owner <> claimant
         AND NOT EXISTS (SELECT FROM meetings_leases l WHERE l.owner = o.owner);
 
     RETURN QUERY
@@ -79,6 +80,8 @@ BEGIN
     )
     SELECT d.meeting_id, d.owner, d.epoch, d.claims, c.owner
     FROM claimed d JOIN chosen c ON c.meeting_id = d.meeting_id;
+    -- Last, because a claim may wait for a lease's row, and renewals must not wait with it.
+    PERFORM meetings_renew(claimant, lease_seconds);
 END
 $body$;
 ----
