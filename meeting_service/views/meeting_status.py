@@ -13,6 +13,7 @@ from meeting_core.model import (
     Phase,
     RoundEnding,
     SkipReason,
+    SpeakingOrder,
     Turn,
     UsageSource,
     allowed_actions,
@@ -72,13 +73,15 @@ class StatusView(Struct, frozen=True, kw_only=True):
 
     Shape: `current_turn` counts from 1 in the open round, and is 0 between rounds and at the end;
     `current_agent_id` is whose answer is awaited. `allowed_actions` are what a client may do now,
-    none while the meeting is in quarantine or cannot be read to its end.
+    none while the meeting is in quarantine or cannot be read to its end. `order` is how the
+    speaking order of each round is made.
     """
 
     id: str
     title: str
     state: str
     allowed_actions: tuple[str, ...]
+    order: SpeakingOrder
     goal: str
     room_id: str | None
     project_id: str | None
@@ -128,6 +131,7 @@ def status_view(
         title=config.title,
         state=meeting.state,
         allowed_actions=allowed_actions(meeting) if takes_commands else (),
+        order=config.order,
         goal=config.goal,
         room_id=config.room_id,
         project_id=config.project_id,

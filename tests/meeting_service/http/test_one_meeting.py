@@ -30,7 +30,7 @@ async def test_the_speaking_order_of_a_round_is_the_starts_choice(client):
         "/api/meetings/start", json={**BODY, "order": "rotate", "num_rounds": 2}
     )
     status = await client.ended(answer.json()["id"])
-    assert (answer.json()["config"]["order"], status["config"]["order"]) == ("rotate", "rotate")
+    assert (answer.json()["config"]["order"], status["order"]) == ("rotate", "rotate")
     spoke = [[turn["agent_id"] for turn in held["turns"]] for held in status["rounds"]]
     assert spoke == [["planner", "dev"], ["dev", "planner"]]
     assert status["allowed_actions"] == []
