@@ -83,7 +83,7 @@ async def test_options_tell_what_a_path_takes(client):
 
 
 async def test_a_bug_of_ours_is_500_logged_and_kept_from_the_client(client, monkeypatch, caplog):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
     meeting_id = await client.start()
