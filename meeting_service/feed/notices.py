@@ -93,10 +93,7 @@ def build_notice(fact: NotedFact, after: Meeting) -> Notice | None:
         case RoundDigested():
             notice = _missing_digest(fact)
         case SynthesisDrafted():
-            message = (
-                f"the synthesis lacks {', '.join(fact.missing)}; its author is asked once more"
-            )
-            notice = Notice("synthesis_incomplete", message, "info", fact.agent_id)
+            notice = _incomplete_draft(fact)
         case SynthesisCompleted():
             notice = _degraded_synthesis(fact)
         case BudgetRaised():

@@ -62,10 +62,6 @@ class User:
         self.process.communicate()
 
 
-def is_replaced(folder: Path, killed: int) -> bool:
-    return state(folder) is ServerState.READY and main_process_id(folder) != killed
-
-
 @contextmanager
 def using(*arguments: Path | str, home: Path | None = None) -> Iterator[User]:
     user = User(*arguments, home=home)

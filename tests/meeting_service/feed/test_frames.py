@@ -36,6 +36,7 @@ from tests.builders import (
     round_opened,
     spoken,
     synthesis_completed,
+    synthesis_drafted,
     turn,
     turn_completed,
     turn_skipped,
@@ -350,6 +351,17 @@ def test_a_cancelled_meeting_shows_when():
             "info",
             ("ann", None, None),
             "sections missing",
+        ),
+        (
+            (
+                *up_to_synthesis(),
+                attempt_started(SynthesisTask()),
+                synthesis_drafted("-", ("Blockers",)),
+            ),
+            "synthesis_incomplete",
+            "info",
+            ("ann", None, None),
+            "the synthesis lacks Blockers; its author is asked once more",
         ),
     ],
 )
