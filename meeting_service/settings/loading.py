@@ -22,6 +22,7 @@ from meeting_service.settings.model import (
 )
 from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.validation import check_settings, with_api_keys
+from meeting_service.text_input import UnreadableText, clean_value, read_text
 
 ENVIRONMENT_PREFIX = "MEETINGS_"
 TABLES = ("limits", "prices", "gateways", "agents")
@@ -74,15 +75,15 @@ def load_settings(
 
 def _read_file(path: Path, *, is_wanted: bool) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_text(path))
     except FileNotFoundError:
         if not is_wanted:
             return {}
         raise SettingsError(f"{path}: no such file; name one that exists with --config") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except UnreadableText as error:
+        raise SettingsError(f"{path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is not valid TOML: {error}") from error
     return _Reader(str(path), path.parent).settings(raw)
@@ -94,19 +95,25 @@ def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> 
         getattr(each, "api_key_env", None) for each in tables.get("gateways", {}).values()
     }
     found: dict[str, Any] = {}
-    # Empty counts as unset: `${VAR:-}` in a compose file must not become a database's name.
-    given = {name: value for name, value in environ.items() if value}
+    # Some tools hand on the quotes of an env file. Empty counts as unset: `${VAR:-}` in a compose
+    # file must not become a database's name.
+    wanted = {name: clean_value(value) for name, value in environ.items() if _is_ours(name)}
+    given = {name: value for name, value in wanted.items() if value}
     if "DATABASE_URL" in given:
         found["database_url"] = _converted(
             given["DATABASE_URL"], SCALARS["database_url"], "DATABASE_URL"
         )
     for name, value in given.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in key_variables:
+        if name == "DATABASE_URL" or name in key_variables:
             continue
         if name not in names:
             raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
         found[names[name]] = _converted(value, SCALARS[names[name]], name, strict=False)
     return found
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(ENVIRONMENT_PREFIX) or name == "DATABASE_URL"
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from meeting_service.settings.gateways import (
     Secret,
 )
 from meeting_service.settings.model import Settings, SettingsError
+from meeting_service.text_input import UnreadableText, clean_key, read_text
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TIMEOUTS = (
@@ -167,13 +168,14 @@ def _with_api_key(
 
 def _api_key(name: str, gateway: RemoteGateway, environ: Mapping[str, str]) -> Secret | None:
     if gateway.api_key_env is not None:
-        value = environ.get(gateway.api_key_env, "").strip()
+        variable = gateway.api_key_env
+        value = _key("environment", variable, environ.get(variable, ""))
         if not value:
             raise SettingsError(
-                f"environment: {gateway.api_key_env} is not set; [gateways.{name}] takes its "
-                f"API key from it: export {gateway.api_key_env}=..."
+                f"environment: {variable} is not set; [gateways.{name}] takes its "
+                f"API key from it: export {variable}=..."
             )
-        return Secret(value)
+        return value
     if gateway.api_key_file is not None:
         return _key_in_file(f"gateways.{name}.api_key_file", gateway.api_key_file)
     return None
@@ -181,10 +183,19 @@ def _api_key(name: str, gateway: RemoteGateway, environ: Mapping[str, str]) -> S
 
 def _key_in_file(at: str, path: Path) -> Secret:
     try:
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SettingsError(f"{at}: {path} cannot be read: {reason}") from error
+        content = read_text(path)
+    except OSError as error:
+        raise SettingsError(f"{at}: {path} cannot be read: {error.strerror}") from error
+    except UnreadableText as error:
+        raise SettingsError(f"{at}: {path} {error}") from error
+    value = _key(at, str(path), content)
     if not value:
         raise SettingsError(f"{at}: {path} is empty; put the API key in it")
-    return Secret(value)
+    return value
+
+
+def _key(at: str, holder: str, text: str) -> Secret:
+    try:
+        return Secret(clean_key(text))
+    except ValueError as error:
+        raise SettingsError(f"{at}: {holder} {error}; put only the key in it") from None
