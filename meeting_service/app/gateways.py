@@ -103,6 +103,6 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
 
 def _remote(settings: RemoteGateway) -> dict[str, Any]:
     """Give the arguments that every gateway to a server takes by the names of their settings."""
-    not_arguments = {"api_key_env", "api_key_file", *CallBounds.__struct_fields__}
+    not_arguments = {"api_key_env", "api_key_file", "proxy", *CallBounds.__struct_fields__}
     names = [each for each in RemoteGateway.__struct_fields__ if each not in not_arguments]
     return {**{name: getattr(settings, name) for name in names}, "api_key": settings.api_key or ""}

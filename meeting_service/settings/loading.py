@@ -214,7 +214,7 @@ def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True)
         problem = problem[:1].lower() + problem[1:]
         if choices := _choices(known.type):
             problem = f"must be {' or '.join(choices)}"
-        shown = "" if known.name in ("database_url", "headers") else f"is {value!r}; "
+        shown = "" if known.name in ("database_url", "headers", "proxy") else f"is {value!r}; "
         raise SettingsError(f"{where}: {shown}{problem}{_example(known)}") from None
 
 

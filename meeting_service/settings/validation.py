@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from meeting_core.model import MAX_FALLBACK_MODELS, Limits
+from meeting_service.http_proxy import UnusableProxy, proxy_for
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     CustomGateway,
@@ -85,6 +86,10 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
             yield f"{at}.base_url: must begin with http:// or https:// and name a host"
         elif urlsplit(gateway.base_url).username is not None:
             yield f"{at}.base_url: must not hold credentials; name their variable: api_key_env"
+        try:
+            proxy_for(gateway.base_url, {}, gateway.proxy)
+        except UnusableProxy as error:
+            yield f'{at}.proxy: {error}, or "none" or "environment"'
         if gateway.api_key_env is not None and gateway.api_key_file is not None:
             yield f"{at}: has both api_key_env and api_key_file; keep one"
 

@@ -6,7 +6,7 @@ import pytest
 
 from meeting_service.text_input import UnreadableText, clean_key, clean_value, decode_text
 
-TEXT = 'title = "Größe – 会議"\nnext = 1\n'
+TEXT = 'title = "Größe, 会議"\nnext = 1\n'
 
 
 @pytest.mark.parametrize(
