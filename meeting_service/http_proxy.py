@@ -54,6 +54,11 @@ class ProxyChoice(Struct, frozen=True):
         scheme, _, rest = self.url.partition("://")
         return f"the proxy {scheme}://{rest.rpartition('@')[2]} ({self.source})"
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the proxy itself is reached over TLS."""
+        return self.url.startswith("https:")
+
     def __repr__(self) -> str:
         return f"<ProxyChoice: {self.shown}>"
 
