@@ -13,6 +13,7 @@ from types import MappingProxyType
 import anyio
 from anyio.abc import TaskStatus
 from eventsourcing.persistence import PersistenceError
+from litestar.types import ASGIApp
 from msgspec import structs
 
 from meeting_core.prompt import TokenCounter
@@ -24,6 +25,7 @@ from meeting_service.embedded_postgres import EmbeddedServerError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
+from meeting_service.http.path_prefix import PathPrefix
 from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.http.service_context import ServiceContext
 from meeting_service.minutes_files import OutputFolder
@@ -113,10 +115,14 @@ async def running(
             )
             context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
-            app = application(context, feed, policy)
+            app: ASGIApp = application(context, feed, policy)
+            if settings.root_path or settings.trusted_proxies:
+                app = PathPrefix(app, settings.root_path, settings.trusted_proxies)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
             await stack.enter_async_context(feed.following())
-            await stack.enter_async_context(serving(app, [listener], grace_seconds=grace_seconds))
+            await stack.enter_async_context(
+                serving(app, [listener], grace_seconds=grace_seconds, root_path=settings.root_path)
+            )
             await stack.enter_async_context(supervisor.supervising())
             context.is_open = True
             try:

@@ -1,6 +1,7 @@
 """Loading settings: defaults < TOML file < environment < flags; errors name the wrong setting."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -108,8 +109,15 @@ def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> 
             continue
         if name not in names:
             raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
-        found[names[name]] = _converted(value, SCALARS[names[name]], name, strict=False)
+        known = SCALARS[names[name]]
+        given_value = _items(value) if isinstance(known.default, tuple) else value
+        found[known.name] = _converted(given_value, known, name, strict=False)
     return found
+
+
+def _items(value: str) -> list[str]:
+    """Return the items of a list in a variable, which are separated by commas or blanks."""
+    return [clean_value(item) for item in re.split(r"[,\s]+", value) if clean_value(item)]
 
 
 def _is_ours(name: str) -> bool:

@@ -20,6 +20,7 @@ from meeting_service.settings.gateways import (
     Secret,
 )
 from meeting_service.settings.model import Settings, SettingsError
+from meeting_service.settings.proxies import is_path_prefix, networks_of
 from meeting_service.text_input import UnreadableText, clean_key, read_text
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -60,6 +61,7 @@ def _problems(settings: Settings) -> Iterator[str]:
     yield from _agent_problems(settings)
     yield from _limit_problems(settings.limits)
     yield from _timeout_problems(settings)
+    yield from _proxy_problems(settings)
     if settings.url is not None and not _is_http(settings.url):
         yield f"url: is {settings.url!r}; it must begin with http:// or https://"
 
@@ -68,6 +70,19 @@ def _folder_problems(settings: Settings) -> Iterator[str]:
     for name, folder in (("output_dir", settings.output_dir), ("data_dir", settings.data_dir)):
         if folder is not None and folder.exists() and not folder.is_dir():
             yield f"{name}: {folder} is not a folder; name a folder, existing or new"
+
+
+def _proxy_problems(settings: Settings) -> Iterator[str]:
+    if settings.root_path and not is_path_prefix(settings.root_path):
+        yield (
+            f"root_path: is {settings.root_path!r}; write a path such as /meetings, of letters, "
+            "digits, '-', '_' and '.', without a '/' at its end"
+        )
+    for each in settings.trusted_proxies:
+        try:
+            networks_of([each])
+        except ValueError:
+            yield f"trusted_proxies: {each!r} is no address and no network such as 10.0.0.0/8"
 
 
 def _gateway_problems(settings: Settings) -> Iterator[str]:

@@ -465,3 +465,55 @@ def key_of(settings: Settings) -> str | None:
     gateway = settings.gateways["main"]
     assert isinstance(gateway, OpenAICompatibleGateway)
     return gateway.api_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["meetings", "/meetings/", "//evil", "/a b", "/a/../b", "/", "https://h/a", "/\u00e9", "/a?b"],
+)
+def test_a_path_prefix_is_a_plain_path(folder: Path, written: str):
+    assert refused(None, {"MEETINGS_ROOT_PATH": written}) == (
+        f"environment: root_path: is {written!r}; write a path such as /meetings, of letters, "
+        "digits, '-', '_' and '.', without a '/' at its end"
+    )
+    assert load_settings(None, {"MEETINGS_ROOT_PATH": "/a/b.c-d"}, {}).root_path == "/a/b.c-d"
+
+
+def test_trusted_proxies_are_addresses_and_networks(folder: Path):
+    from_file = written(folder, 'trusted_proxies = ["127.0.0.1", "fd00::/8"]')
+    assert load_settings(from_file, {}, {}).trusted_proxies == ("127.0.0.1", "fd00::/8")
+    environ = {"MEETINGS_TRUSTED_PROXIES": ' "10.0.0.1/8, ::1" '}
+    assert load_settings(None, environ, {}).trusted_proxies == ("10.0.0.1/8", "::1")
+    for wrong in ("proxy.example", "10.0.0.0/99", "*", "[::1]", "10.0.0.1:80"):
+        assert refused(None, {"MEETINGS_TRUSTED_PROXIES": f"::1 {wrong}"}) == (
+            f"environment: trusted_proxies: {wrong!r} is no address and no network such as "
+            "10.0.0.0/8"
+        )
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("http://me:secret@proxy:port", "is no address of a proxy"),
+        ("ftp://me:secret@proxy", "begins with ftp://"),
+        ("", "is no address of a proxy"),
+        ("none", None),
+        ("environment", None),
+        ("proxy.example:3128", None),
+    ],
+)
+def test_the_proxy_of_a_gateway_is_checked_and_its_password_not_shown(
+    folder: Path, proxy: str, says: str | None
+):
+    config = written_gateway(folder, f'proxy = "{proxy}"')
+    if says is None:
+        assert load_settings(config, {}, {}).gateways["main"].proxy == proxy
+        return
+    problem = refused(config)
+    assert f"gateways.main.proxy: {says}" in problem
+    assert problem.endswith(', or "none" or "environment"')
+    assert "secret" not in problem
+
+
+def test_a_proxy_of_another_type_is_not_shown(folder: Path):
+    assert "secret" not in refused(written_gateway(folder, 'proxy = ["http://me:secret@proxy"]'))
