@@ -1,6 +1,7 @@
 """Loading settings: defaults < TOML file < environment < flags; errors name the wrong setting."""
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -239,7 +240,7 @@ def _example(known: FieldInfo) -> str:
     if isinstance(known.default, bool):
         return f"; for instance {known.name} = {str(known.default).lower()}"
     if isinstance(known.default, int | float) or (isinstance(known.default, str) and known.default):
-        return f"; for instance {known.name} = {msgspec.json.encode(known.default).decode()}"
+        return f"; for instance {known.name} = {json.dumps(known.default)}"
     return ""
 
 
