@@ -58,6 +58,14 @@ LINT_STEPS = (
     ("docs", "docs/generate.py", "--check"),
 )
 
+# What pip says when variables name certificates that are none, or not those of the registry.
+UNTRUSTED = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "NO_CERTIFICATE_OR_CRL_FOUND",
+    "TLS CA certificate bundle",
+)
+CERTIFICATE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
 UNREACHABLE = (
     "NewConnectionError",
     "NameResolutionError",
@@ -83,7 +91,10 @@ def main(arguments: list[str]) -> int:
         say(str(error))
         return SETUP_FAILED
     except OSError as error:
-        say(f"{error.strerror or error}: {error.filename or ROOT}; make it writable and run again")
+        say(
+            f"{error.strerror or error}: {error.filename or ROOT}; let this user read and write it"
+            " and run again"
+        )
         return SETUP_FAILED
     except KeyboardInterrupt:
         say("set-up interrupted; the next run starts it again")
@@ -187,6 +198,11 @@ def build_environment(wanted: str) -> None:
     started = time.monotonic()
     if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
         raise SetupError(venv_missing())
+    if not os.access(VENV if VENV.exists() else ROOT, os.W_OK | os.X_OK):
+        raise SetupError(
+            f"this user may not write {VENV}: give it the folder {ROOT}, or a copy of its own,"
+            " and run again"
+        )
     STAMP.unlink(missing_ok=True)
     say("first run: making .venv")
     made = subprocess.run(
@@ -286,6 +302,12 @@ def explain(output: str) -> str:
         return f"a downloaded package is not the one in the lock: check the registry; see {LOG}"
     if "ssl module in Python is not available" in output:
         return f"{sys.executable} has no ssl module: run this file with another Python; see {LOG}"
+    if any(sign in output for sign in UNTRUSTED):
+        named = [name for name in CERTIFICATE_VARIABLES if os.environ.get(name)]
+        remedy = f"mend or unset {' and '.join(named)}" if named else "name its file in PIP_CERT"
+        return f"the registry's certificate cannot be checked: {remedy} and run again; see {LOG}"
+    if "No usable temporary directory" in output:
+        return "no folder for temporary files can be written: set TMPDIR to one and run again"
     if any(sign in output for sign in UNREACHABLE):
         return (
             "no package registry reachable: connect to the network, or point pip at a mirror"

@@ -119,6 +119,10 @@ def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(projec
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "is not the one in"),
         ("... NameResolutionError(...)\nERROR: No matching", "no package registry reachable"),
         ("... the ssl module in Python is not available.\nSSLError", "has no ssl module: run"),
+        ("OSError: Could not find a suitable TLS CA certificate bundle", "certificate cannot be"),
+        ("... [SSL: CERTIFICATE_VERIFY_FAILED] ...\nSSLError", "the registry's certificate"),
+        ("ssl.SSLError: [X509: NO_CERTIFICATE_OR_CRL_FOUND]", "certificate cannot be checked"),
+        ("FileNotFoundError: No usable temporary directory found", "set TMPDIR to one and run"),
         ("hint\nERROR: No matching distribution found for x==1\n\n", "for x==1; see"),
         ("", "installing failed: no output; see"),
     ],
@@ -127,6 +131,29 @@ def test_what_pip_says_becomes_one_line(project, output, line):
     explained = load(project).explain(output)
     assert line in explained
     assert "\n" not in explained
+
+
+def test_certificates_that_are_none_are_named_by_their_variables(project, monkeypatch):
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    explained = load(project).explain("ssl.SSLCertVerificationError: CERTIFICATE_VERIFY_FAILED")
+    assert "mend or unset REQUESTS_CA_BUNDLE and SSL_CERT_FILE and run again" in explained
+
+
+def test_a_project_that_this_user_may_not_write_is_named_before_anything_is_made(
+    project, monkeypatch, capsys
+):
+    run_py = load(project)
+    monkeypatch.setattr(run_py.os, "access", lambda *_: False)
+    assert run_py.main(["demo"]) == 69
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"run.py: this user may not write {project / '.venv'}: give it the folder {project}, "
+        "or a copy of its own, and run again"
+    )
+    assert not (project / ".venv").exists()
 
 
 def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, monkeypatch, capsys):

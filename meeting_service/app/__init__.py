@@ -21,7 +21,7 @@ from meeting_service.app.database import describe_database, open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
 from meeting_service.background_loops import BackgroundLoops
 from meeting_service.command_handler import Meetings
-from meeting_service.embedded_postgres import EmbeddedServerError
+from meeting_service.embedded_postgres import DataDirError, EmbeddedServerError, NoAccountError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
@@ -55,6 +55,9 @@ _CANNOT_START = (
 )
 NO_GATEWAYS: Mapping[str, Gateway] = MappingProxyType({})
 FAILED = 1
+WRONGLY_SET = 2
+WRONG_SETTINGS = (DataDirError, NoAccountError, SettingsError)
+"""Errors of what was set, not of what was tried."""
 INTERRUPTED = 130
 DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
@@ -80,7 +83,7 @@ def serve(
         )
     except _CANNOT_START as error:
         print(f"meetings: {' '.join(str(error).split())}", file=sys.stderr)
-        return FAILED
+        return WRONGLY_SET if isinstance(error, WRONG_SETTINGS) else FAILED
 
 
 @asynccontextmanager
@@ -94,6 +97,7 @@ async def running(
     Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
     """
     with _single_error(), _logging_at(settings.log_level):
+        save = _output_folder(settings).save
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
             loops = BackgroundLoops()
@@ -102,7 +106,6 @@ async def running(
             count = _token_counter(settings)
             meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds, loops=loops)
-            save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             client = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, client, save, feed.emit_delta)
@@ -181,6 +184,19 @@ def _token_counter(settings: Settings) -> TokenCounter:
         return open_counter(settings.token_counter, settings.token_vocabulary)
     except ValueError as error:
         raise SettingsError(f"token_counter: {error}") from error
+
+
+def _output_folder(settings: Settings) -> OutputFolder:
+    """Return the folder of the minutes, which is found unusable now, not when the first end."""
+    folder = OutputFolder(settings.output_dir)
+    try:
+        folder.check_writable()
+    except OSError as error:
+        raise SettingsError(
+            f"output_dir: minutes cannot be saved in {settings.output_dir}: {error.strerror} "
+            f"({error.filename}); name another folder with --output-dir, or output_dir in the file"
+        ) from error
+    return folder
 
 
 def _running_policy(settings: Settings) -> RunningPolicy:

@@ -248,12 +248,19 @@ def _decode(wanted: type, value: Any) -> Any:
     if not isinstance(value, str | Path):
         raise ValueError(f"expected text, got {type(value).__name__}")  # noqa: TRY004
     if wanted is Path:
-        return Path(value).expanduser()
+        return _expanded(Path(value))
     if wanted is Secret:
         return Secret(value)
     if wanted is DatabaseUrl:
         return _database_url(str(value))
     raise NotImplementedError(f"no way to read a {wanted.__name__}")
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("names a home folder that is not known here; write the path out") from None
 
 
 def _database_url(value: str) -> DatabaseUrl:

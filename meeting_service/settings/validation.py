@@ -1,5 +1,6 @@
 """Checks across settings, and API keys read from the environment or from files."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,7 +69,8 @@ def _problems(settings: Settings) -> Iterator[str]:
 
 def _folder_problems(settings: Settings) -> Iterator[str]:
     for name, folder in (("output_dir", settings.output_dir), ("data_dir", settings.data_dir)):
-        if folder is not None and folder.exists() and not folder.is_dir():
+        # Those of pathlib fail for a folder that this user may not look into.
+        if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
             yield f"{name}: {folder} is not a folder; name a folder, existing or new"
 
 
@@ -172,7 +174,7 @@ def _with_api_key(
 ) -> GatewaySettings:
     match gateway:
         case ScriptedGateway():
-            if gateway.replies_file is not None and not gateway.replies_file.is_file():
+            if gateway.replies_file is not None and not os.path.isfile(gateway.replies_file):
                 raise SettingsError(
                     f"gateways.{name}.replies_file: {gateway.replies_file} is not there"
                 )
