@@ -32,11 +32,9 @@ def test_a_file_that_holds_none_is_named(
     file = tmp_path / "some.pem"
     if content is not None:
         file.write_bytes(content)
+    environ = {"SSL_CERT_FILE": f"'{file}'" if name == "SSL_CERT_FILE" else "/nowhere"}
     with pytest.raises(UnusableCertificates) as refusal:
-        if name == "ca_file":
-            trusted_certificates({"SSL_CERT_FILE": "/nowhere"}, file)
-        else:
-            trusted_certificates({name: f"'{file}'"})
+        trusted_certificates(environ, file if name == "ca_file" else None)
     assert str(refusal.value) == (
         f"{name} is {file}, which {reason}; name a file with certificates in PEM, or unset it"
     )
