@@ -41,6 +41,7 @@ FAULT_RULES: Mapping[FaultClass, FaultRule] = MappingProxyType(
         FaultClass.REJECTED: FaultRule("next_model", 1, 0.0, is_charged=False),
         FaultClass.TRUNCATED: FaultRule("again", 2, 0.0, is_charged=True),
         FaultClass.EMPTY: FaultRule("again", 2, 0.0, is_charged=True),
+        FaultClass.UNSUPPORTED: FaultRule("again", 5, 0.0, is_charged=False),
     }
 )
 

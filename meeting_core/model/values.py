@@ -47,6 +47,7 @@ class FaultClass(StrEnum):
     REJECTED = "rejected"
     TRUNCATED = "truncated"
     EMPTY = "empty"
+    UNSUPPORTED = "unsupported"
 
 
 UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
@@ -78,6 +79,7 @@ SkipReason: TypeAlias = Literal[
     "rejected",
     "truncated",
     "empty",
+    "unsupported",
     "budget",
     "deadline",
     "operator",
@@ -147,15 +149,30 @@ class Message(Value, frozen=True):
     content: str
 
 
-class Usage(Value, frozen=True):
+class ReportedUsage(Value, frozen=True, omit_defaults=True):
+    """Tokens that a provider says a call took, as it said it, be it true or not.
+
+    Units: tokens; None is what it did not say. `reasoning_tokens` are those of thoughts, which some
+    providers count within `completion_tokens` and some beside them.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    reasoning_tokens: int = 0
+
+
+class Usage(Value, frozen=True, omit_defaults=True):
     """Tokens one call took.
 
-    Units: tokens. `source` says whether the provider reported them or we estimated them.
+    Units: tokens; `completion_tokens` are all that the model wrote, of which `reasoning_tokens`
+    were thoughts. `source` says whether the provider reported them or we estimated them.
     """
 
     prompt_tokens: int
     completion_tokens: int
     source: UsageSource
+    reasoning_tokens: int = 0
 
     @property
     def total(self) -> int:
