@@ -56,10 +56,7 @@ class EventStreamReader:
         self._is_after_cr = piece[-1:] == b"\r"
         # Of bytes, only \n, \r and \r\n end a line.
         lines = piece.splitlines()
-        if piece[-1:] in _LINE_ENDS:
-            rest = b""
-        else:
-            rest = lines.pop()
+        rest = b"" if piece[-1:] in _LINE_ENDS else lines.pop()
         if self._line and lines:
             lines[0] = b"".join((*self._line, lines[0]))
             self._line, self._line_bytes = [], 0
