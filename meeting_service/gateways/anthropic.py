@@ -25,6 +25,12 @@ _FINISH_REASONS = {
     "stop_sequence": "stop",
     "tool_use": "tool_calls",
 }
+_TYPES = frozenset(
+    {
+        *("message_start", "message_delta", "message_stop"),
+        *("content_block_start", "content_block_delta", "content_block_stop"),
+    }
+)
 _CACHE_COUNTS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
@@ -83,9 +89,9 @@ class Anthropic(StreamingGateway):
             if event.name == "error":
                 raise Said(error_in(text)) from None
             raise Malformed(f"JSON is malformed: {text[:80]}") from None
+        answer.is_understood = answer.is_understood or taken.type in _TYPES
         match taken.type:
             case "message_start":
-                answer.is_understood = True
                 self._begin(answer, taken.message)
                 if answer.usage is not None:
                     # What it counts as written so far is no report yet.
