@@ -18,18 +18,16 @@ class UnusableCertificates(ValueError):
     """What names trusted certificates names none; the message says what to do."""
 
 
-def trusted_certificates(environ: Mapping[str, str], ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return a TLS context that trusts `ca_file`, else what the environment names, else the system.
+def trusted_certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Return a TLS context that trusts what the environment names, else what the system does.
 
     Raises: `UnusableCertificates`.
     """
-    if ca_file is not None:
-        return _trusting_file(ca_file, "ca_file")
     file, folders = (
         clean_value(environ.get(name, "")) for name in (FILE_VARIABLE, FOLDER_VARIABLE)
     )
     if file:
-        context = _trusting_file(Path(file), FILE_VARIABLE)
+        context = _trusting_file(Path(file))
     elif folders:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
@@ -51,7 +49,7 @@ def _trusting_system() -> ssl.SSLContext:
     return create_ssl_context(trust_env=False)
 
 
-def _trusting_file(file: Path, name: str) -> ssl.SSLContext:
+def _trusting_file(file: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=file)
@@ -60,7 +58,8 @@ def _trusting_file(file: Path, name: str) -> ssl.SSLContext:
         is_read = isinstance(error, ssl.SSLError)
         reason = "holds no certificate" if is_read else f"cannot be read: {error.strerror}"
         raise UnusableCertificates(
-            f"{name} is {file}, which {reason}; name a file with certificates in PEM, or unset it"
+            f"{FILE_VARIABLE} is {file}, which {reason}; "
+            "name a file with certificates in PEM, or unset it"
         ) from error
     return context
 

@@ -15,7 +15,6 @@ def test_without_variables_the_system_decides() -> None:
         assert context.check_hostname
 
 
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "ca_file"])
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -27,16 +26,16 @@ def test_without_variables_the_system_decides() -> None:
     ],
 )
 def test_a_file_that_holds_none_is_named(
-    tmp_path: Path, name: str, content: bytes | None, reason: str
+    tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     file = tmp_path / "some.pem"
     if content is not None:
         file.write_bytes(content)
-    environ = {"SSL_CERT_FILE": f"'{file}'" if name == "SSL_CERT_FILE" else "/nowhere"}
     with pytest.raises(UnusableCertificates) as refusal:
-        trusted_certificates(environ, file if name == "ca_file" else None)
+        trusted_certificates({"SSL_CERT_FILE": f"'{file}'"})
     assert str(refusal.value) == (
-        f"{name} is {file}, which {reason}; name a file with certificates in PEM, or unset it"
+        f"SSL_CERT_FILE is {file}, which {reason}; "
+        "name a file with certificates in PEM, or unset it"
     )
 
 
