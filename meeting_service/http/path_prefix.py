@@ -19,13 +19,13 @@ HEADER = b"x-forwarded-prefix"
 OWN_PATHS = frozenset({"api", "docs", "health", "openapi.json"})
 """The first parts of all paths of the service."""
 
-_KEY = "path_prefix"
+PREFIX_KEY = "path_prefix"
 """Where a request's scope holds the prefix."""
 
 
 def prefix_of(request: Request[Any, Any, Any]) -> str:
     """Return what stands before the service's own paths for this client; empty without a proxy."""
-    return str(cast("dict[str, Any]", request.scope).get(_KEY, ""))
+    return str(request.scope.get(PREFIX_KEY, ""))
 
 
 def full_path(request: Request[Any, Any, Any]) -> str:
@@ -45,7 +45,7 @@ class PathPrefix:
         """Answer a request."""
         if scope["type"] == ScopeType.HTTP:
             prefix = self._forwarded(scope) or self._root_path
-            changed = {**scope, _KEY: prefix, "path": without_prefix(scope["path"], prefix)}
+            changed = {**scope, PREFIX_KEY: prefix, "path": without_prefix(scope["path"], prefix)}
             scope = cast("Scope", changed)
         await self._app(scope, receive, send)
 

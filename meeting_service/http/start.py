@@ -23,7 +23,7 @@ from meeting_core.projector import fold
 from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.bodies import ParticipantBody, StartBody
 from meeting_service.http.json_body import JsonRequest
-from meeting_service.http.path_prefix import prefix_of
+from meeting_service.http.path_prefix import PREFIX_KEY
 from meeting_service.http.problems import (
     KEY_REUSED,
     NO_AGENT,
@@ -80,7 +80,7 @@ async def start_meeting(
     """
     if not context.is_open:
         raise stopping()
-    prefix = prefix_of(request)
+    prefix = str(request.scope.get(PREFIX_KEY, ""))
     if idempotency_key is None:
         return started_view(await _convene(context, data, context.meetings.new_id(), ""), prefix)
     _check_key(request, idempotency_key)

@@ -97,7 +97,7 @@ def test_a_setting_that_needs_another_extra_is_told_which(
         module, tmp_path, "serve", "--port", "0", "--database-url", database_url
     )
     assert re.fullmatch(f"meetings: {message}\n", ended.stderr)
-    assert (ended.returncode, ended.stdout) == (Exit.FAILED, "")
+    assert (ended.returncode, ended.stdout) == (Exit.USAGE, "")
 
 
 def test_a_module_that_no_extra_brings_is_not_taken_for_one(tmp_path):

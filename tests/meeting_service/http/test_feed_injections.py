@@ -35,7 +35,10 @@ async def test_every_block_of_a_hostile_feed_is_one_event_of_ours():
             assert {name: names.count(name) for name in KINDS} == KINDS
             assert b"\r" not in body
             response = httpx2.Response(
-                200, headers={"content-type": "text/event-stream"}, content=body
+                200,
+                headers={"content-type": "text/event-stream"},
+                content=body,
+                request=httpx2.Request("GET", "http://meetings.example"),
             )
             # The client hands out blocks without data too, which a browser drops.
             read = [event for event in httpx2.EventSource(response) if event.data]
