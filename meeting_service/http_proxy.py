@@ -145,7 +145,8 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 def _place(text: str) -> str:
     """Return `host` or `host:port`, checked. Raises: `ValueError`."""
     match = PLACE.fullmatch(text)
-    if match is None:
+    # Clients take no zone of an address.
+    if match is None or "%" in text:
         raise ValueError("no host")
     port = checked_port(match["port"])
     if match["literal"]:
@@ -154,6 +155,9 @@ def _place(text: str) -> str:
         host = match["name"].encode("idna").decode()
         if not re.fullmatch(r"[\w.-]+", host):
             raise ValueError("no host")
+        if re.fullmatch(r"[\d.-]+", host):
+            # Clients take digits alone for an address.
+            ipaddress.IPv4Address(host)
     return host if port is None else f"{host}:{port}"
 
 

@@ -160,7 +160,8 @@ def _certificates(url: str, proxy: ProxyChoice | None) -> ssl.SSLContext | None:
 
     Raises: `CommandError`.
     """
-    if not (url.startswith("https:") or (proxy is not None and proxy.is_encrypted)):
+    is_encrypted = urlsplit(url).scheme == "https" or (proxy is not None and proxy.is_encrypted)
+    if not is_encrypted:
         return None
     try:
         return trusted_certificates(os.environ)

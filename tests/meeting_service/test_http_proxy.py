@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meeting_service import http_proxy
 from meeting_service.http_proxy import ProxyChoice, UnusableProxy, proxy_for, usable_proxy
@@ -94,6 +96,10 @@ def test_what_names_a_proxy_is_taken_as_clients_take_it(written: str, taken: str
         ("http://proxy:\uff13\uff11", "no address"),
         ("http://[::1", "no address"),
         ("http://[proxy]:1", "no address"),
+        ("http://[fe80::1%eth0]:1", "no address"),
+        ("http://10.0.0.256:1", "no address"),
+        ("http://1-2-3-4:1", "no address"),
+        ("3128", "no address"),
         ("http://a b:1", "no address"),
         ("http:proxy:3128", "no address"),
         (f"http://{'x' * 64}:1", "no address"),
@@ -288,3 +294,32 @@ def test_a_client_can_be_made_with_any_choice(proxy: str) -> None:
     assert choice is not None
     with httpx2.Client(proxy=choice.url, trust_env=False) as client:
         assert not client.is_closed
+
+
+HOSTS = ["proxy", "localhost", "10.0.0.0", "::1", "\u00fc", "\udce9", "\ufeff", "\x00", "xn--"]
+PARTS = ["://", "http", "https", "socks5", "/8", "3128", "65536", "me:secret@"]
+PIECES = st.lists(st.sampled_from([*"@:/[]%#?.,*-_ '\"", *HOSTS, *PARTS]), max_size=8).map("".join)
+
+
+@given(proxy=PIECES, exceptions=PIECES, host=PIECES)
+def test_whatever_stands_in_the_environment_is_read_without_an_error(
+    proxy: str, exceptions: str, host: str
+) -> None:
+    environ = {"HTTP_PROXY": proxy, "NO_PROXY": exceptions}
+    for url in ("http://models.example", f"http://{host}", host):
+        choice = proxy_for(url, environ)
+        assert choice is None or httpx2.Proxy(choice.url).url.host
+
+
+def test_each_of_these_proxies_is_one_that_a_client_takes() -> None:
+    for proxy in (
+        "a_b",
+        "a-b.example.",
+        "xn--prxy-1ra",
+        "1.2.3.4",
+        "[::1]",
+        "me:@p",
+        "me@p",
+        ":@p",
+    ):
+        assert httpx2.Proxy(usable_proxy(proxy)).url.host

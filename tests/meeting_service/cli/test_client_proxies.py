@@ -161,6 +161,15 @@ def test_certificates_that_are_none_are_one_line_on_every_command(
         assert line.endswith("; name a file with certificates in PEM, or unset it\n")
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "HTTPS://127.0.0.1:1", "Https://h/a"])
+def test_certificates_are_checked_however_the_scheme_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    assert run(["agents", "--url", url]) == Exit.USAGE
+    assert "SSL_CERT_FILE is /nowhere" in error_line(capsys)
+
+
 @pytest.mark.parametrize("value", ["/nowhere", "{folder}", "/nowhere:{folder}"])
 def test_a_folder_without_certificates_is_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
