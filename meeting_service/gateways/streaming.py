@@ -5,6 +5,7 @@ What a server's API looks like is an adapter's business: `_body`, `_take` and th
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
