@@ -45,7 +45,7 @@ class ThoughtSplitter:
     Shape: a thought stands between tags at the head of the answer, or at the head of a line.
     `begins_in_thought` is for models whose prompt has opened the thought already, so that only its
     closing tag comes; `began_in_thought` tells that this answer was of that kind, though it was not
-    expected: its thought was then taken for speech at first, and `is_retracted` says so. `last_said`
+    expected: its thought was taken for speech at first, and `is_retracted` says so. `last_said`
     is the last piece that was more than blanks; text that needs no splitting may go past the
     splitter if it is told so.
     """
