@@ -14,7 +14,6 @@ SERVICE_MODULES = frozenset(
         "httptools",
         "httpx2",
         "litestar",
-        "openai",
         "rich",
         "sqlalchemy",
         "stamina",

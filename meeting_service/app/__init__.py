@@ -41,7 +41,7 @@ from meeting_service.token_counters import open_counter
 
 log = logging.getLogger(__name__)
 
-LOGGERS_BELOW = ("anthropic", "httpcore2", "httpx2", "openai", "uvicorn")
+LOGGERS_BELOW = ("httpcore2", "httpx2", "uvicorn")
 """Loggers of the libraries below the service. Below a warning, the HTTP client logs whole
 answers, and so a key that a provider sends back.
 """
