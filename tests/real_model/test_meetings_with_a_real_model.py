@@ -38,14 +38,14 @@ BODY: dict[str, Any] = {
     "min_tokens_per_turn": 8,
     "synthesis_max_tokens": 64,
 }
-GOAL = "Choose a day. The release must not meet a holiday of any customer." * 6
+LONG_REMARK = "No customer has a holiday then. " * 110
 MAX_MEETING_SECONDS = 100.0
-SMALL_CONTEXT_TOKENS = 320
+SMALL_CONTEXT_TOKENS = 768
 
 
 @pytest.fixture(scope="module")
 def forgetful_model_url() -> Iterator[str]:
-    """A server whose context is smaller than a brief with a long goal."""
+    """A server whose context is smaller than a brief with the long remark."""
     with running_local_model(context_tokens=SMALL_CONTEXT_TOKENS) as base_url:
         yield base_url
 
@@ -110,7 +110,7 @@ async def test_a_meeting_ends_with_minutes_within_its_caps_and_its_usage_is_the_
         assert [turn["agent_id"] for turn in turns] == ["planner", "dev"]
         assert all(turn["response"] for turn in turns)
         output = await read(client, f"{meeting}/output")
-        assert output["output_md"].strip()
+        assert output["outcome"]["author"] == "planner"
         assert await anyio.Path(output["output_path"]).read_text("utf-8") == output["output_md"]
         attempts = await attempts_of(client, meeting)
     assert {attempt["task"] for attempt in attempts} == {
@@ -148,11 +148,21 @@ async def test_a_brief_that_is_too_long_for_the_model_is_shortened_and_the_meeti
     forgetful_model_url: str, database_url: str, tmp_path: Path
 ) -> None:
     async with service(forgetful_model_url, database_url, tmp_path) as client:
-        meeting = await start(client, num_rounds=2, goal=GOAL)
+        meeting = await start(client)
+        await until(client, meeting, "meeting-turn-delta")
+        remark = {"author": "Olivia", "text": LONG_REMARK}
+        answer = await client.post(f"{meeting}/remarks", json=remark)
+        assert answer.status_code == 200, answer.text
         await until(client, meeting, None)
         status = await read(client, f"{meeting}/status")
         attempts = await attempts_of(client, meeting)
-        print((await read(client, f"{meeting}/output")), attempts)
-    print([(a["task"], a["outcome"], a["prompt_tokens"]) for a in attempts])
-    assert status["state"] == "complete"
-    assert "failed:context_too_long" in {attempt["outcome"] for attempt in attempts}
+    assert status["state"] == "complete", status
+    assert [
+        (attempt["number"], attempt["outcome"])
+        for attempt in attempts
+        if attempt["task"] == "round-1-dev"
+    ] == [(1, "failed:context_too_long"), (2, "completed")]
+    refused, shortened = (each for each in attempts if each["task"] == "round-1-dev")
+    assert refused["charged_tokens"] == 0
+    assert shortened["reserved_tokens"] < refused["reserved_tokens"]
+    assert status["outcome"]["author"] == "planner"
