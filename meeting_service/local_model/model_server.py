@@ -104,6 +104,10 @@ def _address(child: subprocess.Popen[bytes], log: IO[bytes]) -> str:
     ready, _, _ = select.select([child.stdout], [], [], MAX_START_SECONDS)
     line = child.stdout.readline().decode().strip() if ready else ""
     if not line.startswith("http://"):
+        if ready:
+            # Its output has ended, so it has nearly done so too, and then there is an exit code.
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(MAX_STOP_SECONDS)
         raise _not_started(child, log)
     return line
 

@@ -1,4 +1,4 @@
-"""A proxy before a real model server that changes what is asked, and passes the answers on as bytes.
+"""A proxy before a real model server: it changes what is asked, and passes answers on as bytes.
 
 By it a real model is made to say a given text (llama.cpp takes a grammar) or a real server to
 refuse a call, while the gateway sends what it always sends and gets what the server really wrote.
