@@ -17,7 +17,15 @@ from meeting_core.model.events import EventMetadata, Fact, MeetingEvent
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.phases import allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
-from meeting_core.model.values import Message, Outcome, Participant, Phase, Reply, Usage
+from meeting_core.model.values import (
+    Message,
+    Outcome,
+    Participant,
+    Phase,
+    Reply,
+    ReportedUsage,
+    Usage,
+)
 from meeting_core.projector import evolve, fold, project
 from meeting_core.prompt.brief import Brief, build_brief
 from meeting_core.prompt.brief_replay import rebuild_brief
@@ -63,6 +71,7 @@ __all__ = [
     "Problem",
     "Refusal",
     "Reply",
+    "ReportedUsage",
     "SaveMinutes",
     "Spending",
     "SpentAttempt",

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from meeting_core.decider.fault_policy import FAULT_RULES, fault_charge, retry_at
 from meeting_core.decider.summaries import draft_or_nothing, undigested
 from meeting_core.decider.turns import attempt_of, kept_reason, min_attempt_seconds
@@ -27,24 +29,27 @@ def report_fault(
     meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
 ) -> tuple[Fact, ...]:
     task_state, attempt = attempt_of(meeting, command)
+    command = _as_judged(task_state, command)
     is_unreachable = command.is_unreachable and _waits_for_gateway(
         meeting, task_state, attempt, command
     )
     give_up_at = _give_up_at(meeting, task_state, now) if is_unreachable else None
     again = None if is_unreachable else _again(meeting, task_state, command, now, count)
+    usage, charged = fault_charge(
+        command.fault,
+        attempt.reserved,
+        command.usage,
+        tokens_seen=command.tokens_seen,
+        reached=command.reached and not command.is_unreachable,
+    )
     failed = AttemptFailed(
         command.task,
         command.number,
         attempt.agent_id,
         command.fault,
         kept_reason(command.detail),
-        fault_charge(
-            command.fault,
-            attempt.reserved,
-            command.usage,
-            reached=command.reached and not command.is_unreachable,
-        ),
-        command.usage,
+        charged,
+        usage,
         again,
         give_up_at if give_up_at is not None and now < give_up_at else None,
         command.timing,
@@ -56,6 +61,20 @@ def report_fault(
     if again is not None:
         return (failed,)
     return (failed, *_given_up(meeting, command, failed.detail))
+
+
+def _as_judged(task_state: TaskState, command: ReportFault) -> ReportFault:
+    """Return a fault as it is answered, whatever it was reported as.
+
+    After a first word a gateway was reached. A server that still does not know the request in its
+    last form has rejected it.
+    """
+    if command.tokens_seen > 0:
+        command = replace(command, reached=True, is_unreachable=False)
+    rule = FAULT_RULES[command.fault]
+    if rule.remedy == "adapted" and task_state.adaptations + 1 >= rule.max_in_a_row:
+        command = replace(command, fault=FaultClass.REJECTED)
+    return command
 
 
 def _waits_for_gateway(
@@ -108,6 +127,8 @@ def _again(
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None
+    if FAULT_RULES[command.fault].remedy == "adapted":
+        return now if now < _latest_start(meeting, task_state) else None
     if FAULT_RULES[command.fault].remedy == "shorter":
         # Compared by the same counter as the manifest was counted by.
         min_tokens = min_brief_tokens(meeting, task_state.task, attempt.agent_id, count)
@@ -122,11 +143,14 @@ def _again(
         seed=call_key(meeting.id, task_state.task, attempt.number),
         now=now,
     )
-    # An attempt that would not have the time to begin is not waited for.
-    latest = meeting.task_deadline_at(task_state.clock_from) - timedelta(
-        seconds=min_attempt_seconds(meeting)
-    )
+    latest = _latest_start(meeting, task_state)
     return again if again is not None and again < latest else None
+
+
+def _latest_start(meeting: Meeting, task_state: TaskState) -> datetime:
+    """Return until when an attempt may begin: one without the time for it is not waited for."""
+    needed = timedelta(seconds=min_attempt_seconds(meeting))
+    return meeting.task_deadline_at(task_state.clock_from) - needed
 
 
 def _given_up(meeting: Meeting, command: ReportFault, detail: str) -> tuple[Fact, ...]:

@@ -9,9 +9,9 @@ from meeting_core.model.values import (
     FailReason,
     FaultClass,
     MeetingId,
+    ReportedUsage,
     Task,
     Timing,
-    Usage,
     Value,
 )
 
@@ -40,18 +40,21 @@ class StartAttempt(Value, frozen=True):
 class AcceptReply(Value, frozen=True):
     """Report the reply to the open attempt.
 
-    `usage` is None if the provider did not report it. `is_truncated` says that reading stopped at
-    the bound in bytes, so that the rest of the reply is not in `text`.
+    `usage` is None if the provider did not report it. `is_truncated` says that reading stopped
+    before the reply's end, so that the rest is not in `text`. Units: `thought_tokens` estimates the
+    thoughts that came before the text; `thought` is their text, if it is to be kept.
     """
 
     task: Task
     number: int
     text: str
     finish_reason: str
-    usage: Usage | None = None
+    usage: ReportedUsage | None = None
     model: str = ""
     timing: Timing | None = None
     is_truncated: bool = False
+    thought: str = ""
+    thought_tokens: int = 0
 
 
 class ReportFault(Value, frozen=True):
@@ -59,6 +62,7 @@ class ReportFault(Value, frozen=True):
 
     Units: `retry_after_seconds` is what the provider asked for. `reached` is false if the
     request certainly never got to the provider, `is_unreachable` true if no call can reach it now.
+    `tokens_seen` estimates the text and the thoughts that had come: then the call was not free.
     """
 
     task: Task
@@ -66,10 +70,11 @@ class ReportFault(Value, frozen=True):
     fault: FaultClass
     detail: str
     retry_after_seconds: float | None = None
-    usage: Usage | None = None
+    usage: ReportedUsage | None = None
     reached: bool = True
     is_unreachable: bool = False
     timing: Timing | None = None
+    tokens_seen: int = 0
 
 
 class AbandonAttempt(Value, frozen=True):

@@ -25,18 +25,22 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed, at: datetime) -> dict[
         ready_at=fact.retry_at or at,
         retry_at=fact.retry_at,
         give_up_at=fact.give_up_at,
-        fault=fact.fault,
-        detail=fact.detail,
     )
+    if fact.fault is FaultClass.UNSUPPORTED and fact.retry_at is not None:
+        # None of the speaker's tries: what it met before them goes on where it was.
+        closed = replace(closed, adaptations=closed.adaptations + 1)
+        return {**changes, "task_state": closed}
+    closed = replace(closed, fault=fact.fault, detail=fact.detail)
     if fact.give_up_at is not None:
         closed = replace(closed, repeats=0)
     elif fact.retry_at is None:
-        closed = replace(closed, tries=0, repeats=0, given_up=(*closed.given_up, fact.agent_id))
+        given_up = (*closed.given_up, fact.agent_id)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0, given_up=given_up)
     elif fact.fault is FaultClass.REJECTED:
         passed = dict(meeting.fallbacks)
         passed[fact.agent_id] = passed.get(fact.agent_id, 0) + 1
         changes["fallbacks"] = tuple(passed.items())
-        closed = replace(closed, tries=0, repeats=0)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0)
     else:
         assert meeting.task_state is not None
         repeats = meeting.task_state.repeats_with(fact.fault)

@@ -17,6 +17,7 @@ from meeting_service.ports.gateway import (
     TimedOut,
     Truncated,
     Unavailable,
+    Unsupported,
 )
 from meeting_service.ports.store import (
     NO_READ_MODELS,
@@ -69,5 +70,6 @@ __all__ = [
     "Truncated",
     "TurnRow",
     "Unavailable",
+    "Unsupported",
     "VersionConflict",
 ]

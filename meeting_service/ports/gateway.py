@@ -8,7 +8,8 @@ GatewayFault                the family of ways a call to a model fails
 ├── Refused
 ├── Rejected
 ├── Truncated
-└── Empty
+├── Empty
+└── Unsupported
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +17,7 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from meeting_core.model import AgentId, FaultClass, Meeting, MeetingId, Message, Usage
+from meeting_core.model import AgentId, FaultClass, Meeting, MeetingId, Message, ReportedUsage
 
 SaveOutput: TypeAlias = Callable[[Meeting, str], Awaitable[str]]
 """Saves a meeting's minutes where they belong and returns the path; raises `OSError`."""
@@ -49,12 +50,20 @@ class GatewayRequest(Struct, frozen=True):
 
 
 class GatewayReply(Struct, frozen=True):
-    """What a model answered. `usage` is None if the provider did not report it."""
+    """What a model answered.
+
+    Units: `thought_tokens` is our estimate of the thoughts that came before the text; `thought`
+    is their text, if the gateway is set to keep it. `usage` is None if the provider did not report
+    it. `is_truncated` says that reading stopped before the answer's end, because it was too long.
+    """
 
     text: str
     finish_reason: str
     model: str = ""
-    usage: Usage | None = None
+    usage: ReportedUsage | None = None
+    thought: str = ""
+    thought_tokens: int = 0
+    is_truncated: bool = False
 
 
 class Gateway(Protocol):
@@ -65,9 +74,9 @@ class Gateway(Protocol):
     ) -> GatewayReply:
         """Make one call, and pass the text to `on_delta` as it comes.
 
-        A text longer than the request's `max_reply_bytes` is kept up to the character that passes
-        the bound, so that the caller sees that it was longer; the rest is dropped, also from the
-        deltas, and the call goes on to its end.
+        Only the text of the answer is passed on, never a thought. Once the text is surely longer
+        than the request's cap, or what came is longer than `max_reply_bytes`, the call is ended and
+        what came of it is the reply, `is_truncated`.
 
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
@@ -89,8 +98,10 @@ class GatewayFault(Exception):
     """A call to a model failed.
 
     Shape: `usage` is what the provider reported all the same. `reached` is false when the
-    request certainly never got to the provider. `is_unreachable` is true when no call can reach
-    the provider at present.
+    request certainly never got to the provider. `is_unreachable` is true when no call seems to
+    reach the provider at present; `names_model` is true when the provider says that this is so for
+    the call's model. Units: `tokens_seen` estimates the text and the thoughts that had come; once
+    there were any, the call has cost something.
     """
 
     fault_class: ClassVar[FaultClass]
@@ -100,9 +111,11 @@ class GatewayFault(Exception):
         detail: str,
         *,
         retry_after_seconds: float | None = None,
-        usage: Usage | None = None,
+        usage: ReportedUsage | None = None,
         reached: bool = True,
         is_unreachable: bool = False,
+        names_model: bool = False,
+        tokens_seen: int = 0,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -110,6 +123,8 @@ class GatewayFault(Exception):
         self.usage = usage
         self.reached = reached
         self.is_unreachable = is_unreachable
+        self.names_model = names_model
+        self.tokens_seen = tokens_seen
 
 
 class RateLimited(GatewayFault):
@@ -158,3 +173,9 @@ class Empty(GatewayFault):
     """The answer had no text."""
 
     fault_class = FaultClass.EMPTY
+
+
+class Unsupported(GatewayFault):
+    """The server does not know a part of the request; the adapter sends the next one without it."""
+
+    fault_class = FaultClass.UNSUPPORTED

@@ -233,6 +233,7 @@ class Runner:
                 fault.reached,
                 fault.is_unreachable,
                 _timing(started_at, first_text_at),
+                fault.tokens_seen,
             )
         except TimeoutError:
             return AbandonAttempt("shutdown")
@@ -241,7 +242,16 @@ class Runner:
             self._deps.gateways.release(self._meeting.id, was_used=True)
         timing = _timing(started_at, first_text_at)
         return AcceptReply(
-            ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model, timing
+            ask.task,
+            ask.number,
+            reply.text,
+            reply.finish_reason,
+            reply.usage,
+            reply.model,
+            timing,
+            reply.is_truncated,
+            reply.thought,
+            reply.thought_tokens,
         )
 
     def _cut_short(self) -> None:

@@ -33,7 +33,6 @@ from tests.contracts.gateway_cases import (
     fault_of,
     ignore,
     request,
-    request_that_fails,
 )
 from tests.real_model.conftest import CONTEXT_TOKENS
 from tests.real_model.rewriting_proxy import Changes, RewritingProxy, rewriting_proxy
@@ -120,6 +119,9 @@ class TestOverRealServer(CallContract, NetworkCallContract):
     test_an_unreachable_provider_is_reported_as_such = (
         GatewayContract.test_an_unreachable_provider_is_reported_as_such
     )
+    test_a_call_that_fails_otherwise_does_not_make_the_provider_unreachable = (
+        GatewayContract.test_a_call_that_fails_otherwise_does_not_make_the_provider_unreachable
+    )
     test_the_provider_sees_a_cancelled_call_go = (
         NetworkGatewayContract.test_the_provider_sees_a_cancelled_call_go
     )
@@ -132,9 +134,8 @@ class TestOverRealServer(CallContract, NetworkCallContract):
         # Whatever model is asked for, the server has this one, and says so.
         assert reply.model == MODEL
         assert reply.usage is not None
-        assert reply.usage.source == "reported"
-        assert reply.usage.prompt_tokens > 0
-        assert reply.usage.completion_tokens > 0
+        assert reply.usage.prompt_tokens
+        assert reply.usage.completion_tokens
 
     @pytest.mark.parametrize("cap", [1, 5, 40])
     async def test_a_reply_that_ran_into_its_cap_is_a_reply(
@@ -162,13 +163,6 @@ class TestOverRealServer(CallContract, NetworkCallContract):
         assert isinstance(fault, TimedOut)
         assert 1.0 <= took < 2.0
         assert deltas
-
-    async def test_a_call_that_fails_otherwise_does_not_make_the_provider_unreachable(
-        self, peer: RealServer, kind: FaultClass
-    ) -> None:
-        async with peer.gateway(Plan(fault=kind)) as gateway:
-            fault = await fault_of(partial(gateway.complete, request_that_fails(kind), ignore))
-        assert not fault.is_unreachable
 
     async def test_a_call_that_is_cancelled_while_the_model_writes_stops_it(
         self, peer: RealServer
