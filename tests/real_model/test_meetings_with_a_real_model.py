@@ -41,7 +41,7 @@ BODY: dict[str, Any] = {
     "synthesis_max_tokens": 64,
 }
 LONG_REMARK = "No customer has a holiday then. " * 110
-LONG_TURN_TOKENS = 1_000
+LONG_TURN_TOKENS = 1_500
 """Enough to be met in the middle of a turn."""
 MAX_MEETING_SECONDS = 200.0
 SMALL_CONTEXT_TOKENS = 768
