@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meeting_core.model import Message, Usage
+from meeting_core.model import Message, ReportedUsage
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.ports import (
     ContextTooLong,
@@ -96,7 +96,7 @@ async def test_a_call_is_one_streamed_message() -> None:
     }
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert asked.headers["idempotency-key"] == request().call_key
-    assert reply == GatewayReply("All good.", "stop", "claude-real-1", Usage(11, 3, "reported"))
+    assert reply == GatewayReply("All good.", "stop", "claude-real-1", ReportedUsage(11, 3))
 
 
 async def test_nothing_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ async def test_a_complete_answer_stands_whatever_follows() -> None:
     opening = starts(input_tokens=7) + says("Done.") + ends(output_tokens=3)
     for tail in ([Drops()], [chunked(event("error", error={"type": "api_error"}))]):
         reply, _ = await ask([head(), chunked(opening), *tail])
-        assert reply == GatewayReply("Done.", "stop", "claude-real-1", Usage(7, 3, "reported"))
+        assert reply == GatewayReply("Done.", "stop", "claude-real-1", ReportedUsage(7, 3))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meeting_core.model import Message, Usage
+from meeting_core.model import Message, ReportedUsage
 from meeting_service.gateways import stream_timeouts
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import (
@@ -132,7 +132,7 @@ class TestWhatIsSent:
 class TestAnswers:
     async def test_usage_and_model_are_those_of_the_provider(self) -> None:
         reply, _ = await ask(GOOD)
-        assert reply == GatewayReply("All good.", "stop", "real-1", Usage(11, 3, "reported"))
+        assert reply == GatewayReply("All good.", "stop", "real-1", ReportedUsage(11, 3))
 
     @pytest.mark.parametrize(
         "script",
@@ -159,7 +159,7 @@ class TestAnswers:
         deltas: list[str] = []
         reply, _ = await ask(script, deltas=deltas)
         assert isinstance(reply, GatewayReply)
-        assert (reply.text, reply.usage) == ("All good.", Usage(11, 3, "reported"))
+        assert (reply.text, reply.usage) == ("All good.", ReportedUsage(11, 3))
         assert "".join(deltas) == reply.text
 
     async def test_letters_may_be_cut_between_two_segments(self) -> None:
@@ -189,13 +189,13 @@ class TestAnswers:
             (stream(says("a"), ends(), DONE), None),
             (stream(says("a"), ends(), counts(0, 0), DONE), None),
             (stream(says("a"), ends(), counts(None, "7"), DONE), None),
-            (stream(says("a"), ends(), counts(7, None), DONE), Usage(7, 0, "reported")),
+            (stream(says("a"), ends(), counts(7, None), DONE), ReportedUsage(7, 0)),
             (stream(says("a"), ends(), event(usage=[1]), DONE), None),
-            (stream(says("a"), ends(), counts(5, 1), counts(0, 0), DONE), Usage(5, 1, "reported")),
+            (stream(says("a"), ends(), counts(5, 1), counts(0, 0), DONE), ReportedUsage(5, 1)),
         ],
     )
     async def test_usage_is_what_was_reported_or_none(
-        self, script: Script, usage: Usage | None
+        self, script: Script, usage: ReportedUsage | None
     ) -> None:
         reply, _ = await ask(script)
         assert isinstance(reply, GatewayReply)
@@ -299,7 +299,7 @@ class TestBrokenAnswers:
         usage = {"prompt_tokens": 9, "completion_tokens": 1}
         fault, _ = await ask([head(), chunked(says("Half", usage=usage)), *tail])
         assert isinstance(fault, Truncated)
-        assert fault.usage == Usage(9, 1, "reported")
+        assert fault.usage == ReportedUsage(9, 1)
 
     @pytest.mark.parametrize(
         ("error", "kind"),
@@ -320,7 +320,7 @@ class TestBrokenAnswers:
         usage = {"prompt_tokens": 9, "completion_tokens": 1}
         fault, _ = await ask(stream(says("Half", usage=usage), event(error=error), DONE))
         assert isinstance(fault, kind)
-        assert fault.usage == Usage(9, 1, "reported")
+        assert fault.usage == ReportedUsage(9, 1)
 
 
 class TestRefusals:

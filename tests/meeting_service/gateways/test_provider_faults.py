@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_service.gateways.provider_faults import (
     ProviderError,
     fault_of,
@@ -110,7 +110,7 @@ def test_only_faults_that_pass_say_when() -> None:
 
 
 def test_usage_is_kept() -> None:
-    usage = Usage(5, 1, "reported")
+    usage = ReportedUsage(5, 1)
     error = ProviderError(500, "oops")
     kept = fault_of(error, source="h", secrets=(), now=NOW, usage=usage)
     assert kept.usage == usage
