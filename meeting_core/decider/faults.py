@@ -27,6 +27,7 @@ def report_fault(
     meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
 ) -> tuple[Fact, ...]:
     task_state, attempt = attempt_of(meeting, command)
+    is_model_unavailable = _is_model_unavailable(command)
     is_unreachable = command.is_unreachable and _waits_for_gateway(
         meeting, task_state, attempt, command
     )
@@ -42,12 +43,13 @@ def report_fault(
             command.fault,
             attempt.reserved,
             command.usage,
-            reached=command.reached and not command.is_unreachable,
+            reached=command.reached and not command.is_unreachable and not is_model_unavailable,
         ),
         command.usage,
         again,
         give_up_at if give_up_at is not None and now < give_up_at else None,
         command.timing,
+        is_model_unavailable,
     )
     if is_unreachable:
         if failed.give_up_at is not None:
@@ -56,6 +58,16 @@ def report_fault(
     if again is not None:
         return (failed,)
     return (failed, *_given_up(meeting, command, failed.detail))
+
+
+def _is_model_unavailable(command: ReportFault) -> bool:
+    """Return whether the gateway serves other models, and not this one: the call cost nothing."""
+    return (
+        command.is_model_unavailable
+        and command.fault is FaultClass.UNAVAILABLE
+        and not command.is_unreachable
+        and not command.tokens_seen
+    )
 
 
 def _waits_for_gateway(
@@ -105,6 +117,11 @@ def _again(
     attempt = task_state.open
     assert attempt is not None
     if command.is_unreachable and command.fault is FaultClass.UNAVAILABLE:
+        return None
+    is_model_unavailable = _is_model_unavailable(command)
+    if is_model_unavailable and meeting.has_fallback(attempt.agent_id):
+        return now
+    if is_model_unavailable and isinstance(task_state.task, DigestTask):
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None

@@ -65,7 +65,7 @@ class TaskState(Value, frozen=True):
     may not try again. `clock_from` is when the task's own time began to run; an adoption starts it
     anew, and so does a gateway that can be reached again. `ready_at` is from when the next attempt
     may start, at `retry_at` if a wait was asked for. `give_up_at` is how long the meeting waits for
-    an unreachable gateway.
+    an unreachable gateway. `unavailable_models` are those that a speaker has gone past in this task.
     """
 
     task: Task
@@ -79,6 +79,7 @@ class TaskState(Value, frozen=True):
     retry_at: datetime | None = None
     give_up_at: datetime | None = None
     given_up: tuple[AgentId, ...] = ()
+    unavailable_models: tuple[tuple[AgentId, str], ...] = ()
     fault: FaultClass | None = None
     detail: str = ""
     prompt_tokens: int = 0
@@ -103,7 +104,7 @@ class TaskState(Value, frozen=True):
 class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
-    `fallbacks` says how many of its models an agent has gone past because they were rejected.
+    `rejected_models` are those that an agent has gone past for good.
     Units: `document_tokens` is what the quoted documents take in every brief.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
@@ -126,7 +127,7 @@ class Meeting(Value, frozen=True, kw_only=True):
     task_state: TaskState | None = None
     ledger: Ledger = Ledger()
     model_profiles: tuple[ModelProfile, ...] = ()
-    fallbacks: tuple[tuple[AgentId, int], ...] = ()
+    rejected_models: tuple[tuple[AgentId, str], ...] = ()
     synthesis_clock_from: datetime | None = None
     draft: Draft | None = None
     synthesis: Synthesis | None = None
@@ -250,15 +251,23 @@ class Meeting(Value, frozen=True, kw_only=True):
         Raises: `KeyError` for an agent that takes no part.
         """
         participant = self.participant(agent_id)
-        passed = dict(self.fallbacks).get(agent_id, 0) if self.fallbacks else 0
-        if passed == 0:
+        passed = self._passed_models
+        if not passed:
             return participant
-        return replace(participant, model=participant.fallback_models[passed - 1])
+        models = (participant.model, *participant.fallback_models)
+        # The last one is never gone past.
+        model = next((m for m in models if (agent_id, m) not in passed), models[-1])
+        return replace(participant, model=model)
 
     def has_fallback(self, agent_id: AgentId) -> bool:
         """Return whether the agent has another model to go on to."""
-        passed = dict(self.fallbacks).get(agent_id, 0)
-        return passed < len(self.participant(agent_id).fallback_models)
+        passed = (*self._passed_models, (agent_id, self.speaking(agent_id).model))
+        return any((agent_id, m) not in passed for m in self.participant(agent_id).fallback_models)
+
+    @property
+    def _passed_models(self) -> tuple[tuple[AgentId, str], ...]:
+        unavailable = self.task_state.unavailable_models if self.task_state is not None else ()
+        return self.rejected_models + unavailable
 
     def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
         """Return what the end of the open call changes, from what it took.

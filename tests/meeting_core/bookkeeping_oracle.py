@@ -116,7 +116,8 @@ class BookkeepingOracle:
         self.written_from: Manifest | None = None
         self.digests: dict[int, RoundDigested] = {}
         self.unreachable: dict[Task, datetime] = {}
-        self.passed: Counter[AgentId] = Counter()
+        self.rejected: set[tuple[AgentId, str]] = set()
+        self.set_aside: set[tuple[AgentId, str]] = set()
         self.broken: dict[tuple[Task, AgentId], int] = {}
         self.epoch = 1
         self.version = 0
@@ -149,6 +150,7 @@ class BookkeepingOracle:
         self.rounds.append(None)
 
     def on_round_closed(self, fact: RoundClosed) -> None:
+        self.set_aside.clear()
         assert fact.round_num == len(self.rounds)
         assert self.rounds[-1] is None
         assert self.open is None
@@ -216,7 +218,10 @@ class BookkeepingOracle:
         is_digest_unreachable = is_unreachable and isinstance(fact.task, DigestTask)
         is_unreachable = is_unreachable and not is_digest_unreachable
         reserved = self.open.reserved.total if self.open is not None else 0
-        is_free = fact.fault in FREE or not reached or is_unreachable or is_digest_unreachable
+        is_gone = is_unreachable or is_digest_unreachable
+        is_set_aside = self._is_model_unavailable(fact) and not is_gone
+        assert fact.is_model_unavailable == is_set_aside
+        is_free = fact.fault in FREE or not reached or is_gone or is_set_aside
         unreported = 0 if is_free else reserved
         usage = self.command.usage
         assert fact.charged == (unreported if usage is None else usage.total)
@@ -234,14 +239,15 @@ class BookkeepingOracle:
             return
         self.unreachable.pop(fact.task, None)
         assert fact.give_up_at is None
-        if fact.fault is FaultClass.REJECTED:
-            models = len(self.participant(fact.agent_id).fallback_models)
-            goes_on = self.passed[fact.agent_id] < models
+        goes_on = len(self._models_left(fact.agent_id)) > 1
+        if fact.fault is FaultClass.REJECTED or (is_set_aside and goes_on):
             assert fact.retry_at == (self.now if goes_on else None)
-            self.passed[fact.agent_id] += goes_on
+            if goes_on:
+                passed = self.set_aside if is_set_aside else self.rejected
+                passed.add((fact.agent_id, self.settled.model))
             self.tries.pop((fact.task, fact.agent_id), None)
             self.broken.pop((fact.task, fact.agent_id), None)
-        elif is_digest_unreachable:
+        elif is_digest_unreachable or (is_set_aside and isinstance(fact.task, DigestTask)):
             assert fact.retry_at is None
         else:
             self._check_retry(fact)
@@ -290,6 +296,7 @@ class BookkeepingOracle:
         self.clocks[SynthesisTask()] = self.now
 
     def on_round_digested(self, fact: RoundDigested) -> None:
+        self.set_aside.clear()
         assert self.config.digest_rounds
         assert fact.round_num == len(self.rounds)
         assert fact.round_num not in self.digests
@@ -453,6 +460,7 @@ class BookkeepingOracle:
         assert self.open is None
         assert task not in self.endings, "a turn ended twice"
         self.unreachable.pop(task, None)
+        self.set_aside.clear()
         assert (task.round_num, task.agent_id) == (len(self.rounds), self.next_speaker)
         self.endings[task] = fact
 
@@ -527,8 +535,18 @@ class BookkeepingOracle:
         return next(each for each in self.config.participants if each.agent_id == agent_id)
 
     def model_of(self, agent_id: AgentId) -> str:
-        participant = self.participant(agent_id)
-        return (participant.model, *participant.fallback_models)[self.passed[agent_id]]
+        return self._models_left(agent_id)[0]
+
+    def _models_left(self, agent_id: AgentId) -> list[str]:
+        participant, passed = self.participant(agent_id), self.rejected | self.set_aside
+        models = (participant.model, *participant.fallback_models)
+        return [model for model in models if (agent_id, model) not in passed]
+
+    def _is_model_unavailable(self, fact: AttemptFailed) -> bool:
+        command = self.command
+        is_said = isinstance(command, ReportFault) and command.is_model_unavailable
+        is_silent = isinstance(command, ReportFault) and command.tokens_seen == 0
+        return is_said and is_silent and fact.fault is FaultClass.UNAVAILABLE
 
     @property
     def next_speaker(self) -> AgentId | None:
