@@ -65,7 +65,7 @@ class TaskState(Value, frozen=True):
     may not try again. `clock_from` is when the task's own time began to run; an adoption starts it
     anew, and so does a gateway that can be reached again. `ready_at` is from when the next attempt
     may start, at `retry_at` if a wait was asked for. `give_up_at` is how long the meeting waits for
-    an unreachable gateway. `unavailable_models` are those that a speaker has gone past in this task.
+    an unreachable gateway. `unavailable_models` are those that a speaker has gone past in the task.
     """
 
     task: Task

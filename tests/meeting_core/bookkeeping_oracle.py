@@ -60,13 +60,19 @@ from meeting_core.model import (
 from tests.meeting_core.cost_oracle import CostOracle, Money, left_of, price
 from tests.meeting_core.paths import FINAL, LEGAL
 
-FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
+FREE = {
+    FaultClass.RATE_LIMITED,
+    FaultClass.CONTEXT_TOO_LONG,
+    FaultClass.REJECTED,
+    FaultClass.UNSUPPORTED,
+}
 MAX_IN_A_ROW = {
     FaultClass.CONTEXT_TOO_LONG: 3,
     FaultClass.REFUSED: 1,
     FaultClass.REJECTED: 1,
     FaultClass.TRUNCATED: 2,
     FaultClass.EMPTY: 2,
+    FaultClass.UNSUPPORTED: 5,
 }
 FIRST_WAIT = {
     FaultClass.RATE_LIMITED: 1.0,
@@ -118,6 +124,7 @@ class BookkeepingOracle:
         self.unreachable: dict[Task, datetime] = {}
         self.rejected: set[tuple[AgentId, str]] = set()
         self.set_aside: set[tuple[AgentId, str]] = set()
+        self.is_task_over = False
         self.broken: dict[tuple[Task, AgentId], int] = {}
         self.epoch = 1
         self.version = 0
@@ -125,6 +132,10 @@ class BookkeepingOracle:
     def enter(self, event: MeetingEvent, command: Command, before: Meeting | None) -> None:
         """Book one fact, and check that it may have happened just now."""
         fact = event.fact
+        if self.is_task_over and before is not self.before:
+            # What ends a task may end the round with it: one decision, by one model.
+            self.set_aside.clear()
+            self.is_task_over = False
         self.command, self.before, self.now = command, before, event.timestamp
         self.version += 1
         assert event.originator_version == self.version
@@ -150,7 +161,6 @@ class BookkeepingOracle:
         self.rounds.append(None)
 
     def on_round_closed(self, fact: RoundClosed) -> None:
-        self.set_aside.clear()
         assert fact.round_num == len(self.rounds)
         assert self.rounds[-1] is None
         assert self.open is None
@@ -169,6 +179,7 @@ class BookkeepingOracle:
             case "operator":
                 assert self.command == EndRounds()
         self.rounds[-1] = fact
+        self.is_task_over = True
 
     def on_attempt_started(self, fact: AttemptStarted) -> None:
         assert self.open is None, "two attempts open"
@@ -296,7 +307,7 @@ class BookkeepingOracle:
         self.clocks[SynthesisTask()] = self.now
 
     def on_round_digested(self, fact: RoundDigested) -> None:
-        self.set_aside.clear()
+        self.is_task_over = True
         assert self.config.digest_rounds
         assert fact.round_num == len(self.rounds)
         assert fact.round_num not in self.digests
@@ -460,7 +471,7 @@ class BookkeepingOracle:
         assert self.open is None
         assert task not in self.endings, "a turn ended twice"
         self.unreachable.pop(task, None)
-        self.set_aside.clear()
+        self.is_task_over = True
         assert (task.round_num, task.agent_id) == (len(self.rounds), self.next_speaker)
         self.endings[task] = fact
 
