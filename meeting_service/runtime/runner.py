@@ -49,6 +49,7 @@ from meeting_service.ports import (
     VersionConflict,
 )
 from meeting_service.runtime.gateway_client import GatewayClient
+from meeting_service.runtime.gateway_health import ModelUnavailable
 from meeting_service.runtime.interruptible_wait import WaitOutcome, wait_unless
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,7 @@ class Runner:
         )
         started_at = time.monotonic()
         first_text_at: float | None = None
+        was_made = True
 
         def on_delta(text: str) -> None:
             nonlocal first_text_at
@@ -223,6 +225,7 @@ class Runner:
             async with asyncio.timeout(None) as self._call:
                 reply = await self._deps.gateways.call(ask.participant.gateway, request, on_delta)
         except GatewayFault as fault:
+            was_made = fault.reached
             return ReportFault(
                 ask.task,
                 ask.number,
@@ -233,12 +236,14 @@ class Runner:
                 fault.reached,
                 fault.is_unreachable,
                 _timing(started_at, first_text_at),
+                fault.tokens_seen,
+                isinstance(fault, ModelUnavailable),
             )
         except TimeoutError:
             return AbandonAttempt("shutdown")
         finally:
             self._call = None
-            self._deps.gateways.release(self._meeting.id, was_used=True)
+            self._deps.gateways.release(self._meeting.id, was_used=was_made)
         timing = _timing(started_at, first_text_at)
         return AcceptReply(
             ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model, timing
