@@ -101,6 +101,7 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
         degraded.append(synthesis.degraded)
     if synthesis is not None and synthesis.manifest is not None:
         degraded.extend(_unseen(meeting, synthesis.manifest))
+    degraded.extend(_overruns(meeting))
     if output_error:
         degraded.append(f"the minutes could not be saved: {output_error}")
     author = synthesis.agent_id if synthesis is not None else None
@@ -113,7 +114,23 @@ def outcome_of(meeting: Meeting, output_error: str = "") -> Outcome:
         tuple(agent_id for agent_id in agents if agent_id not in spoke),
         tuple(each.round_num for each in meeting.rounds if each.ending == "partial"),
         tuple(each.round_num for each in meeting.rounds if each.ending == "silent"),
+        meeting.ledger.overrun,
     )
+
+
+def _overruns(meeting: Meeting) -> list[str]:
+    """Return which ceilings were passed: a call can take more than was set aside for it."""
+    config, ledger = meeting.config, meeting.ledger
+    found = []
+    if config.meeting_tokens is not None and ledger.spent > config.meeting_tokens:
+        passed = ledger.spent - config.meeting_tokens
+        found.append(f"the ceiling of {config.meeting_tokens} tokens was passed by {passed}")
+    if config.meeting_cost is not None:
+        passed = ledger.spent_micros - int(config.meeting_cost * 1_000_000)
+        if passed > 0:
+            cost = f"{config.meeting_cost:g}"
+            found.append(f"the ceiling of {cost} in money was passed by {passed / 1_000_000:g}")
+    return found
 
 
 def _unseen(meeting: Meeting, manifest: Manifest) -> list[str]:
@@ -216,5 +233,8 @@ def _record(meeting: Meeting) -> str:
 def _ending_line(meeting: Meeting, outcome: Outcome) -> str:
     ending = _ENDINGS[outcome.ended_by]
     losses = f" Degraded: {'; '.join(outcome.degraded)}." if outcome.degraded else ""
+    overrun = outcome.overrun_tokens
+    if overrun:
+        losses += f" Calls took {overrun} tokens beyond what was set aside for them."
     # In one line: a provider's message must not open sections of its own.
     return _inert(" ".join(f"How it ended: {ending}.{losses} (Meeting {meeting.id})".split()))

@@ -122,11 +122,13 @@ def _faults() -> str:
     intro = (
         "How a call to a model can fail, and what follows. "
         + prose(text_of(FaultRule))
-        + f"\n\nNo wait is longer than {MAX_WAIT_SECONDS:g} s: a provider that asks for more "
-        "gets no further attempt. A participant whose attempts are used up is skipped, with the "
-        "fault as the reason; at the synthesis the next participant tries. What a provider "
-        "reported as used is always charged, and a call that never reached it is not. An "
-        "unreachable gateway is not the participant's fault: a turn waits for it for at most "
+        + f"\n\nNo wait of our own is longer than {MAX_WAIT_SECONDS:g} s; one that a provider asks "
+        "for is kept as long as the task's time allows another attempt after it. A participant "
+        "whose attempts are used up is skipped, with the fault as the reason; at the synthesis the "
+        "next participant tries. What a provider reported as used is charged if it can be true, "
+        "and a call that never reached it is not. Once a first word or thought had come, no fault "
+        "is free, and none means that the gateway is unreachable. An unreachable gateway is not "
+        "the participant's fault: a turn waits for it for at most "
         "`gateway_reconnect_timeout_seconds`, and the meeting fails if it does not come back; a "
         "synthesis passes to a participant with another gateway, or is given up."
     )

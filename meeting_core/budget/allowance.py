@@ -6,7 +6,7 @@ keeps its whole reservation. Source: docs/explanation/budget.md.
 
 from collections.abc import Sequence
 
-from meeting_core.model.accounting import Amount, Ledger, price_of
+from meeting_core.model.accounting import Amount, Ledger, ModelProfile, price_of
 from meeting_core.model.configuration import Configuration
 from meeting_core.model.prices import ModelPrice
 from meeting_core.model.values import Value
@@ -65,18 +65,27 @@ class Allowance(Value, frozen=True):
         )
 
 
-def synthesis_share(config: Configuration) -> int:
-    """Return the tokens the turns may not touch: the synthesis's prompt and its output."""
-    return config.context_tokens + config.synthesis_max_tokens
+def synthesis_share(config: Configuration, author: ModelProfile | None = None) -> int:
+    """Return the tokens the turns may not touch: the synthesis's prompt and its output.
+
+    `author` is what is known of the model that writes the minutes.
+    """
+    return config.context_tokens + _written_tokens(config, author)
 
 
-def synthesis_share_micros(config: Configuration, model: str) -> int:
-    """Return the same in money, for the model of the author of the minutes.
+def synthesis_share_micros(config: Configuration, author: ModelProfile) -> int:
+    """Return the same in money.
 
     Units: millionths of the currency.
     """
-    price = price_of(config, model)
-    return 0 if price is None else price.micros(config.context_tokens, config.synthesis_max_tokens)
+    price = price_of(config, author.model)
+    written = _written_tokens(config, author)
+    return 0 if price is None else price.micros(config.context_tokens, written)
+
+
+def _written_tokens(config: Configuration, author: ModelProfile | None) -> int:
+    cap = config.synthesis_max_tokens
+    return cap if author is None else cap + author.beyond_cap(cap)
 
 
 def tokens_left(config: Configuration, ledger: Ledger) -> int | None:
@@ -100,20 +109,21 @@ def turn_allowance(
     config: Configuration,
     ledger: Ledger,
     model: str,
-    author_model: str,
+    author: ModelProfile,
     floors: Sequence[Amount],
 ) -> Allowance:
     """Return a call's fair share of what is left beside the synthesis's share.
 
     Shape: `floors` are the lowest costs of the calls to come, this one's first. Each call gets its
-    floor, and all share evenly what is left above the floors.
+    floor, and all share evenly what is left above the floors. `author` is what is known of the
+    model that writes the minutes.
     """
     tokens, micros = tokens_left(config, ledger), micros_left(config, ledger)
     if tokens is not None:
-        spare = tokens - synthesis_share(config) - sum([floor.tokens for floor in floors])
+        spare = tokens - synthesis_share(config, author) - sum([floor.tokens for floor in floors])
         tokens = floors[0].tokens + spare // len(floors)
     if micros is not None:
-        spare = micros - synthesis_share_micros(config, author_model)
+        spare = micros - synthesis_share_micros(config, author)
         spare -= sum([floor.micros for floor in floors])
         micros = floors[0].micros + spare // len(floors)
     return Allowance(tokens, micros, price_of(config, model))

@@ -196,8 +196,15 @@ def _accept_reply(
     _, attempt = attempt_of(meeting, command)
     reply = kept_reply(meeting, attempt, command, count)
     if not reply.text:
-        detail, usage, timing = "the reply has no text", command.usage, command.timing
-        fault = ReportFault(task, number, FaultClass.EMPTY, detail, usage=usage, timing=timing)
+        fault = ReportFault(
+            task,
+            number,
+            FaultClass.EMPTY,
+            "the reply has no text",
+            usage=command.usage,
+            timing=command.timing,
+            tokens_seen=command.thought_tokens,
+        )
         return report_fault(meeting, fault, now, count)
     match task:
         case TurnTask():

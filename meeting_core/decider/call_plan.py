@@ -14,13 +14,15 @@ from meeting_core.steps.speaking_order import digest_author
 class Plan(Value, frozen=True):
     """An attempt that can be paid for: what it shows, what it may say, what was reduced.
 
-    Units: tokens; `cap` and `prompt_tokens` by the model's own count.
+    Units: tokens; `cap` and `prompt_tokens` by the model's own count, and `beyond_cap_tokens` is
+    what the model is known to write beyond the cap.
     """
 
     brief: Brief
     model: str
     prompt_tokens: int
     cap: int
+    beyond_cap_tokens: int
     budget_reductions: tuple[BudgetReduction, ...] = ()
 
 
@@ -31,8 +33,8 @@ def first_allowance(
     calls = list(calls)
     floors = [min_cost(meeting, task, agent_id, count) for task, agent_id in calls]
     model = meeting.speaking(calls[0][1]).model
-    author_model = meeting.speaking(digest_author(meeting)).model
-    return turn_allowance(meeting.config, meeting.ledger, model, author_model, floors)
+    author = profile_of(meeting.model_profiles, meeting.speaking(digest_author(meeting)).model)
+    return turn_allowance(meeting.config, meeting.ledger, model, author, floors)
 
 
 def min_cost(
@@ -40,10 +42,10 @@ def min_cost(
 ) -> Amount:
     """Return the lowest cost of a useful call: the shortest brief and the lowest useful cap."""
     config, model = meeting.config, meeting.speaking(agent_id).model
-    factor = profile_of(meeting.model_profiles, model).factor
-    prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), factor)
+    known = profile_of(meeting.model_profiles, model)
+    prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), known.factor)
     output = min(config.min_tokens_per_turn, config.max_tokens_per_turn)
-    return amount_of(config, model, Reservation(prompt, output))
+    return amount_of(config, model, Reservation(prompt, output, known.beyond_cap(output)))
 
 
 def fitted_to(
@@ -63,15 +65,16 @@ def fitted_to(
     known = profile_of(meeting.model_profiles, plan.model)
     limit = known.max_brief_tokens(config.context_tokens)
     reductions: tuple[BudgetReduction, ...] = ()
-    beside = allowance.prompt_beside(wanted)
+    beside = allowance.prompt_beside(wanted + known.beyond_cap(wanted))
     shorter = limit if beside is None else min(limit, known.estimate_within(max(0, beside)))
     if max(shorter, min_brief_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
         brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
         reductions = ("brief",)
     prompt_tokens = scaled(brief.manifest.tokens, known.factor)
-    cap = allowance.output_beside(prompt_tokens, wanted)
+    written = wanted + known.beyond_cap(wanted)
+    cap = min(wanted, known.max_cap(allowance.output_beside(prompt_tokens, written)))
     if cap < wanted:
         reductions = (*reductions, "cap")
     if cap < min(config.min_tokens_per_turn, wanted):
         return None
-    return Plan(brief, plan.model, prompt_tokens, cap, reductions)
+    return Plan(brief, plan.model, prompt_tokens, cap, known.beyond_cap(cap), reductions)

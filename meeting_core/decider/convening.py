@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from meeting_core.budget.allowance import synthesis_share, synthesis_share_micros
 from meeting_core.errors import AlreadyConvened, InvalidConfiguration, Problem
-from meeting_core.model.accounting import price_of
+from meeting_core.model.accounting import ModelProfile, price_of
 from meeting_core.model.commands import Convene
 from meeting_core.model.configuration import (
     DEFAULT_TOPICS,
@@ -91,7 +91,9 @@ def _check_cost(config: Configuration, ceiling: float, turn: int) -> None:
     prices = {each.agent_id: price_of(config, each.model) for each in config.participants}
     author = prices[config.synthesizer or config.participants[0].agent_id]
     min_output = config.min_tokens_per_turn
-    min_micros = synthesis_share_micros(config, author.model) if author is not None else 0
+    min_micros = (
+        synthesis_share_micros(config, ModelProfile(author.model)) if author is not None else 0
+    )
     min_micros += sum(
         price.micros(turn - min_output, min_output) for price in prices.values() if price
     )

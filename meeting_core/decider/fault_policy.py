@@ -6,20 +6,23 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from meeting_core.model.values import FaultClass, Reservation, Usage, Value
+from meeting_core.model.reported_usage import believed_usage
+from meeting_core.model.values import FaultClass, ReportedUsage, Reservation, Usage, Value
 
-Remedy: TypeAlias = Literal["again", "shorter", "next_model", "skip"]
+Remedy: TypeAlias = Literal["again", "shorter", "next_model", "skip", "adapted"]
 
 
 class FaultRule(Value, frozen=True):
     """How one class of fault is answered.
 
     Units: seconds. `remedy` is what the next attempt does: the same `again`, with a brief half as
-    long (`shorter`), through the participant's `next_model`, or nothing: the turn is skipped.
-    `max_in_a_row` bounds how often a participant may meet the fault in a row in one task, besides
-    the meeting's `max_attempts` for all faults together; the wait doubles from
-    `first_wait_seconds` each time in a row, and up to half of it is added by chance.
-    `is_charged` says whether a call that failed so may have cost tokens.
+    long (`shorter`), through the participant's `next_model`, in another form that the adapter has
+    learnt (`adapted`), or nothing: the turn is skipped. `max_in_a_row` bounds how often a
+    participant may meet the fault in a row in one task, besides the meeting's `max_attempts` for
+    all faults together; what was `adapted` counts by itself, in a row or not, and is at last
+    `rejected`. The wait doubles from `first_wait_seconds` each time in a row, and up to half of it
+    is added by chance. `is_charged` says whether a call that failed so before a first word came
+    may have cost tokens.
     """
 
     remedy: Remedy
@@ -29,6 +32,11 @@ class FaultRule(Value, frozen=True):
 
 
 MAX_WAIT_SECONDS = 30.0
+"""The longest wait of our own; one that a provider asks for is bounded by the task's time."""
+
+MAX_ASKED_SECONDS = 86_400.0
+"""No task has so much time."""
+
 JITTER = 0.5
 
 FAULT_RULES: Mapping[FaultClass, FaultRule] = MappingProxyType(
@@ -41,7 +49,7 @@ FAULT_RULES: Mapping[FaultClass, FaultRule] = MappingProxyType(
         FaultClass.REJECTED: FaultRule("next_model", 1, 0.0, is_charged=False),
         FaultClass.TRUNCATED: FaultRule("again", 2, 0.0, is_charged=True),
         FaultClass.EMPTY: FaultRule("again", 2, 0.0, is_charged=True),
-        FaultClass.UNSUPPORTED: FaultRule("again", 5, 0.0, is_charged=False),
+        FaultClass.UNSUPPORTED: FaultRule("adapted", 5, 0.0, is_charged=False),
     }
 )
 
@@ -59,19 +67,20 @@ def retry_at(
     """Return when to try again after `attempts` attempts, `repeats` of them in a row with this
     fault; None to give up.
 
-    Units: `retry_after_seconds` is the provider's wish; it is honoured up to
-    `MAX_WAIT_SECONDS`, and a longer one means giving up. `seed` names the attempt, so that
-    its share of chance is the same in every replay.
+    Units: `retry_after_seconds` is the provider's wish; it is honoured, so that whether the task
+    has the time is for the caller to say. `seed` names the attempt, so that its share of chance
+    is the same in every replay.
     """
     rule = FAULT_RULES[fault]
     if attempts >= max_attempts or repeats >= rule.max_in_a_row:
         return None
     wait = rule.first_wait_seconds * 2.0 ** (repeats - 1) * (1.0 + JITTER * _share(seed))
+    wait = min(wait, MAX_WAIT_SECONDS)
     if retry_after_seconds is not None:
-        if retry_after_seconds > MAX_WAIT_SECONDS:
+        if not retry_after_seconds <= MAX_ASKED_SECONDS:
             return None
         wait = max(wait, retry_after_seconds)
-    return now + timedelta(seconds=min(wait, MAX_WAIT_SECONDS))
+    return now + timedelta(seconds=wait)
 
 
 def _share(seed: str) -> float:
@@ -80,14 +89,32 @@ def _share(seed: str) -> float:
 
 
 def fault_charge(
-    fault: FaultClass, reservation: Reservation, usage: Usage | None, *, reached: bool
-) -> int:
-    """Return what a failed call is charged: what was reported, nothing if it never ran, else all.
+    fault: FaultClass,
+    reserved: Reservation,
+    reported: ReportedUsage | None,
+    *,
+    tokens_seen: int,
+    reached: bool,
+) -> tuple[Usage | None, int]:
+    """Return what a failed call took, if that can be told, and what it is charged.
 
-    Units: tokens.
+    That is what was reported and can be true, else nothing if it never ran, else the whole
+    reservation, or what came if that is more. Units: tokens; once some were seen it did run.
     """
-    if usage is not None:
-        return usage.total
-    if not reached or not FAULT_RULES[fault].is_charged:
-        return 0
-    return reservation.total
+    ran = tokens_seen > 0 or (reached and FAULT_RULES[fault].is_charged)
+    came = reserved.prompt_tokens + tokens_seen
+    if reported is not None:
+        usage = believed_usage(
+            reported,
+            prompt_tokens=reserved.prompt_tokens,
+            text_tokens=0,
+            thought_tokens=tokens_seen,
+            uncounted_tokens=reserved.written_tokens if ran else 0,
+        )
+        if usage.source != "estimated":
+            return usage, usage.total
+    if not ran:
+        return None, 0
+    if came > reserved.total:
+        return Usage(reserved.prompt_tokens, tokens_seen, "estimated"), came
+    return None, reserved.total

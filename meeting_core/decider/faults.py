@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from meeting_core.decider.fault_policy import FAULT_RULES, fault_charge, retry_at
 from meeting_core.decider.summaries import draft_or_nothing, undigested
 from meeting_core.decider.turns import attempt_of, kept_reason, min_attempt_seconds
@@ -27,29 +29,31 @@ def report_fault(
     meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
 ) -> tuple[Fact, ...]:
     task_state, attempt = attempt_of(meeting, command)
-    is_model_unavailable = _is_model_unavailable(command)
+    command = _as_judged(task_state, command)
     is_unreachable = command.is_unreachable and _waits_for_gateway(
         meeting, task_state, attempt, command
     )
     give_up_at = _give_up_at(meeting, task_state, now) if is_unreachable else None
     again = None if is_unreachable else _again(meeting, task_state, command, now, count)
+    usage, charged = fault_charge(
+        command.fault,
+        attempt.reserved,
+        command.usage,
+        tokens_seen=command.tokens_seen,
+        reached=command.reached and not command.is_unreachable and not command.is_model_unavailable,
+    )
     failed = AttemptFailed(
         command.task,
         command.number,
         attempt.agent_id,
         command.fault,
         kept_reason(command.detail),
-        fault_charge(
-            command.fault,
-            attempt.reserved,
-            command.usage,
-            reached=command.reached and not command.is_unreachable and not is_model_unavailable,
-        ),
-        command.usage,
+        charged,
+        usage,
         again,
         give_up_at if give_up_at is not None and now < give_up_at else None,
         command.timing,
-        is_model_unavailable,
+        command.is_model_unavailable,
     )
     if is_unreachable:
         if failed.give_up_at is not None:
@@ -60,14 +64,20 @@ def report_fault(
     return (failed, *_given_up(meeting, command, failed.detail))
 
 
-def _is_model_unavailable(command: ReportFault) -> bool:
-    """Return whether the gateway serves other models, and not this one: the call cost nothing."""
-    return (
-        command.is_model_unavailable
-        and command.fault is FaultClass.UNAVAILABLE
-        and not command.is_unreachable
-        and not command.tokens_seen
-    )
+def _as_judged(task_state: TaskState, command: ReportFault) -> ReportFault:
+    """Return a fault as it is answered, whatever it was reported as.
+
+    After a first word the gateway was reached, and the model served. A server that still does not
+    know the request in its last form has rejected it.
+    """
+    if command.tokens_seen > 0:
+        command = replace(command, reached=True, is_unreachable=False, is_model_unavailable=False)
+    if command.is_unreachable or command.fault is not FaultClass.UNAVAILABLE:
+        command = replace(command, is_model_unavailable=False)
+    rule = FAULT_RULES[command.fault]
+    if rule.remedy == "adapted" and task_state.adaptations + 1 >= rule.max_in_a_row:
+        command = replace(command, fault=FaultClass.REJECTED)
+    return command
 
 
 def _waits_for_gateway(
@@ -118,13 +128,14 @@ def _again(
     assert attempt is not None
     if command.is_unreachable and command.fault is FaultClass.UNAVAILABLE:
         return None
-    is_model_unavailable = _is_model_unavailable(command)
-    if is_model_unavailable and meeting.has_fallback(attempt.agent_id):
+    if command.is_model_unavailable and meeting.has_fallback(attempt.agent_id):
         return now
-    if is_model_unavailable and isinstance(task_state.task, DigestTask):
+    if command.is_model_unavailable and isinstance(task_state.task, DigestTask):
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None
+    if FAULT_RULES[command.fault].remedy == "adapted":
+        return now if now < _latest_start(meeting, task_state) else None
     if FAULT_RULES[command.fault].remedy == "shorter":
         # Compared by the same counter as the manifest was counted by.
         min_tokens = min_brief_tokens(meeting, task_state.task, attempt.agent_id, count)
@@ -139,11 +150,14 @@ def _again(
         seed=call_key(meeting.id, task_state.task, attempt.number),
         now=now,
     )
-    # An attempt that would not have the time to begin is not waited for.
-    latest = meeting.task_deadline_at(task_state.clock_from) - timedelta(
-        seconds=min_attempt_seconds(meeting)
-    )
+    latest = _latest_start(meeting, task_state)
     return again if again is not None and again < latest else None
+
+
+def _latest_start(meeting: Meeting, task_state: TaskState) -> datetime:
+    """Return until when an attempt may begin: one without the time for it is not waited for."""
+    needed = timedelta(seconds=min_attempt_seconds(meeting))
+    return meeting.task_deadline_at(task_state.clock_from) - needed
 
 
 def _given_up(meeting: Meeting, command: ReportFault, detail: str) -> tuple[Fact, ...]:

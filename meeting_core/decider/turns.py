@@ -8,14 +8,17 @@ from datetime import datetime, timedelta
 from meeting_core.budget.allowance import Allowance
 from meeting_core.decider.call_plan import Plan, first_allowance, fitted_to
 from meeting_core.decider.round_endings import end_rounds, out_of_budget
+from meeting_core.decider.speaker_labels import speaks_for, without_label
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, RoundUnfinished, WrongPhase
 from meeting_core.model.accounting import profile_of, scaled
 from meeting_core.model.commands import AcceptReply, OpenRound, ReportFault
 from meeting_core.model.events import AttemptStarted, Fact, RoundOpened, TurnCompleted, TurnSkipped
 from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
+from meeting_core.model.reported_usage import believed_usage
 from meeting_core.model.values import (
     CUT_MARK,
     AgentId,
+    DigestTask,
     Phase,
     Reply,
     Reservation,
@@ -23,7 +26,6 @@ from meeting_core.model.values import (
     SynthesisTask,
     Task,
     TurnTask,
-    Usage,
     clean_text,
 )
 from meeting_core.prompt.brief import Brief, build_brief
@@ -124,9 +126,10 @@ def planned(
     limit = known.max_brief_tokens(config.context_tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     prompt_tokens = scaled(brief.manifest.tokens, known.factor)
-    if allowance is None or allowance.covers(prompt_tokens, wanted):
-        return Plan(brief, known.model, prompt_tokens, wanted)
-    whole = Plan(brief, known.model, prompt_tokens, wanted)
+    beyond = known.beyond_cap(wanted)
+    whole = Plan(brief, known.model, prompt_tokens, wanted, beyond)
+    if allowance is None or allowance.covers(prompt_tokens, wanted + beyond):
+        return whole
     return fitted_to(allowance, whole, meeting, task, agent_id, count=count)
 
 
@@ -138,7 +141,7 @@ def started(
         task,
         task_state.number + 1 if task_state is not None and task_state.task == task else 1,
         agent_id,
-        Reservation(plan.prompt_tokens, plan.cap),
+        Reservation(plan.prompt_tokens, plan.cap, plan.beyond_cap_tokens),
         brief.manifest,
         brief.digest,
         plan.model,
@@ -166,15 +169,22 @@ def kept_reply(
 ) -> Reply:
     """Return a reply as it is kept: cleaned, within its bound in bytes, marked if over its cap."""
     cap = attempt.reserved.output_tokens
-    text, is_truncated = _within_bytes(command.text, meeting.max_reply_bytes(cap))
+    max_bytes = meeting.max_reply_bytes(cap)
+    text, is_truncated = _within_bytes(command.text, max_bytes)
     text, cleaned = clean_text(text)
     text = text.strip()
-    text_tokens = count(text)
-    usage = command.usage or Usage(attempt.reserved.prompt_tokens, text_tokens, "estimated")
-    # The estimate is rather too high: a report that the cap was kept is believed, within reason.
-    is_over = text_tokens > cap and (
-        usage.completion_tokens > cap or text_tokens > SURELY_OVER * cap
+    came = count(text)
+    text, label = _unlabelled(meeting, command.task, attempt.agent_id, text)
+    text_tokens = count(text) if label else came
+    usage = believed_usage(
+        command.usage,
+        prompt_tokens=attempt.reserved.prompt_tokens,
+        text_tokens=came,
+        thought_tokens=command.thought_tokens,
     )
+    # The estimate is rather too high: a report that the cap was kept is believed, within reason.
+    is_over = text_tokens > cap and (usage.text_tokens > cap or text_tokens > SURELY_OVER * cap)
+    is_turn = isinstance(command.task, TurnTask)
     return Reply(
         text,
         text_tokens,
@@ -185,7 +195,23 @@ def kept_reply(
         len(cut_to_tokens(text, cap, count).removesuffix(CUT_MARK)) if is_over else None,
         command.timing,
         is_truncated or command.is_truncated,
+        clean_text(_within_bytes(command.thought, max_bytes)[0])[0].strip(),
+        label,
+        speaks_for(text, meeting.config.participants, attempt.agent_id) if is_turn else (),
     )
+
+
+def _unlabelled(meeting: Meeting, task: Task, agent_id: AgentId, text: str) -> tuple[str, str]:
+    """Return a text without its speaker's own name before it, and that name as it came.
+
+    A digest tells of the one who writes it as of the others, and so may minutes before a heading.
+    """
+    if isinstance(task, DigestTask):
+        return text, ""
+    rest, label = without_label(text, meeting.participant(agent_id))
+    if isinstance(task, SynthesisTask) and not rest.startswith("#"):
+        return text, ""
+    return rest, label
 
 
 def _within_bytes(text: str, bound: int) -> tuple[str, bool]:

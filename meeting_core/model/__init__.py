@@ -79,6 +79,7 @@ from meeting_core.model.events import (
 from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
 from meeting_core.model.phases import ACTIONS, TRANSITIONS, TRIGGERS, PhaseChart, allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
+from meeting_core.model.reported_usage import believed_usage
 from meeting_core.model.transcript import Digest, Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     CUT_MARK,
@@ -237,6 +238,7 @@ __all__ = [
     "Version",
     "allowed_actions",
     "amount_of",
+    "believed_usage",
     "call_key",
     "charged_usage",
     "clean_text",

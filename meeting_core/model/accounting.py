@@ -4,6 +4,8 @@ Counters are folded from events, so a restart cannot reset them. Whole numbers e
 the same reports give the same figures on every machine. Source: docs/explanation/budget.md.
 """
 
+from msgspec.structs import replace
+
 from meeting_core.model.configuration import Configuration
 from meeting_core.model.prices import ModelPrice
 from meeting_core.model.values import Reservation, Usage, Value
@@ -31,13 +33,15 @@ class Amount(Value, frozen=True):
 class Ledger(Value, frozen=True):
     """What a meeting has spent and set aside.
 
-    Units: tokens, and millionths of the currency. Invariant: what is spent never falls.
+    Units: tokens, and millionths of the currency; `overrun` is what single calls took beyond what
+    was set aside for them. Invariant: what is spent never falls.
     """
 
     spent: int = 0
     reserved: int = 0
     spent_micros: int = 0
     reserved_micros: int = 0
+    overrun: int = 0
 
     def reserve(self, amount: Amount) -> "Ledger":
         """Return the ledger with an amount reserved for a call."""
@@ -46,6 +50,7 @@ class Ledger(Value, frozen=True):
             self.reserved + amount.tokens,
             self.spent_micros,
             self.reserved_micros + amount.micros,
+            self.overrun,
         )
 
     def settle(self, reserved: Amount, charged: Amount) -> "Ledger":
@@ -55,6 +60,7 @@ class Ledger(Value, frozen=True):
             self.reserved - reserved.tokens,
             self.spent_micros + charged.micros,
             self.reserved_micros - reserved.micros,
+            self.overrun + max(0, charged.tokens - reserved.tokens),
         )
 
 
@@ -68,7 +74,7 @@ def amount_of(config: Configuration, model: str, usage: Usage | Reservation) -> 
     if config.prices is None:
         return Amount(usage.total)
     price = price_of(config, model)
-    output = usage.completion_tokens if isinstance(usage, Usage) else usage.output_tokens
+    output = usage.completion_tokens if isinstance(usage, Usage) else usage.written_tokens
     return Amount(usage.total, 0 if price is None else price.micros(usage.prompt_tokens, output))
 
 
@@ -85,11 +91,50 @@ class ModelProfile(Value, frozen=True):
 
     Units: `factor` in permille, from our estimate to the model's own count; `context_tokens` is
     the longest brief to try, by our estimate; None as long as no brief was too long.
+    `reasoning_tokens` are the thoughts that it writes beside a cap, and `text_tokens` the text that
+    it writes whatever the cap; 0 as long as it has kept to its caps.
     """
 
     model: str
     factor: int = UNCALIBRATED
     context_tokens: int | None = None
+    reasoning_tokens: int = 0
+    text_tokens: int = 0
+
+    def beyond_cap(self, cap: int) -> int:
+        """Return how many tokens the model is known to write beyond a cap."""
+        return self.reasoning_tokens + max(0, self.text_tokens - cap)
+
+    def max_cap(self, output_tokens: int) -> int:
+        """Return the highest cap beside which the model writes at most so many tokens.
+
+        Units: tokens; below 0 if it writes more whatever the cap.
+        """
+        cap = output_tokens - self.reasoning_tokens
+        return cap if cap >= self.text_tokens else -1
+
+    def after_call(
+        self, usage: Usage, reserved: Reservation, estimated_tokens: int
+    ) -> "ModelProfile":
+        """Return the profile after a call; itself if that showed nothing new.
+
+        Units: `estimated_tokens` is the estimate of the prompt, before any factor. A figure that
+        is the one of the reservation was not counted by anybody, and teaches nothing.
+        """
+        factor, reasoning, text = self.factor, self.reasoning_tokens, self.text_tokens
+        is_counted = usage.source == "reported" or (
+            usage.source == "partly_reported" and usage.prompt_tokens != reserved.prompt_tokens
+        )
+        if is_counted and usage.prompt_tokens:
+            factor = next_factor(factor, estimated_tokens, usage.prompt_tokens)
+        cap, written = reserved.output_tokens, usage.completion_tokens
+        is_beyond = written > cap or reasoning or text
+        if is_beyond and (written != reserved.written_tokens or usage.source == "reported"):
+            reasoning = _next_beyond(reasoning, usage.reasoning_tokens)
+            text = _next_beyond(text, usage.text_tokens if usage.text_tokens > cap or text else 0)
+        if (factor, reasoning, text) == (self.factor, self.reasoning_tokens, self.text_tokens):
+            return self
+        return replace(self, factor=factor, reasoning_tokens=reasoning, text_tokens=text)
 
     def max_brief_tokens(self, context_tokens: int) -> int:
         """Return the longest brief, by our estimate, that fits `context_tokens` of the model."""
@@ -130,6 +175,14 @@ def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int
     if seen > factor:
         return min(seen, factor + factor // 2, MAX_FACTOR)
     return max(factor - (factor - seen) // _DECAY, MIN_FACTOR)
+
+
+def _next_beyond(known: int, seen: int) -> int:
+    """Return a learnt number of tokens after one more was seen: up at once, down by an eighth.
+
+    So no call passes a ceiling by what one before it has shown.
+    """
+    return seen if seen >= known else known - -(-(known - seen) // _DECAY)
 
 
 def scaled(tokens: int, factor: int) -> int:

@@ -11,7 +11,6 @@ from meeting_core.model.accounting import (
     Ledger,
     ModelProfile,
     amount_of,
-    next_factor,
     profile_of,
     with_profile,
 )
@@ -41,7 +40,12 @@ from meeting_core.model.values import (
     Version,
 )
 
-_FROM_SURE_TO_UNKNOWN: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
+_FROM_SURE_TO_UNKNOWN: tuple[UsageSource, ...] = (
+    "reported",
+    "partly_reported",
+    "estimated",
+    "unknown",
+)
 
 
 class OpenAttempt(Value, frozen=True):
@@ -75,6 +79,7 @@ class TaskState(Value, frozen=True):
     number: int = 0
     tries: int = 0
     repeats: int = 0
+    adaptations: int = 0
     open: OpenAttempt | None = None
     retry_at: datetime | None = None
     give_up_at: datetime | None = None
@@ -272,8 +277,8 @@ class Meeting(Value, frozen=True, kw_only=True):
     def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
         """Return what the end of the open call changes, from what it took.
 
-        The call is closed, its reservation is replaced by what it took, and, if its provider
-        reported that, the model's profile learns how the model counts.
+        The call is closed, its reservation is replaced by what it took, and the model's profile
+        learns from that how the model counts, and what it writes beyond its cap.
         """
         task_state, config, profiles = self.task_state, self.config, self.model_profiles
         assert task_state is not None
@@ -281,11 +286,11 @@ class Meeting(Value, frozen=True, kw_only=True):
         assert attempt is not None
         reserved = amount_of(config, attempt.model, attempt.reserved)
         charged = amount_of(config, attempt.model, usage) if usage.total else Amount()
-        if usage.source == "reported" and usage.prompt_tokens:
+        if usage.source != "unknown" and usage.total:
             known = profile_of(profiles, attempt.model)
-            factor = next_factor(known.factor, attempt.manifest.tokens, usage.prompt_tokens)
-            if factor != known.factor:
-                profiles = with_profile(profiles, replace(known, factor=factor))
+            learnt = known.after_call(usage, attempt.reserved, attempt.manifest.tokens)
+            if learnt is not known:
+                profiles = with_profile(profiles, learnt)
         source = task_state.usage_source
         if usage.source != source:
             source = max(source, usage.source, key=_FROM_SURE_TO_UNKNOWN.index)

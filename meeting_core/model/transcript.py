@@ -19,6 +19,7 @@ class Turn(Value, frozen=True):
 
     Units: tokens, over all attempts; `usage_source` is the least certain of them. `text` is as it
     may be quoted: within its cap; `text_tokens` are its own, and `is_cut` says that it was longer.
+    `speaks_for` are the others in whose names lines of it begin.
     """
 
     version: Version
@@ -35,6 +36,7 @@ class Turn(Value, frozen=True):
     started_at: datetime
     ended_at: datetime
     is_cut: bool = False
+    speaks_for: tuple[AgentId, ...] = ()
 
 
 class Remark(Value, frozen=True):

@@ -1,4 +1,7 @@
-"""The words of a meeting: ids, phases, participants, tasks, usage."""
+"""The words of a meeting: ids, phases, participants, tasks, usage.
+
+Long because all that facts and commands are made of stands in one place.
+"""
 
 import re
 from datetime import datetime
@@ -50,7 +53,7 @@ class FaultClass(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-UsageSource: TypeAlias = Literal["reported", "estimated", "unknown"]
+UsageSource: TypeAlias = Literal["reported", "partly_reported", "estimated", "unknown"]
 RoundEnding: TypeAlias = Literal["complete", "partial", "silent"]
 EndCause: TypeAlias = Literal["agenda", "budget", "deadline", "operator"]
 AbandonCause: TypeAlias = Literal[
@@ -167,7 +170,8 @@ class Usage(Value, frozen=True, omit_defaults=True):
     """Tokens one call took.
 
     Units: tokens; `completion_tokens` are all that the model wrote, of which `reasoning_tokens`
-    were thoughts. `source` says whether the provider reported them or we estimated them.
+    were thoughts. `source` says whether the provider reported them, reported a part of them so that
+    we estimated the rest, or whether we estimated them all.
     """
 
     prompt_tokens: int
@@ -178,6 +182,11 @@ class Usage(Value, frozen=True, omit_defaults=True):
     @property
     def total(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def text_tokens(self) -> int:
+        """What the model wrote besides its thoughts."""
+        return self.completion_tokens - self.reasoning_tokens
 
 
 class Timing(Value, frozen=True, omit_defaults=True):
@@ -195,8 +204,11 @@ class Reply(Value, frozen=True, omit_defaults=True):
 
     Units: `text_tokens` is the estimate for `text`; `cleaned` counts the characters taken out
     because no store or terminal takes them. `cut_to` is set if the text passed the attempt's cap:
-    only so many characters of it, and a mark, are quoted. `is_truncated` says that the reply
-    passed the bound in bytes and its rest was not kept.
+    only so many characters of it, and a mark, are quoted. `is_truncated` says that reading stopped
+    before the reply's end, or that it passed the bound in bytes, and its rest was not kept.
+    `thought` is what the model thought before the text, if its gateway keeps that; nothing quotes
+    it. `label` is what stood before the text, as it came, to name the speaker; `speaks_for` are the
+    other participants in whose names lines of the text begin.
     """
 
     text: str
@@ -208,6 +220,9 @@ class Reply(Value, frozen=True, omit_defaults=True):
     cut_to: int | None = None
     timing: Timing | None = None
     is_truncated: bool = False
+    thought: str = ""
+    label: str = ""
+    speaks_for: tuple[AgentId, ...] = ()
 
     @property
     def is_cut(self) -> bool:
@@ -219,15 +234,23 @@ class Reply(Value, frozen=True, omit_defaults=True):
         return self.text if self.cut_to is None else cut_to_characters(self.text, self.cut_to)
 
 
-class Reservation(Value, frozen=True):
-    """Tokens set aside before a call: the estimated prompt and the output cap."""
+class Reservation(Value, frozen=True, omit_defaults=True):
+    """Tokens set aside before a call: the estimated prompt, the output cap, and what the model is
+    known to write beyond such a cap.
+    """
 
     prompt_tokens: int
     output_tokens: int
+    beyond_cap_tokens: int = 0
+
+    @property
+    def written_tokens(self) -> int:
+        """All that the model may write: up to its cap, and what it is known to write beyond it."""
+        return self.output_tokens + self.beyond_cap_tokens
 
     @property
     def total(self) -> int:
-        return self.prompt_tokens + self.output_tokens
+        return self.prompt_tokens + self.written_tokens
 
 
 class EntryRange(Value, frozen=True, array_like=True):
@@ -260,7 +283,8 @@ class Outcome(Value, frozen=True, omit_defaults=True):
 
     `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any;
     `silent` are the agents that never spoke; a round is partial when some were silent in it, and
-    silent when all were.
+    silent when all were. Units: `overrun_tokens` is what single calls took beyond what was set
+    aside for them.
     """
 
     ended_by: EndCause
@@ -269,6 +293,7 @@ class Outcome(Value, frozen=True, omit_defaults=True):
     silent: tuple[AgentId, ...] = ()
     partial_rounds: tuple[int, ...] = ()
     silent_rounds: tuple[int, ...] = ()
+    overrun_tokens: int = 0
 
 
 CUT_MARK = "\n[... cut here ...]"

@@ -252,6 +252,7 @@ def _turn_completed(meeting: Meeting, fact: TurnCompleted, event: MeetingEvent) 
         ended.started_at,
         event.timestamp,
         reply.is_cut,
+        reply.speaks_for,
     )
     return {**changes, "turns": (*meeting.turns, turn), "task_state": None}
 

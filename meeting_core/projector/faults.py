@@ -25,22 +25,26 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed, at: datetime) -> dict[
         ready_at=fact.retry_at or at,
         retry_at=fact.retry_at,
         give_up_at=fact.give_up_at,
-        fault=fact.fault,
-        detail=fact.detail,
     )
+    if fact.fault is FaultClass.UNSUPPORTED and fact.retry_at is not None:
+        # None of the speaker's tries: what it met before them goes on where it was.
+        closed = replace(closed, adaptations=closed.adaptations + 1)
+        return {**changes, "task_state": closed}
+    closed = replace(closed, fault=fact.fault, detail=fact.detail)
     if fact.give_up_at is not None:
         closed = replace(closed, repeats=0)
     elif fact.retry_at is None:
-        closed = replace(closed, tries=0, repeats=0, given_up=(*closed.given_up, fact.agent_id))
+        given_up = (*closed.given_up, fact.agent_id)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0, given_up=given_up)
     elif fact.fault is FaultClass.REJECTED:
         passed = (fact.agent_id, meeting.speaking(fact.agent_id).model)
         changes["rejected_models"] = (*meeting.rejected_models, passed)
-        closed = replace(closed, tries=0, repeats=0)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0)
     elif fact.is_model_unavailable and meeting.has_fallback(fact.agent_id):
         # For this task alone: the next one begins with the first model again.
         passed = (fact.agent_id, meeting.speaking(fact.agent_id).model)
         unavailable = (*closed.unavailable_models, passed)
-        closed = replace(closed, tries=0, repeats=0, unavailable_models=unavailable)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0, unavailable_models=unavailable)
     else:
         assert meeting.task_state is not None
         repeats = meeting.task_state.repeats_with(fact.fault)

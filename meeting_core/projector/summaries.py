@@ -61,7 +61,7 @@ def synthesis_drafted(
         reply.is_cut,
         attempt.manifest,
     )
-    task_state = replace(changes["task_state"], tries=0, repeats=0, give_up_at=None)
+    task_state = replace(changes["task_state"], tries=0, repeats=0, adaptations=0, give_up_at=None)
     return {**changes, "draft": draft, "task_state": task_state}
 
 

@@ -206,7 +206,8 @@ def transcript_of(
     names = {each.agent_id: each.name for each in meeting.config.participants}
     versions, entries = [turn.version for turn in turns], []
     for turn in turns:
-        marks = _turn_marks(turn.round_num, turn.agent_id, names[turn.agent_id], count)
+        name, others = names[turn.agent_id], turn.speaks_for
+        marks = _turn_marks(turn.round_num, turn.agent_id, name, others, count)
         entries.append(Entry(turn.text or "", turn.text_tokens + marks.tokens, marks))
     if meeting.config.digest_rounds or meeting.remarks:
         insert_remarks_and_digests(meeting, versions, entries, count)
@@ -215,8 +216,17 @@ def transcript_of(
 
 # Every brief marks every turn; a name has a few hundred characters at most.
 @lru_cache(maxsize=1_024)
-def _turn_marks(round_num: int, agent_id: AgentId, name: str, count: TokenCounter) -> Marks:
-    start = f'<turn round="{round_num}" by="{agent_id}" name="{attribute(name)}">\n'
+def _turn_marks(
+    round_num: int,
+    agent_id: AgentId,
+    name: str,
+    others: tuple[AgentId, ...],
+    count: TokenCounter,
+) -> Marks:
+    start = f'<turn round="{round_num}" by="{agent_id}" name="{attribute(name)}"'
+    if others:
+        start += f' in-the-names-of="{" ".join(others)}"'
+    start += ">\n"
     end = "\n</turn>\n\n"
     return Marks(start, end, count(start) + count(end))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_service.gateways.provider_faults import ProviderError, error_in
 from meeting_service.gateways.stream_accumulator import Answer, count_in, text_in
 from meeting_service.gateways.streaming import (
@@ -140,8 +140,8 @@ def _prompt_tokens(usage: object) -> int:
     return sum(count_in(getattr(usage, name, None)) for name in names)
 
 
-def _usage(prompt_tokens: int, reported: object) -> Usage | None:
+def _usage(prompt_tokens: int, reported: object) -> ReportedUsage | None:
     """Return the usage of the closing report; None if only the opening one came."""
     prompt = _prompt_tokens(reported) or prompt_tokens
     completion = count_in(getattr(reported, "output_tokens", None))
-    return Usage(prompt, completion, "reported") if prompt or completion else None
+    return ReportedUsage(prompt, completion) if prompt or completion else None

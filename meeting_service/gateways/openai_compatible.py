@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_service.gateways.provider_faults import ProviderError, error_in
 from meeting_service.gateways.stream_accumulator import Answer, count_in, text_in
 from meeting_service.gateways.streaming import (
@@ -145,8 +145,8 @@ class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
                 return None
 
 
-def _usage(reported: object) -> Usage | None:
+def _usage(reported: object) -> ReportedUsage | None:
     """Return the reported usage; None if it does not count the prompt, which is never empty."""
     prompt = count_in(getattr(reported, "prompt_tokens", None))
     completion = count_in(getattr(reported, "completion_tokens", None))
-    return Usage(prompt, completion, "reported") if prompt else None
+    return ReportedUsage(prompt, completion) if prompt else None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_service.ports import (
     ContextTooLong,
     GatewayFault,
@@ -123,7 +123,7 @@ def fault_of(
     source: str,
     secrets: Sequence[str],
     now: datetime,
-    usage: Usage | None = None,
+    usage: ReportedUsage | None = None,
 ) -> GatewayFault:
     """Return the fault that an error of a provider means."""
     status = error.status or _status_in(error.codes)

@@ -31,7 +31,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from meeting_core.model import FaultClass, Usage
+from meeting_core.model import FaultClass, ReportedUsage
 
 Read = TypeVar("Read")
 FaultKind: TypeAlias = Literal[
@@ -43,6 +43,7 @@ FaultKind: TypeAlias = Literal[
     "rejected",
     "truncated",
     "empty",
+    "unsupported",
     "stalled",
 ]
 """The classes of faults, and `stalled`: no answer at all until the call's time is over."""
@@ -92,36 +93,48 @@ class _Selecting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PlannedReply(_Selecting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text to answer with.
 
-    Units: tokens. Token counts that are left out are made up from the text. `ignores_cap` lets
-    the text be longer than the call allows, as a provider that breaks its word would.
+    Units: tokens. The counts of prompt and completion are made up from the texts where they are
+    left out, and missing where `unreported` names them. `ignores_cap` lets the text be longer than
+    the call allows, as a provider that breaks its word would. `thought` is what the model thought
+    before the text; its tokens are reported beside the completion only as `reasoning_tokens` says.
     """
 
     text: str
     finish_reason: str = "stop"
     ignores_cap: bool = False
+    thought: str = ""
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+    total_tokens: _Count | None = None
+    reasoning_tokens: _Count = 0
+    unreported: tuple[Literal["prompt", "completion"], ...] = ()
 
 
 class PlannedFault(_Selecting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A call that fails.
 
-    Units: seconds, words, tokens. `after_words` of the reply come before the fault; token counts,
-    if given, are reported with it. `reached` false says that the provider never saw the call.
+    Units: seconds, words, tokens. `after_words` of the reply, and thoughts of
+    `after_thought_tokens`, come before the fault; token counts, if given, are reported with it.
+    `reached` false says that the provider never saw the call, `is_unreachable` that none can.
     """
 
     kind: FaultKind
     retry_after_seconds: Annotated[float, Meta(ge=0)] | None = None
     after_words: _Count = 0
+    after_thought_tokens: _Count = 0
     reached: bool = True
+    is_unreachable: bool = False
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
+    reasoning_tokens: _Count = 0
 
     @property
-    def usage(self) -> Usage | None:
-        if not (self.prompt_tokens or self.completion_tokens):
+    def usage(self) -> ReportedUsage | None:
+        if not (self.prompt_tokens or self.completion_tokens or self.reasoning_tokens):
             return None
-        return Usage(self.prompt_tokens, self.completion_tokens, "reported")
+        return ReportedUsage(
+            self.prompt_tokens, self.completion_tokens, reasoning_tokens=self.reasoning_tokens
+        )
 
 
 class Script(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from typing import assert_never
 import anyio
 from msgspec.structs import replace
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.script_file import (
@@ -39,6 +39,7 @@ from meeting_service.ports import (
     TimedOut,
     Truncated,
     Unavailable,
+    Unsupported,
 )
 
 CHARACTERS_PER_TOKEN = 4
@@ -51,6 +52,18 @@ RANDOM_KINDS: tuple[FaultKind, ...] = (
     "truncated",
     "empty",
 )
+_CLASSES: dict[FaultKind, type[GatewayFault]] = {
+    "rate_limited": RateLimited,
+    "unavailable": Unavailable,
+    "timed_out": TimedOut,
+    "stalled": TimedOut,
+    "context_too_long": ContextTooLong,
+    "refused": Refused,
+    "rejected": Rejected,
+    "truncated": Truncated,
+    "empty": Empty,
+    "unsupported": Unsupported,
+}
 _WORD = re.compile(r"\s*\S+\s*")
 _CALL_KEY = re.compile(r"(?:round-(?P<round>\d+)-(?P<agent>[^/]+)|synthesis)/(?P<attempt>\d+)\Z")
 
@@ -146,18 +159,23 @@ class Scripted:
         request: GatewayRequest,
         on_delta: Callable[[str], None],
     ) -> None:
+        tokens_seen = fault.after_thought_tokens
         if fault.after_words:
             planned = next((reply.text for reply in self._replies if reply.matches(call)), None)
             words = _WORD.findall(planned or self._made_up(call, request))
             said = "".join(words[: fault.after_words])
-            await self._speak(BoundedText(request.max_reply_bytes).add(said), on_delta)
+            said = BoundedText(request.max_reply_bytes).add(said)
+            tokens_seen += estimate_tokens(said)
+            await self._speak(said, on_delta)
         if fault.kind == "stalled":
             await anyio.sleep_forever()
-        raise _class_of(fault.kind)(
+        raise _CLASSES[fault.kind](
             f"scripted: {fault.kind.replace('_', ' ')}, as planned for {_named(call)}",
             retry_after_seconds=fault.retry_after_seconds,
             usage=fault.usage if self._reports_usage else None,
             reached=fault.reached,
+            is_unreachable=fault.is_unreachable,
+            tokens_seen=tokens_seen,
         )
 
     def _reply(self, call: Call, request: GatewayRequest) -> GatewayReply:
@@ -171,9 +189,18 @@ class Scripted:
         if not text.strip():
             raise Empty(f"scripted: an empty reply, as planned for {_named(call)}")
         usage = self._usage(planned, text, request) if self._reports_usage else None
+        kept = text
         if MAX_BYTES_PER_CHARACTER * len(text) > request.max_reply_bytes:
-            text = BoundedText(request.max_reply_bytes).add(text)
-        return GatewayReply(text, finish_reason, request.model or "scripted", usage)
+            kept = BoundedText(request.max_reply_bytes).add(text)
+        return GatewayReply(
+            kept,
+            finish_reason,
+            request.model or "scripted",
+            usage,
+            planned.thought,
+            estimate_tokens(planned.thought),
+            is_truncated=kept != text,
+        )
 
     def _planned(self, call: Call) -> PlannedReply | None:
         for reply in self._replies:
@@ -194,7 +221,9 @@ class Scripted:
             case _:
                 assert_never(call.task)
 
-    def _usage(self, planned: PlannedReply, text: str, request: GatewayRequest) -> Usage:
+    def _usage(self, planned: PlannedReply, text: str, request: GatewayRequest) -> ReportedUsage:
+        prompt: int | None
+        completion: int | None
         prompt, completion = planned.prompt_tokens, planned.completion_tokens
         if prompt is None:
             characters = sum(len(message.content) for message in request.messages)
@@ -203,7 +232,12 @@ class Scripted:
             completion = max(1, ceil(len(text) / CHARACTERS_PER_TOKEN))
             if not planned.ignores_cap:
                 completion = min(completion, request.output_tokens)
-        return Usage(prompt, completion, "reported")
+        return ReportedUsage(
+            None if "prompt" in planned.unreported else prompt,
+            None if "completion" in planned.unreported else completion,
+            planned.total_tokens,
+            planned.reasoning_tokens,
+        )
 
     async def _speak(self, text: str, on_delta: Callable[[str], None]) -> None:
         size = self._words_per_delta
@@ -247,25 +281,3 @@ def _named(call: Call) -> str:
     if call.task == "synthesis":
         return f"{call.agent} in the synthesis, attempt {call.attempt}"
     return f"{call.agent or 'no agent'} in round {call.round_num}, attempt {call.attempt}"
-
-
-def _class_of(kind: FaultKind) -> type[GatewayFault]:
-    match kind:
-        case "rate_limited":
-            return RateLimited
-        case "unavailable":
-            return Unavailable
-        case "timed_out" | "stalled":
-            return TimedOut
-        case "context_too_long":
-            return ContextTooLong
-        case "refused":
-            return Refused
-        case "rejected":
-            return Rejected
-        case "truncated":
-            return Truncated
-        case "empty":
-            return Empty
-        case _:
-            assert_never(kind)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from meeting_core.model import Usage
+from meeting_core.model import ReportedUsage
 from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.provider_faults import one_line
 from meeting_service.ports import (
@@ -40,7 +40,7 @@ class Answer:
         self.model = ""
         self.finish_reason = ""
         self.prompt_tokens = 0
-        self.usage: Usage | None = None
+        self.usage: ReportedUsage | None = None
         self._kept = BoundedText(max_bytes)
         self._refusal = BoundedText(MAX_REFUSAL_BYTES)
         self._half = ""

@@ -246,7 +246,16 @@ class Runner:
             self._deps.gateways.release(self._meeting.id, was_used=was_made)
         timing = _timing(started_at, first_text_at)
         return AcceptReply(
-            ask.task, ask.number, reply.text, reply.finish_reason, reply.usage, reply.model, timing
+            ask.task,
+            ask.number,
+            reply.text,
+            reply.finish_reason,
+            reply.usage,
+            reply.model,
+            timing,
+            reply.is_truncated,
+            reply.thought,
+            reply.thought_tokens,
         )
 
     def _cut_short(self) -> None:

@@ -159,8 +159,9 @@ class Collector:
         price = price_of(config, fact.model)
         synthesis = isinstance(fact.task, SynthesisTask)
         cap = config.synthesis_max_tokens if synthesis else config.max_tokens_per_turn
-        tokens = prompt + cap
-        micros = 0 if price is None else price.micros(prompt, cap)
+        written = cap + profile_of(meeting.model_profiles, fact.model).beyond_cap(cap)
+        tokens = prompt + written
+        micros = 0 if price is None else price.micros(prompt, written)
         if not synthesis:
             calls: list[tuple[Task, AgentId]] = [*turns_to_come(meeting)]
             if isinstance(fact.task, DigestTask):
@@ -169,8 +170,9 @@ class Collector:
             # Each call has its floor, and all calls share evenly what is above the floors.
             tokens = len(calls) * (tokens - floors[0].tokens) + sum(each.tokens for each in floors)
             micros = len(calls) * (micros - floors[0].micros) + sum(each.micros for each in floors)
-            tokens += synthesis_share(config)
-            micros += synthesis_share_micros(config, meeting.speaking(self._author).model)
+            author = profile_of(meeting.model_profiles, meeting.speaking(self._author).model)
+            tokens += synthesis_share(config, author)
+            micros += synthesis_share_micros(config, author)
         self._needs_tokens = max(self._needs_tokens, ledger.spent + tokens)
         self._needs_micros = max(self._needs_micros, ledger.spent_micros + micros)
 

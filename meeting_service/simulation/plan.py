@@ -66,14 +66,19 @@ class Faults(Struct, frozen=True, kw_only=True):
     rejected: Share = 0.0
     truncated: Share = 0.0
     empty: Share = 0.0
+    unsupported: Share = 0.0
     retry_after_seconds: Seconds | None = None
 
 
 class Counting(Struct, frozen=True, kw_only=True):
-    """The provider's counts: the share of calls with usage, and its tokens for one of ours."""
+    """The provider's counts: the share of calls with usage, and its tokens for one of ours.
+
+    Units: `reasoning_tokens` are thoughts that each reply takes beside its cap.
+    """
 
     reported: Share = 1.0
     factor: Ratio = 1.0
+    reasoning_tokens: Annotated[int, Meta(ge=0, le=100_000)] = 0
 
 
 class Outage(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ from meeting_core.model import (
     AcceptReply,
     DigestTask,
     FaultClass,
+    ReportedUsage,
     ReportFault,
     SynthesisTask,
     Task,
     Timing,
     TurnTask,
-    Usage,
 )
 from meeting_service.simulation.lengths import sample_tokens
 from meeting_service.simulation.plan import Plan
@@ -79,7 +79,8 @@ class Model:
             return self._failed(call, fault, latency_factor, is_reported=is_reported)
         ignores_cap, is_complete = self._behaviour(call, behaviour_draw)
         reply_tokens = length if ignores_cap else min(length, call.output_tokens)
-        seconds = self._seconds(reply_tokens, latency_factor)
+        thought_tokens = self._plan.usage.reasoning_tokens
+        seconds = self._seconds(thought_tokens + reply_tokens, latency_factor)
         if seconds > call.seconds_left:
             return self._timed_out(call, seconds, length)
         usage = self._usage(call, reply_tokens) if is_reported else None
@@ -91,6 +92,7 @@ class Model:
             usage,
             "",
             Timing(round(1000 * seconds), round(1000 * self._seconds(0, latency_factor))),
+            thought_tokens=thought_tokens,
         )
         return Answer(command, seconds, seconds, length)
 
@@ -157,8 +159,11 @@ class Model:
         latency = self._plan.latency
         return latency_factor * (latency.first_token_seconds + tokens / latency.tokens_per_second)
 
-    def _usage(self, call: Call, reply_tokens: int) -> Usage:
-        return Usage(self._provider_tokens(call.prompt_tokens), reply_tokens, "reported")
+    def _usage(self, call: Call, reply_tokens: int) -> ReportedUsage:
+        prompt = self._provider_tokens(call.prompt_tokens)
+        thoughts = self._plan.usage.reasoning_tokens
+        written = reply_tokens + thoughts
+        return ReportedUsage(prompt, written, prompt + written, thoughts)
 
     def _provider_tokens(self, estimated: int) -> int:
         return max(1, round(estimated * self._plan.usage.factor))

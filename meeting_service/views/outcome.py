@@ -9,7 +9,8 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
     """How a complete meeting ended, what was lost on the way, and who wrote the minutes.
 
     `silent` are the agents that never spoke; of the rounds, some were silent in a partial one, and
-    all in a silent one.
+    all in a silent one. Units: `overrun_tokens` is what single calls took beyond what was set aside
+    for them.
     """
 
     ended_by: EndCause
@@ -18,6 +19,7 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
     silent: tuple[str, ...]
     partial_rounds: tuple[int, ...]
     silent_rounds: tuple[int, ...]
+    overrun_tokens: int
 
 
 def outcome_view(outcome: Outcome) -> OutcomeView:

@@ -8,15 +8,17 @@ from meeting_core import Spending, SpentAttempt, Subtotal
 from meeting_core.model import Meeting, SynthesisTask, UsageSource
 from meeting_service.views.budget import TokensView, in_currency, tokens_view
 
-SOURCES: tuple[UsageSource, ...] = ("reported", "estimated", "unknown")
+SOURCES: tuple[UsageSource, ...] = ("reported", "partly_reported", "estimated", "unknown")
 
 
 class SourcesView(Struct, frozen=True):
-    """How sure the figures are. Units: tokens whose number the provider reported, that we
-    estimated, and that stay charged because the number is unknown.
+    """How sure the figures are. Units: tokens whose number the provider reported, of calls of
+    which it reported a part, that we estimated, and that stay charged because the number is
+    unknown.
     """
 
     reported: int
+    partly_reported: int
     estimated: int
     unknown: int
 
@@ -69,7 +71,8 @@ class ModelSpendingView(Struct, frozen=True):
 class SpentAttemptView(Struct, frozen=True, kw_only=True):
     """One call.
 
-    Units: tokens, milliseconds, and the currency. Shape: `task` is `round-1-dev`, `digest-1` or
+    Units: tokens, milliseconds, and the currency; of `completion_tokens`, `reasoning_tokens` were
+    thoughts. Shape: `task` is `round-1-dev`, `digest-1` or
     `synthesis`; `outcome` is `completed`, `drafted`, `open`, `failed:` with the fault, or
     `abandoned:` with the cause. An open call has taken nothing yet; costs are null where the model
     has no price.
@@ -84,6 +87,7 @@ class SpentAttemptView(Struct, frozen=True, kw_only=True):
     outcome: str
     prompt_tokens: int
     completion_tokens: int
+    reasoning_tokens: int
     source: UsageSource | None
     charged_tokens: int
     reserved_tokens: int
@@ -190,6 +194,7 @@ def _attempt(attempt: SpentAttempt) -> SpentAttemptView:
         outcome=attempt.outcome,
         prompt_tokens=attempt.usage.prompt_tokens,
         completion_tokens=attempt.usage.completion_tokens,
+        reasoning_tokens=attempt.usage.reasoning_tokens,
         source=None if is_open else attempt.usage.source,
         charged_tokens=attempt.charged.tokens,
         reserved_tokens=attempt.reserved.tokens,

@@ -17,13 +17,13 @@ from meeting_core.model import (
     AttemptFailed,
     DigestTask,
     FaultClass,
+    ReportedUsage,
     ReportFault,
     RoundDigested,
     StartAttempt,
     SynthesisStarted,
     SynthesisTask,
     Task,
-    Usage,
 )
 from tests.builders import (
     BOB,
@@ -174,7 +174,7 @@ def test_a_call_of_which_something_was_seen_is_not_free():
 
 
 def test_what_is_reported_as_used_is_charged():
-    usage = Usage(40, 2, "reported")
+    usage = ReportedUsage(40, 2)
     (first, *_) = given(*FIRST).when(unserved(usage=usage)).facts
     assert isinstance(first, AttemptFailed)
     assert first.charged == 42

@@ -1,0 +1,113 @@
+"""What is believed of a usage that a provider reports: what can be true, and an estimate where not.
+
+Providers count in many ways: thoughts within what was written or beside it, a total and nothing
+else, one half of two, a 0 for a page of text. What is charged is never below a count that can be
+true. Source: docs/explanation/budget.md.
+"""
+
+from meeting_core.model.values import ReportedUsage, Usage, Value
+
+MAX_ESTIMATE_OF_COUNT = 4
+"""An estimate is at most so many times the truth: a count further below it cannot be true."""
+
+MAX_COUNT_OF_ESTIMATE = 10
+MAX_UNSEEN_TOKENS = 200_000
+"""A count of more than so many times the estimate, and so many tokens beside it for what we do not
+see (a provider's own instructions, thoughts it keeps to itself), cannot be true.
+"""
+
+
+class _Written(Value, frozen=True):
+    """What a model wrote, thoughts included; `is_counted` if its provider counted all of it."""
+
+    tokens: int
+    reasoning_tokens: int
+    is_counted: bool = True
+
+
+def believed_usage(
+    reported: ReportedUsage | None,
+    *,
+    prompt_tokens: int,
+    text_tokens: int,
+    thought_tokens: int = 0,
+    uncounted_tokens: int = 0,
+) -> Usage:
+    """Return what a call is taken to have cost, by a report and by our estimates of the same.
+
+    Units: tokens; `prompt_tokens`, `text_tokens` and `thought_tokens` are estimates of what was
+    sent and of what came, all of the latter thoughts if they could not be told apart;
+    `uncounted_tokens` is what the model may have written if no count of that can be believed, where
+    it is more than what came.
+    """
+    came = text_tokens + thought_tokens
+    known_thoughts = thought_tokens if text_tokens else 0
+    uncounted = max(came, uncounted_tokens)
+    if reported is None:
+        return Usage(prompt_tokens, uncounted, "estimated", known_thoughts)
+    prompt = _believed(reported.prompt_tokens, prompt_tokens) or None  # no prompt is empty
+    total = _believed(reported.total_tokens, prompt_tokens + came)
+    reasoning = _believed(reported.reasoning_tokens, 0) or 0
+    written = _written(reported.completion_tokens, reasoning, text_tokens, thought_tokens)
+    if total is not None:
+        if prompt is None and written is None:
+            return _split(total, prompt_tokens, came, reasoning)
+        if prompt is None and written is not None:
+            prompt = _believed(total - written.tokens, prompt_tokens) or None
+        elif prompt is not None:
+            rest = total - prompt
+            if written is None or not written.is_counted:
+                counted = _written(rest, reasoning, text_tokens, thought_tokens)
+                written = counted if counted is not None and counted.is_counted else written
+            elif written.tokens < rest:
+                # What a total has beyond both halves are thoughts that none of them counts.
+                thoughts = max(written.reasoning_tokens, rest - written.tokens)
+                written = _Written(rest, thoughts)
+    if prompt is None and written is None:
+        return Usage(prompt_tokens, uncounted, "estimated", known_thoughts)
+    return Usage(
+        prompt_tokens if prompt is None else prompt,
+        uncounted if written is None else written.tokens,
+        "reported" if prompt and written and written.is_counted else "partly_reported",
+        known_thoughts if written is None else written.reasoning_tokens,
+    )
+
+
+def _believed(count: int | None, estimate: int) -> int | None:
+    """Return a count that can be true, given our estimate of the same; else None."""
+    if count is None or count < 0 or count * MAX_ESTIMATE_OF_COUNT < estimate:
+        return None
+    is_possible = count <= MAX_COUNT_OF_ESTIMATE * estimate + MAX_UNSEEN_TOKENS
+    return count if is_possible else None
+
+
+def _written(
+    count: int | None, reasoning: int, text_tokens: int, thought_tokens: int
+) -> _Written | None:
+    """Return what a model wrote by its provider's counts; None if they say nothing of it.
+
+    A count can be of everything, or of the text alone with the thoughts beside it.
+    """
+    if count is None:
+        return None
+    if reasoning:
+        if _believed(count - reasoning, text_tokens) is not None:
+            return _Written(count, reasoning)
+        if _believed(count, text_tokens) is not None:
+            return _Written(count + reasoning, reasoning)
+        return _Written(text_tokens + reasoning, reasoning, is_counted=False)
+    came = text_tokens + thought_tokens
+    if _believed(count, came) is not None:
+        return _Written(count, count * thought_tokens // came if text_tokens else 0)
+    if text_tokens and thought_tokens and _believed(count, text_tokens) is not None:
+        return _Written(count + thought_tokens, thought_tokens, is_counted=False)
+    return None
+
+
+def _split(total: int, prompt_tokens: int, came: int, reasoning: int) -> Usage:
+    """Split a total of which neither half was reported: the prompt is as estimated, or less."""
+    prompt = prompt_tokens
+    if total < prompt_tokens + came:
+        prompt = total * prompt_tokens // (prompt_tokens + came)
+    written = total - prompt
+    return Usage(prompt, written, "partly_reported", min(reasoning, written))
