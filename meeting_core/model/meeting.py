@@ -256,23 +256,17 @@ class Meeting(Value, frozen=True, kw_only=True):
         Raises: `KeyError` for an agent that takes no part.
         """
         participant = self.participant(agent_id)
-        passed = self._passed_models
-        if not passed:
-            return participant
-        models = (participant.model, *participant.fallback_models)
-        # The last one is never gone past.
-        model = next((m for m in models if (agent_id, m) not in passed), models[-1])
-        return replace(participant, model=model)
+        return replace(participant, model=self._models_left(participant)[0])
 
     def has_fallback(self, agent_id: AgentId) -> bool:
         """Return whether the agent has another model to go on to."""
-        passed = (*self._passed_models, (agent_id, self.speaking(agent_id).model))
-        return any((agent_id, m) not in passed for m in self.participant(agent_id).fallback_models)
+        return len(set(self._models_left(self.participant(agent_id)))) > 1
 
-    @property
-    def _passed_models(self) -> tuple[tuple[AgentId, str], ...]:
-        unavailable = self.task_state.unavailable_models if self.task_state is not None else ()
-        return self.rejected_models + unavailable
+    def _models_left(self, participant: Participant) -> tuple[str, ...]:
+        task = self.task_state
+        passed = self.rejected_models + (() if task is None else task.unavailable_models)
+        models = (participant.model, *participant.fallback_models)
+        return tuple([m for m in models if (participant.agent_id, m) not in passed]) or models[-1:]
 
     def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
         """Return what the end of the open call changes, from what it took.

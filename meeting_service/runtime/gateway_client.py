@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import anyio
+
 from meeting_core.model import MeetingId
 from meeting_service.background_loops import is_cancellation
 from meeting_service.ports import (
@@ -36,7 +38,7 @@ class GatewayClient:
         # Without bounds, nothing has to be kept of who calls.
         self._limiter = limiter if limiter is not None and limiter.is_bounded else None
         self._held_slots: dict[MeetingId, str] = {}
-        self._health: dict[str, GatewayHealth] = {}
+        self._health = {name: GatewayHealth(name, each) for name, each in gateways.items()}
         self.names = frozenset(gateways)
 
     def try_acquire(self, gateway: str, meeting_id: MeetingId) -> bool:
@@ -82,10 +84,9 @@ class GatewayClient:
         if found is None:
             detail = f"there is no gateway {gateway!r} any more; add [gateways.{gateway}] again"
             raise Rejected(detail, reached=False)
-        health = self._health.get(gateway)
-        if health is None:
-            health = self._health[gateway] = GatewayHealth(gateway, found)
-        health.check(request.model, request.call_key.partition("/")[0])
+        health = self._health[gateway]
+        if health.has_failed:
+            health.check(request.model, request.call_key.partition("/")[0])
         try:
             reply = await _complete(found, request, on_delta)
         except GatewayFault as fault:
@@ -93,7 +94,9 @@ class GatewayClient:
         except BaseException:
             health.breaker.record_end()
             raise
-        health.record_answer(request.model)
+        health.outcomes.record_answer(request.model, anyio.current_time())
+        if health.has_failed:
+            health.breaker.record_answer()
         return reply
 
     async def wait_until_reachable(self, gateway: str, meeting_id: MeetingId) -> None:

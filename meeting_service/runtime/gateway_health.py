@@ -27,12 +27,16 @@ class ModelUnavailable(Unavailable):
 
 
 class GatewayHealth:
-    """What the calls of this process have shown of one gateway and of its models."""
+    """What the calls of this process have shown of one gateway and of its models.
+
+    Shape: `has_failed` says whether any has failed; until then there is nothing to check.
+    """
 
     def __init__(self, name: str, gateway: Gateway) -> None:
         self._name = name
         self._probe = GatewayProbe(name, gateway)
-        self._outcomes = ModelOutcomes()
+        self.outcomes = ModelOutcomes()
+        self.has_failed = False
         self.breaker = CircuitBreaker(name, self._probe)
 
     def check(self, model: str, meeting_id: str) -> None:
@@ -44,14 +48,9 @@ class GatewayHealth:
         if not self.breaker.may_call(meeting_id):
             detail = f"gateway {self._name!r} is unreachable; it was not asked"
             raise Unavailable(detail, reached=False, is_unreachable=True)
-        detail = self._outcomes.reason_to_avoid(model, anyio.current_time())
+        detail = self.outcomes.reason_to_avoid(model, anyio.current_time())
         if detail and not self.breaker.is_open:
             raise ModelUnavailable(f"{detail}; it was not asked again so soon", reached=False)
-
-    def record_answer(self, model: str) -> None:
-        """Record that a model answered."""
-        self._outcomes.record_answer(model, anyio.current_time())
-        self.breaker.record_answer()
 
     async def judged(self, model: str, fault: GatewayFault) -> GatewayFault:
         """Return a call's fault as what it is found to be; record what it shows.
@@ -59,18 +58,20 @@ class GatewayHealth:
         A failure that is the model's alone is a `ModelUnavailable`, and no fault that is not the
         gateway's is unreachable.
         """
+        self.has_failed = True
         if fault.tokens_seen or isinstance(fault, Empty | Refused):
-            self.record_answer(model)
+            self.outcomes.record_answer(model, anyio.current_time())
+            self.breaker.record_answer()
             return fault
         if not isinstance(fault, Unavailable | TimedOut):
-            self._outcomes.record_refusal(model)
+            self.outcomes.record_refusal(model)
             if fault.reached:
                 self.breaker.record_answer()
             else:
                 self.breaker.record_end()
             return fault
-        was_unserved = self._outcomes.is_unserved(model)
-        self._outcomes.record_failure(model, anyio.current_time())
+        was_unserved = self.outcomes.is_unserved(model)
+        self.outcomes.record_failure(model, anyio.current_time())
         if isinstance(fault, Unavailable) and (fault.is_unreachable or fault.names_model):
             try:
                 verdict = await self._verdict(model, fault)
@@ -87,14 +88,14 @@ class GatewayHealth:
 
     async def _verdict(self, model: str, fault: GatewayFault) -> Verdict:
         reached, names_model = fault.reached, fault.names_model
-        verdict = self._outcomes.verdict(
+        verdict = self.outcomes.verdict(
             model, anyio.current_time(), reached=reached, names_model=names_model
         )
         if verdict is not None:
             return verdict
         is_answered = await self._probe.is_reachable(PROBE_COUNTS_SECONDS)
         # Judged after the probe: meanwhile the others may have failed too.
-        verdict = self._outcomes.verdict(
+        verdict = self.outcomes.verdict(
             model,
             anyio.current_time(),
             reached=reached,
@@ -107,7 +108,7 @@ class GatewayHealth:
         if not is_known:
             said = "gateway %s is reachable and does not serve model %r at present: %s"
             log.warning(said, self._name, model, fault.detail)
-        self._outcomes.record_unserved(model, fault.detail, anyio.current_time())
+        self.outcomes.record_unserved(model, fault.detail, anyio.current_time())
         # It says nothing of the other models, which may be why the breaker is open.
         self.breaker.record_end()
         return ModelUnavailable(

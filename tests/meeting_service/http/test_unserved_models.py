@@ -1,4 +1,4 @@
-"""A gateway that does not serve one of its models: its seats are passed over, and no one waits."""
+"""A gateway that does not serve one of its models: its speakers are skipped, nothing waits."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -66,7 +66,7 @@ async def served(
         yield client
 
 
-def seats(*models: str, fallback: Sequence[str] = ()) -> list[dict[str, Any]]:
+def team(*models: str, fallback: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return a participant for each model, named by its place: the first one has the fallbacks."""
     ids = ("ann", "bob", "cat")
     found = [{"id": name, "name": name, "model": m} for name, m in zip(ids, models, strict=False)]
@@ -81,13 +81,13 @@ def warnings_in(received: list[tuple[str, str, dict[str, Any]]]) -> set[str]:
     return {data["code"] for name, _, data in received if name == "meeting-warning"}
 
 
-async def test_a_seat_whose_model_is_not_served_is_skipped_and_the_rest_goes_on(
+async def test_a_participant_whose_model_is_not_served_is_skipped_and_the_rest_goes_on(
     database_url: str, tmp_path: Path
 ) -> None:
     provider = Provider(named)
     async with served(provider, database_url, tmp_path) as client:
         began = anyio.current_time()
-        meeting_id = await client.start(participants=seats("gone", "good", "good"))
+        meeting_id = await client.start(participants=team("gone", "good", "good"))
         received = await client.watched(meeting_id)
         seconds = anyio.current_time() - began
         status = await client.status(meeting_id)
@@ -108,7 +108,7 @@ async def test_a_fallback_model_speaks_at_once_and_each_turn_begins_with_the_fir
     async with served(provider, database_url, tmp_path) as client:
         began = anyio.current_time()
         meeting_id = await client.start(
-            participants=seats("gone", "good", fallback=["good"]), num_rounds=2
+            participants=team("gone", "good", fallback=["good"]), num_rounds=2
         )
         status = await client.ended(meeting_id)
         seconds = anyio.current_time() - began
@@ -125,7 +125,7 @@ async def test_a_model_that_fails_unnamed_while_others_answer_is_no_reason_to_wa
 ) -> None:
     provider = Provider(unnamed)
     async with served(provider, database_url, tmp_path) as client:
-        meeting_id = await client.start(participants=seats("good", "gone", "good"))
+        meeting_id = await client.start(participants=team("good", "gone", "good"))
         received = await client.watched(meeting_id)
         status = await client.status(meeting_id)
     assert status["state"] == "complete"
@@ -139,9 +139,9 @@ async def test_meetings_with_other_models_do_not_slow_down(
     provider = Provider(named)
     async with served(provider, database_url, tmp_path) as client:
         for _ in range(10):
-            await client.start(participants=seats("gone", "gone"))
+            await client.start(participants=team("gone", "gone"))
         began = anyio.current_time()
-        status = await client.ended(await client.start(participants=seats("good", "good")))
+        status = await client.ended(await client.start(participants=team("good", "good")))
         seconds = anyio.current_time() - began
     assert status["state"] == "complete"
     assert seconds < TURN_SECONDS
@@ -158,7 +158,7 @@ async def test_a_gateway_that_lists_its_models_and_serves_none_is_given_up_in_ti
     ) as client:
         provider.is_gone = lambda model: True
         began = anyio.current_time()
-        meeting_id = await client.start(participants=seats("gone", "good", fallback=["good"]))
+        meeting_id = await client.start(participants=team("gone", "good", fallback=["good"]))
         received = await client.watched(meeting_id)
         seconds = anyio.current_time() - began
         status = await client.status(meeting_id)
