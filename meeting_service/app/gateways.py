@@ -6,6 +6,8 @@ from typing import Any, assert_never
 
 import anyio
 
+from meeting_service.gateways.anthropic import Anthropic
+from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
 from meeting_service.ports import Gateway, Gateways
@@ -40,7 +42,7 @@ async def open_gateways(
         for name, each in settings.items():
             try:
                 gateways[name] = _gateway(each, custom.get(name))
-            except (ImportError, ValueError) as error:
+            except ValueError as error:
                 raise SettingsError(f"gateways.{name}: {error}") from error
         yield gateways
     finally:
@@ -68,20 +70,9 @@ def _gateway(settings: GatewaySettings, custom: Gateway | None) -> Gateway:
         case ScriptedGateway():
             return _scripted(settings)
         case OpenAICompatibleGateway():
-            # Its SDK, like the next one, takes a second to import.
-            from meeting_service.gateways.openai_compatible import OpenAICompatible
-
-            return OpenAICompatible(
-                base_url=settings.base_url,
-                max_tokens_field=settings.max_tokens_field,
-                stream_options=settings.stream_options,
-                call_key_in_metadata=settings.call_key_in_metadata,
-                **_remote(settings),
-            )
+            return OpenAICompatible(**_arguments(settings))
         case AnthropicGateway():
-            from meeting_service.gateways.anthropic import Anthropic
-
-            return Anthropic(base_url=settings.base_url, **_remote(settings))
+            return Anthropic(**_arguments(settings))
         case _:
             assert_never(settings)
 
@@ -101,8 +92,8 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
     )
 
 
-def _remote(settings: RemoteGateway) -> dict[str, Any]:
-    """Give the arguments that every gateway to a server takes by the names of their settings."""
+def _arguments(settings: RemoteGateway) -> dict[str, Any]:
+    """Give the arguments that a gateway to a server takes by the names of their settings."""
     not_arguments = {"api_key_env", "api_key_file", *CallBounds.__struct_fields__}
-    names = [each for each in RemoteGateway.__struct_fields__ if each not in not_arguments]
+    names = [each for each in settings.__struct_fields__ if each not in not_arguments]
     return {**{name: getattr(settings, name) for name in names}, "api_key": settings.api_key or ""}

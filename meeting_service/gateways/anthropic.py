@@ -1,27 +1,22 @@
-"""Adapter to Anthropic's streaming messages; needs the extra `ai-meetings[anthropic]`."""
+"""Adapter to Anthropic's streaming messages."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Struct
 
 from meeting_core.model import ReportedUsage
-from meeting_service.gateways.provider_faults import ProviderError, error_in
-from meeting_service.gateways.stream_accumulator import Answer, count_in, text_in
-from meeting_service.gateways.streaming import (
-    NO_FIELDS,
-    NO_HEADERS,
-    PLACEHOLDER_KEY,
-    StreamingGateway,
-    idempotency_headers,
-)
+from meeting_service.event_stream import ServerSentEvent
+from meeting_service.gateways.answer_body import Malformed, Said
+from meeting_service.gateways.provider_errors import error_in, is_error
+from meeting_service.gateways.reported_counts import usage_in
+from meeting_service.gateways.stream_accumulator import Answer
+from meeting_service.gateways.streaming import StreamingGateway
 from meeting_service.ports import GatewayRequest
 
-if TYPE_CHECKING:
-    from anthropic import AsyncStream
-    from anthropic.types import RawMessageStreamEvent
-
 ANTHROPIC_URL = "https://api.anthropic.com"
+ANTHROPIC_VERSION = "2023-06-01"
 
-_OWN_FIELDS = frozenset({"max_tokens", "messages", "model", "stream", "system"})
 _FINISH_REASONS = {
     "end_turn": "stop",
     "max_tokens": "length",
@@ -30,118 +25,135 @@ _FINISH_REASONS = {
     "stop_sequence": "stop",
     "tool_use": "tool_calls",
 }
+_TYPES = frozenset(
+    {
+        *("message_start", "message_delta", "message_stop"),
+        *("content_block_start", "content_block_delta", "content_block_stop"),
+    }
+)
+_CACHE_COUNTS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-class Anthropic(StreamingGateway["RawMessageStreamEvent"]):
+class _Event(Struct):
+    """What is read of one event. Any value may stand anywhere: servers differ."""
+
+    type: Any = None
+    delta: Any = None
+    content_block: Any = None
+    message: Any = None
+    usage: Any = None
+
+
+_EVENTS = msgspec.json.Decoder(_Event)
+
+
+class Anthropic(StreamingGateway):
     """Adapter to Anthropic's messages, or a server that speaks them.
 
-    Units: seconds and connections. `model` is used if a request names no model. `extra_body` adds
-    fields to every request. Finish reasons are given in OpenAI's words, as everywhere else.
-    Raises: `ValueError` when an argument can never work; `ImportError` without the extra.
+    Finish reasons are given in OpenAI's words, as everywhere else.
+    Raises: `ValueError` when an argument can never work.
     """
 
-    def __init__(
-        self,
-        *,
-        api_key: str = "",
-        base_url: str = ANTHROPIC_URL,
-        model: str = "",
-        extra_body: Mapping[str, Any] = NO_FIELDS,
-        headers: Mapping[str, str] = NO_HEADERS,
-        connect_timeout_seconds: float = 10.0,
-        first_token_timeout_seconds: float | None = None,
-        idle_timeout_seconds: float | None = None,
-        max_connections: int = 256,
-    ) -> None:
-        try:
-            import anthropic
-        except ImportError:
-            raise ImportError(
-                "the anthropic gateway needs a package more: pip install 'ai-meetings[anthropic]'"
-            ) from None
-        super().__init__(
-            base_url=base_url,
-            api_key=api_key,
-            model=model,
-            headers=headers,
-            connect_timeout_seconds=connect_timeout_seconds,
-            first_token_timeout_seconds=first_token_timeout_seconds,
-            idle_timeout_seconds=idle_timeout_seconds,
-            max_connections=max_connections,
-        )
-        if taken := sorted(_OWN_FIELDS & extra_body.keys()):
-            raise ValueError(f"extra_body may not set {', '.join(taken)}: the gateway does")
-        self._extra_body = dict(extra_body)
-        self._client = anthropic.AsyncAnthropic(
-            base_url=base_url,
-            api_key=api_key or PLACEHOLDER_KEY,
-            max_retries=0,
-            default_headers=dict(headers),
-            http_client=self._http,
-        )
+    own_fields: ClassVar = frozenset({"max_tokens", "messages", "model", "stream", "system"})
 
-    async def _open(self, request: GatewayRequest) -> "AsyncStream[RawMessageStreamEvent]":
-        import anthropic
+    def __init__(self, *, base_url: str = ANTHROPIC_URL, **settings: Any) -> None:
+        super().__init__(base_url=base_url, **settings)
 
-        system = "\n\n".join(m.content for m in request.messages if m.role == "system")
-        return await self._client.messages.create(
-            model=request.model,
-            max_tokens=request.output_tokens,
-            system=system or anthropic.omit,
-            messages=[
-                {"role": "user", "content": message.content}
-                for message in request.messages
-                if message.role == "user"
+    def _own_headers(self, api_key: str, auth_header: str) -> dict[str, str]:
+        name = auth_header.lower() or "x-api-key"
+        key = f"Bearer {api_key}" if name == "authorization" else api_key
+        return {"anthropic-version": ANTHROPIC_VERSION, **({name: key} if api_key else {})}
+
+    def _path(self, resource: Literal["answer", "models"]) -> str:
+        return "/v1/messages" if resource == "answer" else "/v1/models"
+
+    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+        system = "\n\n".join(each.content for each in request.messages if each.role == "system")
+        return {
+            "model": request.model,
+            "max_tokens": request.output_tokens,
+            **({"system": system} if system else {}),
+            "messages": [
+                {"role": "user", "content": each.content}
+                for each in request.messages
+                if each.role == "user"
             ],
-            stream=True,
-            extra_headers=idempotency_headers(request),
-            extra_body=self._extra_body,
-        )
+            "stream": True,
+        }
 
-    async def _list_models(self) -> None:
-        async with self._client.models.with_streaming_response.list():
-            pass
-
-    def _take(self, answer: Answer, chunk: Any) -> str:
-        delta = getattr(chunk, "delta", None)
-        match getattr(chunk, "type", None):
+    def _take(self, answer: Answer, event: ServerSentEvent) -> str:
+        try:
+            taken = _EVENTS.decode(event.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            text = event.data.decode("utf-8", "replace")
+            if event.name == "error":
+                raise Said(error_in(text)) from None
+            raise Malformed(f"JSON is malformed: {text[:80]}") from None
+        answer.is_understood = answer.is_understood or taken.type in _TYPES
+        match taken.type:
             case "message_start":
-                message = getattr(chunk, "message", None)
-                answer.model = text_in(getattr(message, "model", None))
-                answer.prompt_tokens = _prompt_tokens(getattr(message, "usage", None))
+                self._begin(answer, taken.message)
+                if answer.usage is not None:
+                    # What it counts as written so far is no report yet.
+                    answer.usage = ReportedUsage(answer.usage.prompt_tokens)
+            case "content_block_start":
+                return _take_block(answer, taken.content_block)
             case "content_block_delta":
-                return answer.add_text(text_in(getattr(delta, "text", None)))
+                return _take_block(answer, taken.delta)
             case "message_delta":
-                reason = text_in(getattr(delta, "stop_reason", None))
-                answer.finish_reason = _FINISH_REASONS.get(reason, reason)
-                answer.usage = _usage(answer.prompt_tokens, getattr(chunk, "usage", None))
+                delta = taken.delta if isinstance(taken.delta, dict) else {}
+                answer.usage = _usage(taken.usage, answer.usage)
+                answer.add("", finish_reason=_reason(delta.get("stop_reason")))
+            case "message_stop":
+                answer.is_done = True
             case _:
-                pass  # The protocol asks clients to pass over events they do not know.
+                body = msgspec.json.decode(event.data)
+                if is_error(body) or event.name == "error":
+                    raise Said(error_in(body))
+                # The protocol asks clients to pass over events they do not know.
         return ""
 
-    def _failures(self) -> tuple[type[Exception], ...]:
-        import anthropic
+    def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
+        if body.get("type") != "message":
+            return ""
+        answer.is_understood = True
+        self._begin(answer, body)
+        content = body.get("content")
+        blocks = content if isinstance(content, list) else []
+        text = "".join([_take_block(answer, each) for each in blocks])
+        answer.add("", finish_reason=_reason(body.get("stop_reason")))
+        return text
 
-        return (anthropic.AnthropicError,)
-
-    def _said(self, error: Exception) -> ProviderError | None:
-        import anthropic
-
-        match error:
-            case anthropic.APIStatusError():
-                return error_in(error.body, error.response)
-            case _:
-                return None
-
-
-def _prompt_tokens(usage: object) -> int:
-    """Count the whole prompt: Anthropic reports what its cache held apart."""
-    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    return sum(count_in(getattr(usage, name, None)) for name in names)
+    def _begin(self, answer: Answer, message: object) -> None:
+        if isinstance(message, dict):
+            if isinstance(model := message.get("model"), str):
+                answer.model = model
+            answer.usage = _usage(message.get("usage"), answer.usage)
 
 
-def _usage(prompt_tokens: int, reported: object) -> ReportedUsage | None:
-    """Return the usage of the closing report; None if only the opening one came."""
-    prompt = _prompt_tokens(reported) or prompt_tokens
-    completion = count_in(getattr(reported, "output_tokens", None))
-    return ReportedUsage(prompt, completion) if prompt or completion else None
+def _take_block(answer: Answer, block: object) -> str:
+    if not isinstance(block, dict):
+        return ""
+    text, thought = block.get("text"), block.get("thinking")
+    return answer.add(
+        text if isinstance(text, str) else "", thought=thought if isinstance(thought, str) else ""
+    )
+
+
+def _reason(reason: object) -> str:
+    return _FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else ""
+
+
+def _usage(reported: object, before: ReportedUsage | None) -> ReportedUsage | None:
+    """Return a usage, the whole prompt counted: Anthropic reports what its cache held apart.
+
+    The closing report counts what was written, and often not the prompt, which the opening did.
+    """
+    usage = usage_in(reported)
+    if usage is None or not isinstance(reported, dict):
+        return before
+    cached = sum(n for name in _CACHE_COUNTS if isinstance(n := reported.get(name), int))
+    prompt = (usage.prompt_tokens or 0) + cached
+    if not prompt and before is not None:
+        prompt = before.prompt_tokens or 0
+    return ReportedUsage(prompt, usage.completion_tokens, None, usage.reasoning_tokens)

@@ -4,19 +4,26 @@
 class BoundedText:
     """Collects pieces of a text up to the first character that passes the bound.
 
-    Units: `max_bytes` counts UTF-8. The one character more shows that the text was longer.
+    Units: `max_bytes` counts UTF-8, `length` counts characters. The one character more shows that
+    the text was longer.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        self.length = 0
         self._bytes_left = max_bytes
         self._pieces: list[str] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the text has passed its bound."""
+        return self._bytes_left < 0
 
     def __str__(self) -> str:
         return "".join(self._pieces)
 
     def add(self, piece: str) -> str:
         """Collect a piece; return the part of it that is kept."""
-        if self._bytes_left < 0:
+        if self.is_full:
             return ""
         # A character has at least one byte, so there is no need to look at more of them.
         kept = piece[: self._bytes_left + 1]
@@ -25,6 +32,7 @@ class BoundedText:
         else:
             kept = self._fitting(kept)
         if kept:
+            self.length += len(kept)
             self._pieces.append(kept)
         return kept
 

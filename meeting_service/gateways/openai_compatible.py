@@ -1,152 +1,262 @@
 """Adapter to any server that speaks OpenAI's streaming chat completions."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+import json
+import logging
+from typing import Any, ClassVar, Literal
 
-from meeting_core.model import ReportedUsage
-from meeting_service.gateways.provider_faults import ProviderError, error_in
-from meeting_service.gateways.stream_accumulator import Answer, count_in, text_in
-from meeting_service.gateways.streaming import (
-    NO_FIELDS,
-    NO_HEADERS,
-    PLACEHOLDER_KEY,
-    StreamingGateway,
-    idempotency_headers,
-)
-from meeting_service.ports import GatewayRequest
+import msgspec
+from msgspec import Struct
 
-if TYPE_CHECKING:
-    from openai import AsyncStream
-    from openai.types.chat import ChatCompletionChunk
+from meeting_core.model import Message
+from meeting_service.event_stream import ServerSentEvent
+from meeting_service.gateways.answer_body import Malformed, Said
+from meeting_service.gateways.answer_verdict import reply_of
+from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
+from meeting_service.gateways.redaction import one_line
+from meeting_service.gateways.reported_counts import usage_in
+from meeting_service.gateways.request_forms import MaxTokensField, RequestForm, lesson_in
+from meeting_service.gateways.stream_accumulator import Answer
+from meeting_service.gateways.streaming import StreamingGateway
+from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Unsupported
 
-MaxTokensField: TypeAlias = Literal["max_completion_tokens", "max_tokens"]
+log = logging.getLogger(__name__)
 
-_OWN_FIELDS = frozenset(
-    {
-        "max_completion_tokens",
-        "max_tokens",
-        "messages",
-        "model",
-        "n",
-        "stream",
-        "stream_options",
-    }
-)
+_DONE = b"[DONE]"
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought")
+_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"})
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+    "stop_sequence": "stop",
+}
+_NO_REASONS = frozenset({"", "null", "none"})
 
 
-class OpenAICompatible(StreamingGateway["ChatCompletionChunk"]):
+class _Choice(Struct):
+    index: Any = 0
+    delta: Any = None
+    message: Any = None
+    text: Any = None
+    finish_reason: Any = None
+    usage: Any = None
+
+
+class _Chunk(Struct):
+    """What is read of a piece of a stream. Any value may stand anywhere: servers differ."""
+
+    choices: list[_Choice] | None = None
+    model: Any = None
+    usage: Any = None
+    x_groq: Any = None
+    error: Any = None
+    object: Any = None
+
+
+_CHUNKS = msgspec.json.Decoder(_Chunk)
+
+
+class OpenAICompatible(StreamingGateway):
     """Adapter to one server that speaks OpenAI's streaming chat completions.
 
-    Units: seconds and connections. `model` is used if a request names no model. `api_key` may stay
-    empty for servers that need no key. `extra_body` adds fields to every request.
+    Shape: the form of a request is what the settings say until a server refuses it because it does
+    not know a part of it; then the other form is kept for that model, as long as the process lives.
+    `requires_finish_reason` is for servers whose stream may end early without saying so.
     Raises: `ValueError` when an argument can never work.
     """
+
+    own_fields: ClassVar = frozenset(
+        {
+            *("max_completion_tokens", "max_tokens", "messages", "model", "n", "stream"),
+            "stream_options",
+        }
+    )
 
     def __init__(
         self,
         *,
-        base_url: str,
-        api_key: str = "",
-        model: str = "",
         max_tokens_field: MaxTokensField = "max_completion_tokens",
         stream_options: bool = True,
-        extra_body: Mapping[str, Any] = NO_FIELDS,
-        headers: Mapping[str, str] = NO_HEADERS,
+        system_role: bool = True,
+        streaming: bool = True,
+        requires_finish_reason: bool = False,
         call_key_in_metadata: bool = False,
-        connect_timeout_seconds: float = 10.0,
-        first_token_timeout_seconds: float | None = None,
-        idle_timeout_seconds: float | None = None,
-        max_connections: int = 256,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            base_url=base_url,
-            api_key=api_key,
-            model=model,
-            headers=headers,
-            connect_timeout_seconds=connect_timeout_seconds,
-            first_token_timeout_seconds=first_token_timeout_seconds,
-            idle_timeout_seconds=idle_timeout_seconds,
-            max_connections=max_connections,
-        )
-        if taken := sorted(_OWN_FIELDS & extra_body.keys()):
-            raise ValueError(f"extra_body may not set {', '.join(taken)}: the gateway does")
-        self._max_tokens_field = max_tokens_field
-        self._stream_options = stream_options
-        self._extra_body = dict(extra_body)
+        super().__init__(**settings)
+        self._form = RequestForm(max_tokens_field, stream_options, system_role, streaming)
+        self._tried: dict[str, list[RequestForm]] = {}
+        self._requires_finish_reason = requires_finish_reason
         self._call_key_in_metadata = call_key_in_metadata
 
-        import openai
+    def _own_headers(self, api_key: str, auth_header: str) -> dict[str, str]:
+        if not api_key:
+            return {}
+        if auth_header.lower() in {"", "authorization"}:
+            return {"authorization": f"Bearer {api_key}"}
+        return {auth_header.lower(): api_key}
 
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or PLACEHOLDER_KEY,
-            max_retries=0,
-            default_headers=dict(headers),
-            http_client=self._http,
-        )
-        # The SDK takes these from the environment, for any server.
-        self._client.organization = None
-        self._client.project = None
+    def _path(self, resource: Literal["answer", "models"]) -> str:
+        return "/chat/completions" if resource == "answer" else "/models"
 
-    async def _open(self, request: GatewayRequest) -> "AsyncStream[ChatCompletionChunk]":
-        import openai
-
-        body = {self._max_tokens_field: request.output_tokens, **self._extra_body}
+    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+        form = self._form_for(request.model)
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": _messages(request.messages, form),
+            form.max_tokens_field: request.output_tokens,
+            "stream": form.streams,
+        }
+        if form.stream_options and form.streams:
+            body["stream_options"] = {"include_usage": True}
         if self._call_key_in_metadata:
-            body["metadata"] = {**body.get("metadata", {}), "call_key": request.call_key}
-        return await self._client.chat.completions.create(
-            model=request.model,
-            messages=[
-                {"role": "system", "content": message.content}
-                if message.role == "system"
-                else {"role": "user", "content": message.content}
-                for message in request.messages
-            ],
-            stream=True,
-            stream_options={"include_usage": True} if self._stream_options else openai.omit,
-            extra_headers=idempotency_headers(request),
-            extra_body=body,
+            metadata = self._extra_body.get("metadata", {})
+            body["metadata"] = {**metadata, "call_key": request.call_key}
+        return body
+
+    def _form_for(self, model: str) -> RequestForm:
+        tried = self._tried.get(model)
+        return tried[-1] if tried else self._form
+
+    def _lesson(self, error: ProviderError, request: GatewayRequest) -> GatewayFault | None:
+        form = self._form_for(request.model)
+        tried = self._tried.get(request.model, [self._form])
+        lesson = lesson_in(error, form, tried)
+        if lesson is None:
+            return None
+        self._tried[request.model] = [*tried, lesson.form]
+        log.warning(
+            "%s refuses a part of the request for %s; it is asked in another form from now on, "
+            "which this setting of its gateway would save it: %s",
+            self._server.place,
+            one_line(request.model),
+            lesson.setting,
+        )
+        detail = (
+            f"{self._server.place} answered {error.status}: {error.message}; asked in another form "
+            f"from now on (setting: {lesson.setting})"
+        )
+        return Unsupported(one_line(detail, self._server.secrets))
+
+    def _reply(self, answer: Answer, request: GatewayRequest) -> GatewayReply:
+        return reply_of(
+            answer,
+            request,
+            source=self._server.place,
+            secrets=self._server.secrets,
+            keeps_thought=self._keeps_thought,
+            needs_finish_reason=self._requires_finish_reason,
         )
 
-    async def _list_models(self) -> None:
-        async with self._client.models.with_streaming_response.list():
-            pass
+    def _take(self, answer: Answer, event: ServerSentEvent) -> str:
+        data = event.data
+        if data.strip() == _DONE:
+            answer.is_understood = answer.is_done = True
+            return ""
+        try:
+            chunk = _CHUNKS.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._take_odd(answer, event)
+        if chunk.error or event.name == "error" or (chunk.choices is None and _is_odd(chunk)):
+            return self._take_odd(answer, event)
+        return self._take_chunk(answer, chunk)
 
-    def _take(self, answer: Answer, chunk: Any) -> str:
-        answer.model = text_in(getattr(chunk, "model", None)) or answer.model
-        answer.usage = _usage(getattr(chunk, "usage", None)) or answer.usage
-        for choice in getattr(chunk, "choices", None) or ():
-            if (getattr(choice, "index", None) or 0) != 0:
-                continue
-            answer.finish_reason = (
-                text_in(getattr(choice, "finish_reason", None)) or answer.finish_reason
-            )
-            delta = getattr(choice, "delta", None)
-            answer.add_refusal(text_in(getattr(delta, "refusal", None)))
-            return answer.add_text(text_in(getattr(delta, "content", None)))
-        return ""
+    def _take_odd(self, answer: Answer, event: ServerSentEvent) -> str:
+        """Take an event that is no chunk of an answer, or not only one."""
+        bodies = [_loaded(event.data)]
+        if bodies == [None] and b"\n" in event.data:
+            # Some servers end their events by a single line end.
+            bodies = [_loaded(line) for line in event.data.splitlines()]
+        text = ""
+        for body in bodies:
+            if body is None and event.name == "error":
+                raise Said(error_in(event.data.decode("utf-8", "replace")))
+            if body is None:
+                raise Malformed(f"JSON is malformed: {event.data[:80].decode('utf-8', 'replace')}")
+            if is_error(body) or event.name == "error":
+                raise Said(error_in(body))
+            if isinstance(body, dict):
+                text += self._take_whole(answer, body)
+        return text
 
-    def _failures(self) -> tuple[type[Exception], ...]:
-        import openai
+    def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
+        try:
+            return self._take_chunk(answer, msgspec.convert(body, _Chunk))
+        except msgspec.ValidationError:
+            return ""
 
-        return (openai.OpenAIError,)
+    def _take_chunk(self, answer: Answer, chunk: _Chunk) -> str:
+        if isinstance(chunk.model, str) and chunk.model:
+            answer.model = chunk.model
+        if chunk.usage is not None:
+            answer.usage = usage_in(chunk.usage) or answer.usage
+        if isinstance(chunk.x_groq, dict):
+            answer.usage = usage_in(chunk.x_groq.get("usage")) or answer.usage
+        if not chunk.choices:
+            return ""
+        answer.is_understood = True
+        return "".join(
+            [_take_choice(answer, each) for each in chunk.choices if (each.index or 0) == 0]
+        )
 
-    def _said(self, error: Exception) -> ProviderError | None:
-        import openai
 
-        match error:
-            case openai.APIStatusError():
-                return error_in(error.body, error.response)
-            case openai.APIConnectionError():
-                return None
-            case openai.APIError():
-                return error_in(error.body)
-            case _:
-                return None
+def _take_choice(answer: Answer, choice: _Choice) -> str:
+    if choice.usage is not None:
+        answer.usage = usage_in(choice.usage) or answer.usage
+    reason = choice.finish_reason
+    reason = reason.strip() if isinstance(reason, str) else ""
+    if reason:
+        lowered = reason.lower()
+        reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
+    said = choice.delta if isinstance(choice.delta, dict) and choice.delta else choice.message
+    if not isinstance(said, dict):
+        text = choice.text if isinstance(choice.text, str) else ""
+        return answer.add(text, finish_reason=reason)
+    content = said.get("content")
+    text, thought = (content, "") if isinstance(content, str) else _parts_in(content)
+    for name in _THOUGHT_FIELDS:
+        if more := said.get(name):
+            thought += more if isinstance(more, str) else "".join(_parts_in(more))
+            break
+    if isinstance(refusal := said.get("refusal"), str):
+        answer.add_refusal(refusal)
+    return answer.add(text, finish_reason=reason, thought=thought)
 
 
-def _usage(reported: object) -> ReportedUsage | None:
-    """Return the reported usage; None if it does not count the prompt, which is never empty."""
-    prompt = count_in(getattr(reported, "prompt_tokens", None))
-    completion = count_in(getattr(reported, "completion_tokens", None))
-    return ReportedUsage(prompt, completion) if prompt else None
+def _parts_in(content: object) -> tuple[str, str]:
+    """Return the text and the thoughts in a content that is a list of parts, or a part."""
+    if isinstance(content, str):
+        return content, ""
+    if isinstance(content, list):
+        parts = [_parts_in(each) for each in content]
+        return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
+    if not isinstance(content, dict):
+        return "", ""
+    kind = content.get("type")
+    named = (content.get(name) for name in ("text", "thinking", "summary"))
+    text, thought = _parts_in(next(filter(None, named), ""))
+    if kind in _THOUGHT_PARTS or "thinking" in content:
+        return "", text + thought
+    return text, thought
+
+
+def _messages(messages: tuple[Message, ...], form: RequestForm) -> list[dict[str, str]]:
+    if form.system_role:
+        return [{"role": each.role, "content": each.content} for each in messages]
+    # Templates that know no system role mostly want the roles to alternate, too.
+    whole = "\n\n".join(each.content for each in messages)
+    return [{"role": "user", "content": whole}]
+
+
+def _is_odd(chunk: _Chunk) -> bool:
+    return chunk.object == "error" or (chunk.usage is None and chunk.x_groq is None)
+
+
+def _loaded(data: bytes) -> object:
+    """Return what JSON holds that msgspec refuses (halves of characters, NaN); None if nothing."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None

@@ -1,20 +1,15 @@
-"""Turns what a provider's HTTP API said went wrong into exactly one fault, with a detail to act on.
+"""Turns what a provider said went wrong into exactly one fault, with a detail to act on.
 
 The codes and phrases are those that servers which speak OpenAI's or Anthropic's API really send.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
-from types import MappingProxyType
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from meeting_core.model import ReportedUsage
+from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.redaction import one_line
 from meeting_service.ports import (
     ContextTooLong,
     GatewayFault,
@@ -25,18 +20,39 @@ from meeting_service.ports import (
     Unavailable,
 )
 
-if TYPE_CHECKING:
-    import httpx2
-
-MAX_DETAIL_CHARACTERS = 500
-MAX_PLACE_CHARACTERS = 200
-MIN_SECRET_CHARACTERS = 6
-
 _QUOTA_CODES = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"}
+    {
+        "insufficient_quota",
+        "exceeded_current_quota_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "billing_error",
+        "insufficient_balance",
+        "insufficient_credits",
+        "insufficient_funds",
+        "arrearage",
+        "account_deactivated",
+        "credit_limit_reached",
+    }
+)
+_QUOTA = re.compile(
+    r"insufficient[ _](?:account )?(?:balance|quota|credits?|funds)"
+    r"|(?:balance|credits?)\b[^.]{0,30}\b(?:too low|exhausted|depleted|used up|run out|negative)"
+    r"|(?:exceeded|exhausted|used up|out of)\b[^.]{0,30}\b(?:quota|credits?|balance)"
+    r"|not enough (?:balance|credits?|quota)|requires more credits|account (?:is )?(?:suspended|"
+    r"in arrears|overdue)|billing (?:details|hard limit)|payment required|欠费|余额不足",
+    re.IGNORECASE,
 )
 _CONTEXT_CODES = frozenset(
-    {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+    {
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "contextwindowexceedederror",
+        "exceed_context_size_error",
+        "model_context_window_exceeded",
+        "request_too_large",
+        "string_above_max_length",
+    }
 )
 _FILTER_CODES = frozenset(
     {
@@ -47,35 +63,69 @@ _FILTER_CODES = frozenset(
         "responsibleaipolicyviolation",
     }
 )
-_CONTEXT = re.compile(
-    r"maximum context length|context (?:length|window|size)|prompt is too long"
-    r"|input (?:is|was) too long|input length and `?max_tokens|request too large",
+# Too long a brief is said in many words; all of them name what is long, its measure, and a bound.
+_CONTEXT_SUBJECT = re.compile(
+    r"\b(?:context|prompt|inputs?|sequence|messages?|conversation|request)\b|`inputs`",
     re.IGNORECASE,
+)
+_CONTEXT_MEASURE = re.compile(
+    r"tokens?\b|\blength\b|\blong|\bcontext\b|\bwindow\b|\bsize\b|\blarge\b", re.IGNORECASE
+)
+_CONTEXT_BOUND = re.compile(
+    r"\bexceed|\btoo (?:long|large|many)\b|\b(?:longer|greater|larger|more) than\b|\bmaximum\b"
+    r"|\bat most\b|\blimit\b|<=|\bmust be (?:less|fewer|below)|\bfit\b|\bover\b|\bonly supports\b"
+    r"|\bmax_model_len\b|\breduce\b",
+    re.IGNORECASE,
+)
+_NOT_CONTEXT = re.compile(
+    r"\bper[ -](?:minute|hour|day|second|month)\b|\brate[ _-]?limit|\bquota\b|\bTPM\b|\bRPM\b"
+    r"|\bnumber of messages\b",
+    re.IGNORECASE,
+)
+_ABOUT_CAP = re.compile(
+    r"\bmax(?:imum)?_(?:completion_|output_|new_)?tokens\b|\b(?:completion|output) tokens\b",
+    re.IGNORECASE,
+)
+_ABOUT_BRIEF = re.compile(
+    r"\b(?:context|prompt|inputs?|messages|conversation|sequence)\b", re.IGNORECASE
 )
 _STATUS_OF_CODE = {
     "api_error": 500,
     "authentication_error": 401,
+    "internal": 500,
     "internal_error": 500,
     "internal_server_error": 500,
     "invalid_api_key": 401,
+    "invalid_argument": 400,
     "invalid_request_error": 400,
+    "model_not_found": 404,
     "not_found_error": 404,
     "overloaded": 529,
     "overloaded_error": 529,
+    "permission_denied": 403,
     "permission_error": 403,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "request_too_large": 413,
+    "resource_exhausted": 429,
     "server_error": 500,
     "service_unavailable": 503,
     "timeout_error": 408,
+    "too_many_requests": 429,
+    "unauthenticated": 401,
+    "unavailable": 503,
 }
 _COME_BACK = frozenset({408, 409, 425})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
 # plain 500 may be about this one request, and a 504 may have cost something.
 _UNREACHABLE = frozenset({502, 503, 529})
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]{4,}")
+_ONE_MODEL = re.compile(
+    r"\bmodels?\b[^.;]{0,80}\b(?:overloaded|not found|unavailable|not available|loading|busy"
+    r"|not loaded|does not exist|at capacity|no capacity|not ready|not running|not deployed)\b"
+    r"|\bno (?:available |healthy |active |live )?(?:channels?|instances?|deployments?|endpoints?"
+    r"|providers?|backends?|workers?|replicas?|servers?|nodes?)\b[^.;]{0,60}\b(?:for|of|found)\b",
+    re.IGNORECASE,
+)
 _HINTS = (
     (re.compile(r"\bmax_completion_tokens\b|\bmax_tokens\b"), "check max_tokens_field"),
     (re.compile(r"\bstream_options\b|\binclude_usage\b"), "try stream_options = false"),
@@ -88,122 +138,37 @@ _HINT_OF_STATUS = {
 }
 
 
-class ProviderError(Struct, frozen=True):
-    """What a provider said went wrong, out of its envelope.
-
-    Shape: `status` is None for an error inside a stream that began well; `codes` are the error's
-    code and type; `headers` are those of the answer, names in lower case.
-    """
-
-    status: int | None
-    message: str
-    codes: Sequence[str] = ()
-    headers: Mapping[str, str] = _NO_HEADERS
-
-
-def error_in(body: object, response: "httpx2.Response | None" = None) -> ProviderError:
-    """Return the error in a body: an object, a bare text, or either one level deeper.
-
-    Shape: without a `response`, or with one that began well, it came inside a stream.
-    """
-    found = body.get("error", body) if isinstance(body, dict) else body
-    fields = found if isinstance(found, dict) else {"message": found}
-    message = fields.get("message") or fields.get("detail")
-    message = message if isinstance(message, str) else ""
-    codes = [str(fields[name]) for name in ("code", "type") if fields.get(name) is not None]
-    if response is None or response.status_code < 300:
-        return ProviderError(None, message, codes)
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return ProviderError(response.status_code, message or response.reason_phrase, codes, headers)
-
-
 def fault_of(
     error: ProviderError,
     *,
     source: str,
     secrets: Sequence[str],
     now: datetime,
+    model: str = "",
     usage: ReportedUsage | None = None,
+    tokens_seen: int = 0,
 ) -> GatewayFault:
-    """Return the fault that an error of a provider means."""
+    """Return the fault that an error of a provider means for a call to `model`.
+
+    Once anything of the answer had come, the provider was reached, whatever it says.
+    """
     status = error.status or _status_in(error.codes)
-    kind = _kind_of(error, status)
+    wait = wait_in_header(error.headers, now)
+    wait = error.wait_seconds if wait is None else wait
+    kind = _kind_of(error, status, may_come_back=wait is not None)
     answered = f"answered {error.status}" if error.status else "broke off with an error"
     detail = f"{source} {answered}: {error.message or 'no message'}"
     if hint := _hint(kind, status, error.message):
         detail = f"{detail.rstrip('.')}; {hint}"
-    may_come_back = kind in {RateLimited, Unavailable}
-    wait = retry_after_seconds(error.headers, now) if may_come_back else None
+    is_unreachable = kind is Unavailable and status in _UNREACHABLE and not tokens_seen
     return kind(
         one_line(detail, secrets),
-        retry_after_seconds=wait,
+        retry_after_seconds=wait if kind in {RateLimited, Unavailable} else None,
         usage=usage,
-        is_unreachable=kind is Unavailable and status in _UNREACHABLE,
+        is_unreachable=is_unreachable,
+        names_model=is_unreachable and _is_about_model(error, model),
+        tokens_seen=tokens_seen,
     )
-
-
-def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return how long a provider asks to wait; None if it does not say.
-
-    Units: seconds, never negative. Source: RFC 9110, 10.2.3; `retry-after-ms` is OpenAI's.
-    """
-    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) / per_second
-        except ValueError:
-            continue
-        if isfinite(wait):
-            return max(wait, 0.0)
-    try:
-        at = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    # A date without a zone is naive; HTTP dates are always GMT.
-    at = at.replace(tzinfo=now.tzinfo) if at.tzinfo is None else at
-    return max((at - now).total_seconds(), 0.0)
-
-
-def one_line(text: str, secrets: Sequence[str] = ()) -> str:
-    """Make a text fit for an event, a log and a terminal: one bounded line without secrets."""
-    # Secrets go first: a cut through the middle of one would leave its half unrecognised.
-    for secret in secrets:
-        text = text.replace(secret, "[secret]")
-    text = _BEARER.sub(r"\1 [secret]", text[: 8 * MAX_DETAIL_CHARACTERS])
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(text) <= MAX_DETAIL_CHARACTERS:
-        return text
-    return text[: MAX_DETAIL_CHARACTERS - 3].rstrip() + "..."
-
-
-def secrets_in(api_key: str, headers: Mapping[str, str], base_url: str) -> tuple[str, ...]:
-    """Return what may never be shown of a gateway's settings, longest first."""
-    parts = urlsplit(base_url)
-    found = {api_key, *headers.values(), parts.password or ""}
-    return tuple(
-        sorted((s for s in found if len(s) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
-    )
-
-
-def checked_header(name: str, value: str) -> None:
-    """Refuse a header that cannot be sent.
-
-    Raises: `ValueError`, without the value, which may be a secret.
-    """
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} holds a character that cannot stand in an HTTP header")
-
-
-def place_of(base_url: str) -> str:
-    """Return the address of a gateway without the credentials it may hold.
-
-    Raises: `ValueError` if it is not an HTTP address.
-    """
-    parts = urlsplit(base_url)
-    is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    if not is_http or not base_url.isprintable() or " " in base_url:
-        raise ValueError("base_url must be an address such as http://127.0.0.1:8000/v1")
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return place[:MAX_PLACE_CHARACTERS]
 
 
 def _status_in(codes: Sequence[str]) -> int | None:
@@ -215,15 +180,20 @@ def _status_in(codes: Sequence[str]) -> int | None:
     return None
 
 
-def _kind_of(error: ProviderError, status: int | None) -> type[GatewayFault]:
+def _kind_of(
+    error: ProviderError, status: int | None, *, may_come_back: bool
+) -> type[GatewayFault]:
     codes = {code.lower() for code in error.codes}
-    if codes & _QUOTA_CODES:
+    # Some say the same of an empty account and of a limit a minute; only the second has a wait.
+    is_out_of_quota = _QUOTA.search(error.message) is not None and not may_come_back
+    if codes & _QUOTA_CODES or status == 402 or (is_out_of_quota and status != 401):
         return Rejected
     if codes & _FILTER_CODES:
         return Refused
-    if codes & _CONTEXT_CODES or status == 413:
+    # A request too large for what a minute may take never gets through either, said with 429.
+    if codes & _CONTEXT_CODES or status == 413 or "request too large" in error.message.lower():
         return ContextTooLong
-    if status not in {401, 403} and _CONTEXT.search(error.message):
+    if status not in {401, 403, 404, 429} and _says_too_long(error.message):
         return ContextTooLong
     if status is None:
         return Truncated
@@ -234,10 +204,30 @@ def _kind_of(error: ProviderError, status: int | None) -> type[GatewayFault]:
     return Rejected
 
 
+def _says_too_long(message: str) -> bool:
+    if _NOT_CONTEXT.search(message):
+        return False
+    if _ABOUT_CAP.search(message) and not _ABOUT_BRIEF.search(message):
+        return False
+    return bool(
+        _CONTEXT_SUBJECT.search(message)
+        and _CONTEXT_MEASURE.search(message)
+        and _CONTEXT_BOUND.search(message)
+    )
+
+
+def _is_about_model(error: ProviderError, model: str) -> bool:
+    return (
+        any("model" in code.lower() for code in error.codes)
+        or (len(model) > 1 and model.lower() in error.message.lower())
+        or _ONE_MODEL.search(error.message) is not None
+    )
+
+
 def _hint(kind: type[GatewayFault], status: int | None, message: str) -> str:
     if kind is not Rejected:
         return ""
-    if status == 429:
+    if status == 429 or _QUOTA.search(message):
         return _HINT_OF_STATUS[402]
     if status is not None and 300 <= status < 400:
         return "base_url leads elsewhere; set it to the final address"

@@ -1,78 +1,118 @@
-"""What has come of one streamed call, and the verdict on it once it has ended."""
+"""What has come of one streamed call, piece by piece."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from meeting_core.model import ReportedUsage
+from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.bounded_text import BoundedText
-from meeting_service.gateways.provider_faults import one_line
-from meeting_service.ports import (
-    Empty,
-    GatewayFault,
-    GatewayReply,
-    GatewayRequest,
-    Refused,
-    Rejected,
-    Truncated,
-)
-
-if TYPE_CHECKING:
-    import httpx2
-
-_FILTERED = frozenset({"content_filter", "sensitive"})
-_BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
+from meeting_service.gateways.delta_joiner import DeltaJoiner
+from meeting_service.gateways.thought_splitter import Split, ThoughtSplitter
 
 MAX_REFUSAL_BYTES = 2_000
+
+SURELY_OVER = 2
+"""An estimate this many times the cap shows that the server does not keep the cap."""
 
 
 class Answer:
     """What has come of one call so far.
 
-    Shape: `finish_reason` is empty until the provider has said that the answer is complete.
-    Units: `max_bytes` bounds the text that is kept.
+    Shape: `finish_reason` is empty as long as the provider has not said that the answer is
+    complete, or has gone on all the same. `pieces` counts those with text or thoughts. `is_done` is
+    true once the provider has said that nothing follows; `is_over` once the answer is longer than
+    it can rightly be, so that reading on is no use. Units: `output_tokens` is the cap that was
+    sent; `max_bytes` bounds the text that is kept, and the thoughts.
     """
 
-    def __init__(self, max_bytes: int = 0) -> None:
+    def __init__(
+        self, output_tokens: int = 0, max_bytes: int = 0, *, begins_in_thought: bool = False
+    ) -> None:
         self.is_sent = False
         self.is_open = False
-        self.has_chunks = False
+        self.is_understood = False
+        self.is_done = False
+        self.is_over = False
         self.media_type = ""
+        self.pieces = 0
         self.model = ""
         self.finish_reason = ""
-        self.prompt_tokens = 0
         self.usage: ReportedUsage | None = None
-        self._kept = BoundedText(max_bytes)
+        self._max_characters = SURELY_OVER * output_tokens
+        self._output_tokens = output_tokens
+        self._max_bytes = max_bytes
+        self._speech = BoundedText(max_bytes)
+        self._thought = BoundedText(max_bytes)
         self._refusal = BoundedText(MAX_REFUSAL_BYTES)
+        self._joiner = DeltaJoiner()
+        self._thought_joiner = DeltaJoiner()
+        self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
         self._half = ""
 
     @property
     def text(self) -> str:
-        return str(self._kept) + self._half
+        return str(self._speech)
+
+    @property
+    def thought(self) -> str:
+        return str(self._thought).strip()
 
     @property
     def refusal(self) -> str:
         return str(self._refusal)
 
-    def opened(self, response: "httpx2.Response") -> None:
+    @property
+    def began_in_thought(self) -> bool:
+        """Whether only the closing tag of a thought came, so that it began in the prompt."""
+        return self._splitter.began_in_thought
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any text or thought has come."""
+        return self.pieces > 0
+
+    @property
+    def tokens_seen(self) -> int:
+        """Estimate the text and the thoughts that have come; at least 1 once anything has."""
+        return max(estimate_tokens(self.text) + self.thought_tokens, int(self.has_begun))
+
+    @property
+    def thought_tokens(self) -> int:
+        """Estimate the thoughts that have come."""
+        return estimate_tokens(self.thought)
+
+    def opened(self, content_type: str) -> None:
         """Record that the answer has begun."""
         self.is_open = True
-        self.media_type = response.headers.get("content-type", "").partition(";")[0].lower()
+        self.media_type = content_type.partition(";")[0].strip().lower()
 
-    def add_text(self, text: str) -> str:
-        """Add a piece of the text; return what can be read, and is kept, of it so far.
+    def add(self, text: str, *, finish_reason: str = "", thought: str = "") -> str:
+        """Take a piece of the answer; return the text in it that may be shown.
 
-        A server that counts in UTF-16 may cut a character in two: its first half waits here.
+        A finish reason is believed only as long as nothing follows it: some bridges put one into
+        every piece.
         """
-        if text.isascii() and not self._half:
-            return self._kept.add(text)
-        text = self._half + text
-        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        text = text[: len(text) - len(self._half)]
-        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        return self._kept.add(whole)
+        if text or thought:
+            self.pieces += 1
+            self.finish_reason = finish_reason
+        elif finish_reason:
+            self.finish_reason = finish_reason
+        if thought:
+            self._add_thought(self._thought_joiner.add(thought))
+        return self._shown(self._splitter.add(self._whole(self._joiner.add(text)))) if text else ""
+
+    def end(self) -> str:
+        """Take the answer's end; return the text that was in doubt until now."""
+        self._add_thought(self._thought_joiner.end())
+        half = self._half
+        held = self._splitter.add(self._whole(self._joiner.end()))
+        shown = self._shown(held) + self._shown(self._splitter.end())
+        # A half of a character that nothing followed is kept, so that it is counted as taken out.
+        self._speech.add(self._half or half)
+        return shown
 
     def add_refusal(self, text: str) -> None:
-        """Add a piece of the reason why the model refuses to answer."""
+        """Take a piece of the reason why the model refuses to answer."""
         self._refusal.add(text)
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -80,55 +120,36 @@ class Answer:
         if event.endswith("send_request_headers.started"):
             self.is_sent = self.is_sent or info["request"].method == b"POST"
 
+    def _whole(self, text: str) -> str:
+        """Return the text with whole characters only.
 
-def text_in(value: object) -> str:
-    """Return the value if it is a text, else "": the SDKs do not check types."""
-    return value if isinstance(value, str) else ""
+        A server that counts in UTF-16 may cut a character in two: its first half waits here.
+        """
+        if text.isascii() and not self._half:
+            return text
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text[: len(text) - len(self._half)]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
+    def _shown(self, split: Split) -> str:
+        if self._splitter.is_retracted:
+            self._splitter.is_retracted = False
+            self._thought.add(self.text)
+            self._speech = BoundedText(self._max_bytes)
+        self._add_thought(split.thought)
+        shown = self._speech.add(split.speech)
+        if self._speech.is_full or self._speech.length > self._max_characters:
+            self._check_length()
+        return shown
 
-def count_in(value: object) -> int:
-    """Return the value if it is a count of tokens, else 0."""
-    return value if isinstance(value, int) and value > 0 else 0
+    def _add_thought(self, text: str) -> None:
+        if text:
+            self._thought.add(text)
+            self.is_over = self.is_over or self._thought.is_full
 
-
-def reply_of(
-    answer: Answer, request: GatewayRequest, *, source: str, secrets: Sequence[str]
-) -> GatewayReply:
-    """Return the reply of an answer that has ended.
-
-    Raises: `Truncated`, `Refused`, `Empty`; `Rejected` when no stream came at all.
-    """
-    match answer.finish_reason:
-        case "":
-            raise _unfinished(answer, source, secrets)
-        case reason if reason in _FILTERED:
-            raise Refused(f"{source} filtered the answer", usage=answer.usage)
-        case reason if reason in _BROKEN:
-            detail = f"{source} broke off the answer: {reason}"
-            raise Truncated(one_line(detail, secrets), usage=answer.usage)
-        case reason if answer.text.strip():
-            model = one_line(answer.model or request.model, secrets)
-            return GatewayReply(answer.text, one_line(reason, secrets), model, answer.usage)
-        case _ if answer.refusal:
-            detail = f"{source} refused: {answer.refusal}"
-            raise Refused(one_line(detail, secrets), usage=answer.usage)
-        case reason:
-            detail = f"{source} answered without text (finish reason {reason})"
-            if reason == "length":
-                detail += f"; the cap of {request.output_tokens} tokens went into something else"
-            raise Empty(one_line(detail, secrets), usage=answer.usage)
-
-
-def _unfinished(answer: Answer, source: str, secrets: Sequence[str]) -> GatewayFault:
-    if not answer.has_chunks and answer.media_type != "text/event-stream":
-        return Rejected(
-            one_line(
-                f"{source} answered {answer.media_type or 'nothing'} instead of a stream;"
-                " check base_url, and that the server can stream",
-                secrets,
-            )
-        )
-    return Truncated(
-        f"{source} ended the answer without a finish reason after {len(answer.text)} characters",
-        usage=answer.usage,
-    )
+    def _check_length(self) -> None:
+        # A cap may stand for more characters than tokens: count now, and again a quarter later.
+        self._max_characters = self._speech.length * 5 // 4
+        is_too_long = estimate_tokens(self.text) > SURELY_OVER * self._output_tokens
+        self.is_over = self.is_over or self._speech.is_full or is_too_long

@@ -1,27 +1,31 @@
-"""What the adapters over a provider's SDK share: one request, its deadlines, its failures."""
+"""One streamed call to a model server: the request, what comes of it, its deadlines, its failures.
+
+What a server's API looks like is an adapter's business: `_body`, `_take` and the addresses.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from contextvars import ContextVar
-from datetime import UTC, datetime
-from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import anyio
 from msgspec.structs import replace
 
-from meeting_service.gateways.provider_faults import (
-    ProviderError,
-    checked_header,
-    fault_of,
-    one_line,
-    place_of,
-    secrets_in,
+from meeting_service.event_stream import EventTooLong, ServerSentEvent
+from meeting_service.gateways.answer_body import (
+    AnswerBody,
+    Malformed,
+    Said,
+    json_or_text,
 )
-from meeting_service.gateways.stream_accumulator import Answer, reply_of
+from meeting_service.gateways.answer_verdict import reply_of
+from meeting_service.gateways.body_decoder import BodyTooLong
+from meeting_service.gateways.model_server import ModelServer, connection_failures
+from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
+from meeting_service.gateways.redaction import checked_header, secrets_in
+from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.stream_timeouts import StreamTimeouts
 from meeting_service.ports import (
     GatewayFault,
@@ -29,63 +33,73 @@ from meeting_service.ports import (
     GatewayRequest,
     Rejected,
     TimedOut,
-    Truncated,
     Unavailable,
 )
 
-# The HTTP client and the SDKs take most of a second to import, which a command that calls no
-# model must not pay.
 if TYPE_CHECKING:
-    import ssl
+    pass
 
-    import httpx2
+Reasoning: TypeAlias = Literal["drop", "keep"]
 
-PLACEHOLDER_KEY = "not-needed"
 PROBE_SECONDS = 4.0
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+BODY_BYTES_PER_REPLY_BYTE = 256
+"""Each few letters of a streamed reply come in an envelope of a few hundred bytes."""
+
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
-
-Chunk_co = TypeVar("Chunk_co", covariant=True)
-
-
-class ChunkStream(Protocol[Chunk_co]):
-    """A streamed answer as both SDKs hand it out."""
-
-    response: "httpx2.Response"
-
-    async def __anext__(self) -> Chunk_co: ...
-
-    async def close(self) -> None: ...
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
-class StreamingGateway(ABC, Generic[Chunk_co]):
-    """A gateway over a provider's SDK.
+class StreamingGateway(ABC):
+    """A gateway to a model server over HTTP.
 
     Units: seconds and connections. `model` is used if a request names no model. `api_key` may stay
-    empty for servers that need no key. Raises: `ValueError` when an argument can never work.
+    empty for servers that need no key; `auth_header` names the header that takes it. `query` is
+    added to every address. Raises: `ValueError` when an argument can never work.
     """
+
+    own_fields: ClassVar[frozenset[str]]
+    """The fields of a request's body that are the gateway's own to set."""
 
     def __init__(
         self,
         *,
         base_url: str,
-        api_key: str,
-        model: str,
-        headers: Mapping[str, str],
-        connect_timeout_seconds: float,
-        first_token_timeout_seconds: float | None,
-        idle_timeout_seconds: float | None,
-        max_connections: int,
+        api_key: str = "",
+        model: str = "",
+        extra_body: Mapping[str, Any] = NO_FIELDS,
+        headers: Mapping[str, str] = NO_TEXTS,
+        query: Mapping[str, str] = NO_TEXTS,
+        auth_header: str = "",
+        ca_file: Path | None = None,
+        proxy: str | None = None,
+        reasoning: Reasoning = "drop",
+        connect_timeout_seconds: float = 10.0,
+        first_token_timeout_seconds: float | None = None,
+        idle_timeout_seconds: float | None = None,
+        max_connections: int = 256,
     ) -> None:
-        self._place = place_of(base_url)
-        self._model = model
-        self._secrets = secrets_in(api_key, headers, base_url)
-        self._first_token_seconds = first_token_timeout_seconds
-        self._idle_seconds = idle_timeout_seconds
+        if taken := sorted(self.own_fields & extra_body.keys()):
+            raise ValueError(f"extra_body may not set {', '.join(taken)}: the gateway does")
         checked_header("api_key", api_key)
         for name, value in headers.items():
             checked_header(f"header {name!r}", value)
-        self._http = _http_client(connect_timeout_seconds, max_connections)
+        self._server = ModelServer(
+            base_url,
+            headers={**self._own_headers(api_key, auth_header), **headers},
+            query=query,
+            secrets=secrets_in(api_key, headers, base_url, query),
+            connect_timeout_seconds=connect_timeout_seconds,
+            max_connections=max_connections,
+            ca_file=ca_file,
+            proxy=proxy,
+        )
+        self._model = model
+        self._extra_body = dict(extra_body)
+        self._keeps_thought = reasoning == "keep"
+        self._first_token_seconds = first_token_timeout_seconds
+        self._idle_seconds = idle_timeout_seconds
+        # Models of which only the end of a thought was seen: their prompt begins it.
+        self._models_in_thought: set[str] = set()
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
@@ -95,24 +109,28 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
         Raises: a `GatewayFault`, and nothing else; one call is one request to the provider.
         """
         request = self._checked(request)
-        answer = Answer(request.max_reply_bytes)
-        token = _sending.set(answer)
-        try:
-            with anyio.move_on_after(request.timeout_seconds) as clock:
-                timeouts = StreamTimeouts(clock, self._first_token_seconds, self._idle_seconds)
-                async with aclosing(self._texts(request, answer, timeouts)) as texts:
-                    async for text in texts:
-                        on_delta(text)
-        finally:
-            _sending.reset(token)
-        if clock.cancelled_caught and not answer.finish_reason:
+        answer = Answer(
+            request.output_tokens,
+            request.max_reply_bytes,
+            begins_in_thought=request.model in self._models_in_thought,
+        )
+        timeouts = StreamTimeouts(
+            request.timeout_seconds, self._first_token_seconds, self._idle_seconds
+        )
+        with timeouts:
+            await self._converse(request, answer, timeouts, on_delta)
+        if text := answer.end():
+            on_delta(text)
+        if answer.began_in_thought:
+            self._models_in_thought.add(request.model)
+        if timeouts.missed and not answer.finish_reason:
             raise TimedOut(
-                f"{self._place} {timeouts.missed(request.timeout_seconds)}"
-                f" ({len(answer.text)} characters had come)",
+                f"{self._server.place} {timeouts.missed} ({len(answer.text)} characters had come)",
                 usage=answer.usage,
                 reached=answer.is_sent,
+                tokens_seen=answer.tokens_seen,
             )
-        return reply_of(answer, request, source=self._place, secrets=self._secrets)
+        return self._reply(answer, request)
 
     async def probe(self) -> None:
         """Return when the provider answers anything for itself, be it a refusal.
@@ -120,155 +138,146 @@ class StreamingGateway(ABC, Generic[Chunk_co]):
         Raises: `Unavailable`, and nothing else.
         """
         self._check_open()
-        token = _sending.set(Answer())
-        try:
-            with anyio.move_on_after(PROBE_SECONDS):
-                await self._list_models()
+        with anyio.move_on_after(PROBE_SECONDS):
+            try:
+                await self._server.visit(self._path("models"))
+            except Said as said:
+                fault = self._server.fault_said(said.error, Answer())
+            except connection_failures() as error:
+                fault = self._server.fault_met(error, Answer())
+            else:
                 return
-        except self._everything_raised() as error:
-            fault = self._fault(error, Answer())
             if fault.is_unreachable:
-                raise fault from None
+                raise fault
             return
-        finally:
-            _sending.reset(token)
-        detail = f"{self._place} gave no answer to a probe within {PROBE_SECONDS:g} s"
+        detail = f"{self._server.place} gave no answer to a probe within {PROBE_SECONDS:g} s"
         raise Unavailable(detail, reached=False, is_unreachable=True)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
-        await self._http.aclose()
+        await self._server.aclose()
 
     @abstractmethod
-    async def _open(self, request: GatewayRequest) -> ChunkStream[Chunk_co]:
-        """Send the request; return when its answer begins."""
+    def _own_headers(self, api_key: str, auth_header: str) -> dict[str, str]:
+        """Return the headers that the API asks for; the key, if there is one, in `auth_header`."""
 
     @abstractmethod
-    async def _list_models(self) -> None:
-        """Ask what models there are, which costs nothing, and pass the answer over."""
+    def _path(self, resource: Literal["answer", "models"]) -> str:
+        """Return the path, below the base address, of an answer or of the list of models."""
 
     @abstractmethod
-    def _take(self, answer: Answer, chunk: Any) -> str:
-        """Take one chunk into the answer; return its text."""
+    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+        """Return the body of a request, without the fields that the settings add."""
 
     @abstractmethod
-    def _failures(self) -> tuple[type[Exception], ...]:
-        """Return the exceptions that the SDK raises."""
+    def _take(self, answer: Answer, event: ServerSentEvent) -> str:
+        """Take one event into the answer; return the text that it adds.
+
+        Raises: `Malformed`, or `Said` if it is an error.
+        """
 
     @abstractmethod
-    def _said(self, error: Exception) -> ProviderError | None:
-        """Return the provider's error; None if something else failed."""
+    def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
+        """Take an answer that came in one piece, as `_take` takes one of a stream."""
+
+    def _lesson(self, error: ProviderError, request: GatewayRequest) -> GatewayFault | None:
+        """Return the fault that makes the next request come in another form, if that may help."""
+        return None
+
+    def _reply(self, answer: Answer, request: GatewayRequest) -> GatewayReply:
+        return reply_of(
+            answer,
+            request,
+            source=self._server.place,
+            secrets=self._server.secrets,
+            keeps_thought=self._keeps_thought,
+        )
 
     def _checked(self, request: GatewayRequest) -> GatewayRequest:
         model = request.model or self._model
         if not model:
             raise Rejected(
-                f"no model is named for {self._place}; set one for the agent or the gateway",
+                f"no model is named for {self._server.place}; set one for the agent or the gateway",
                 reached=False,
             )
         self._check_open()
         return replace(request, model=model)
 
     def _check_open(self) -> None:
-        if self._http.is_closed:
-            raise Unavailable(f"the gateway to {self._place} is closed", reached=False)
+        if self._server.is_closed:
+            raise Unavailable(f"the gateway to {self._server.place} is closed", reached=False)
 
-    async def _texts(
-        self, request: GatewayRequest, answer: Answer, timeouts: StreamTimeouts
-    ) -> AsyncGenerator[str]:
-        stream: ChunkStream[Chunk_co] | None = None
+    async def _converse(
+        self,
+        request: GatewayRequest,
+        answer: Answer,
+        timeouts: StreamTimeouts,
+        on_delta: Callable[[str], None],
+    ) -> None:
+        """Send a request; take its answer as it comes."""
+        content = {**self._extra_body, **self._body(request)}
+        max_bytes = BODY_BYTES_PER_REPLY_BYTE * request.max_reply_bytes
+        asked = self._server.ask(self._path("answer"), content, request.call_key, answer, max_bytes)
         try:
-            stream = await self._open(request)
-            answer.opened(stream.response)
-            while (chunk := await anext(stream, None)) is not None:
-                answer.has_chunks = True
-                text = self._take(answer, chunk)
-                timeouts.advance(is_finished=bool(answer.finish_reason))
-                if text:
-                    yield text
-        except self._everything_raised() as error:
-            # What follows a finish reason cannot make the answer any less complete.
-            if not answer.finish_reason:
-                # Not chained: a provider may repeat the key in its message.
-                raise self._fault(error, answer) from None
-        finally:
-            if stream is not None:
-                with anyio.CancelScope(shield=True):
-                    await stream.close()
+            async with asked as body, aclosing(body.events()) as batches:
+                pieces = 0
+                async for events in batches:
+                    text = self._taken(answer, events, body)
+                    if answer.pieces > pieces:
+                        pieces = answer.pieces
+                        timeouts.advance()
+                    if text:
+                        _tell(on_delta, text)
+                    if answer.is_done or answer.is_over:
+                        return
+                if not answer.is_understood and (text := self._taken_whole(answer, body.head)):
+                    _tell(on_delta, text)
+        except _ListenerFailed as failed:
+            raise failed.error from None
+        except (BodyTooLong, EventTooLong):
+            answer.is_over = True
+        except Said as said:
+            # Not chained: a provider may repeat the key in its message.
+            lesson = None if answer.has_begun else self._lesson(said.error, request)
+            raise lesson or self._server.fault_said(said.error, answer, request.model) from None
+        except connection_failures() as error:
+            raise self._server.fault_met(error, answer) from None
 
-    def _everything_raised(self) -> tuple[type[Exception], ...]:
-        import httpx2
+    def _taken(self, answer: Answer, events: list[ServerSentEvent], body: AnswerBody) -> str:
+        """Take events into the answer; return the text that they add."""
+        text = ""
+        for event in events:
+            try:
+                text += self._take(answer, event)
+            except Malformed as error:
+                # Pretty-printed JSON, or a page of HTML, is no event stream at all: see the whole.
+                body.malformed = error
+            if answer.is_understood:
+                body.head.clear()
+                if body.malformed is not None:
+                    raise body.malformed
+            if answer.is_done or answer.is_over:
+                break
+        return text
 
-        return (*self._failures(), httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
-
-    def _fault(self, error: Exception, answer: Answer) -> GatewayFault:
-        said = self._said(error)
-        if said is None:
-            return self._connection_fault(error, answer)
-        return fault_of(
-            said,
-            source=self._place,
-            secrets=self._secrets,
-            now=datetime.now(UTC),
-            usage=answer.usage,
-        )
-
-    def _connection_fault(self, error: Exception, answer: Answer) -> GatewayFault:
-        # An SDK wraps what the HTTP client raised, and says less than it.
-        cause = error.__cause__ if isinstance(error, self._failures()) else None
-        reason = f"{type(cause or error).__name__}: {cause or error}".rstrip(": ")
-        if answer.is_open:
-            return Truncated(
-                one_line(f"{self._place} broke off the answer: {reason}", self._secrets),
-                usage=answer.usage,
-            )
-        if answer.is_sent:
-            return Unavailable(one_line(f"{self._place} gave no answer: {reason}", self._secrets))
-        if isinstance(error, ValueError):
-            # The request could not even be written down; the next try would fail as this one.
-            return Rejected(
-                one_line(f"cannot ask {self._place}: {reason}", self._secrets), reached=False
-            )
-        return Unavailable(
-            one_line(f"cannot reach {self._place}: {reason}", self._secrets),
-            reached=False,
-            is_unreachable=True,
-        )
+    def _taken_whole(self, answer: Answer, head: bytearray) -> str:
+        body = json_or_text(head)
+        if is_error(body):
+            raise Said(error_in(body))
+        if isinstance(body, dict):
+            return self._take_whole(answer, body)
+        return ""
 
 
-def idempotency_headers(request: GatewayRequest) -> dict[str, str]:
-    """Return the headers that name the attempt, in letters that a header may hold."""
-    return {"Idempotency-Key": quote(request.call_key, safe="/:@")}
+class _ListenerFailed(Exception):
+    """The listener of a call failed: an error of its own, not one of the call's."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
-_sending: ContextVar[Answer] = ContextVar("_sending")
-
-
-async def _watch_sending(request: "httpx2.Request") -> None:
-    request.extensions["trace"] = _sending.get().trace
-
-
-@cache
-def _tls() -> "ssl.SSLContext":
-    """Read the trusted certificates once; it takes a tenth of a second."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
-def _http_client(connect_timeout_seconds: float, max_connections: int) -> "httpx2.AsyncClient":
-    import httpx2
-
-    return httpx2.AsyncClient(
-        verify=_tls(),
-        # The call's own deadline covers everything else.
-        timeout=httpx2.Timeout(None, connect=connect_timeout_seconds),
-        limits=httpx2.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max(1, max_connections // 4),
-            keepalive_expiry=15.0,
-        ),
-        # Following would make two requests of one call, and send the key elsewhere.
-        follow_redirects=False,
-        event_hooks={"request": [_watch_sending]},
-    )
+def _tell(on_delta: Callable[[str], None], text: str) -> None:
+    try:
+        on_delta(text)
+    except Exception as error:
+        raise _ListenerFailed(error) from error

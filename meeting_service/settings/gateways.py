@@ -89,17 +89,41 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
     headers: Annotated[
         Mapping[str, Secret], Meta(description="Headers added to every request.")
     ] = {}
+    query: Annotated[
+        Mapping[str, Secret],
+        Meta(description="Added to every address, such as `api-version`; none of it is shown."),
+    ] = {}
+    auth_header: Annotated[
+        str,
+        Meta(
+            description="Header that carries the API key alone, such as `api-key`; left out, the "
+            "one that the API has for it."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        Path | None,
+        Meta(description="Certificates (PEM) trusted beside the machine's, for a CA of your own."),
+    ] = None
+    reasoning: Annotated[
+        Literal["drop", "keep"],
+        Meta(
+            description="What becomes of a model's thoughts, which are never quoted: only their "
+            "token count is kept (`drop`), or their text in the history too (`keep`)."
+        ),
+    ] = "drop"
     connect_timeout_seconds: Annotated[
         Seconds, Meta(description="How long connecting may take.")
     ] = 10.0
     first_token_timeout_seconds: Annotated[
-        Seconds | None,
-        Meta(description="Wait for the first token; left out, only the turn's time counts."),
-    ] = None
+        Seconds,
+        Meta(
+            description="Wait for the first token, a thought's too; a slow local model with a long "
+            "brief may need 120 and a longer `turn_timeout_seconds`."
+        ),
+    ] = 25.0
     idle_timeout_seconds: Annotated[
-        Seconds | None,
-        Meta(description="Longest silence in an answer; left out, only the turn's time counts."),
-    ] = None
+        Seconds, Meta(description="Longest silence within an answer.")
+    ] = 15.0
     max_connections: Annotated[Count, Meta(description="Connections open at once.")] = 256
     api_key: Secret | None = None
     """Never read from the file: filled from `api_key_env` or `api_key_file`."""
@@ -119,13 +143,30 @@ class OpenAICompatibleGateway(RemoteGateway, frozen=True, kw_only=True):
     stream_options: Annotated[
         bool, Meta(description="Whether to ask for usage in streams; some servers refuse it.")
     ] = True
+    system_role: Annotated[
+        bool,
+        Meta(
+            description="Whether the model takes a system message; else its text goes before the "
+            "user's."
+        ),
+    ] = True
+    streaming: Annotated[
+        bool, Meta(description="Whether the server can stream; else answers come whole.")
+    ] = True
+    requires_finish_reason: Annotated[
+        bool,
+        Meta(
+            description="Whether a stream that ends by `[DONE]` without a finish reason counts as "
+            "broken off; else it counts as whole."
+        ),
+    ] = False
     call_key_in_metadata: Annotated[
         bool, Meta(description="Whether to send the attempt's name in `metadata.call_key`.")
     ] = False
 
 
 class AnthropicGateway(RemoteGateway, frozen=True, kw_only=True):
-    """Anthropic's messages; needs `pip install 'ai-meetings[anthropic]'`."""
+    """Anthropic's messages, or a server that speaks them."""
 
     kind: ClassVar[str] = "anthropic"
     base_url: Annotated[str, Meta(description="Address of the server, without `/v1/messages`.")] = (

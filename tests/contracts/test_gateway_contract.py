@@ -120,6 +120,7 @@ class LLMockPeer(JudgingPeer):
             FaultClass.REJECTED: [Fail(401, message=f"Incorrect API key provided: {KEY}")],
             FaultClass.TRUNCATED: [Reply(plan.text), cut],
             FaultClass.EMPTY: [Reply("")],
+            FaultClass.UNSUPPORTED: [Fail(400, message="Unknown parameter: 'stream_options'.")],
         }
         return behaviours[plan.fault]
 
@@ -155,6 +156,9 @@ class TestOpenAICompatible(NetworkGatewayContract):
 
 
 class TestAnthropic(NetworkGatewayContract):
+    # There is one form of a request only, so no server asks for another.
+    failures = tuple(kind for kind in FaultClass if kind is not FaultClass.UNSUPPORTED)
+
     @pytest.fixture
     def peer(self, llmock_peer: tuple[LLMockServer, list[dict[str, str]]]) -> Peer:
         return AnthropicPeer(*llmock_peer)

@@ -15,8 +15,7 @@ from llm_mock_api import MockServer, MockServerOptions
 from llm_mock_api.types.reply import ErrorReply, ReplyObject, ToolCall, Usage
 from llm_mock_api.types.request import MockRequest
 
-from meeting_core.model import FaultClass
-from meeting_core.model import Usage as Tokens
+from meeting_core.model import FaultClass, ReportedUsage
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import Empty, Gateway, GatewayReply
 from tests.contracts.gateway_cases import (
@@ -41,6 +40,7 @@ ERRORS = {
         400, "This model's maximum context length is 8 tokens", "invalid_request_error"
     ),
     FaultClass.REFUSED: ErrorReply(400, "The prompt was filtered", "content_filter"),
+    FaultClass.UNSUPPORTED: ErrorReply(400, "Unsupported parameter: 'max_completion_tokens'"),
     FaultClass.REJECTED: ErrorReply(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"),
 }
 
@@ -120,7 +120,7 @@ class TestOverAnotherServer(CallContract, NetworkCallContract):
             reply = await gateway.complete(request(), ignore)
         (seen,) = peer.server.history
         assert "stream_options" not in seen.request.raw
-        assert reply == GatewayReply("All good.", "stop", "model-a", Tokens(11, 3, "reported"))
+        assert reply == GatewayReply("All good.", "stop", "model-a", ReportedUsage(11, 3, 14))
 
     async def test_a_call_of_tools_that_nobody_offered_is_an_empty_answer(
         self, peer: OtherServer

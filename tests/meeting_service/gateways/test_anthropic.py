@@ -1,12 +1,12 @@
 """The gateway to Anthropic, byte by byte over a plain socket."""
 
 import json
-import sys
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from meeting_core.model import Message, Usage
+from meeting_core.model import Message, ReportedUsage
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.ports import (
     ContextTooLong,
@@ -94,9 +94,12 @@ async def test_a_call_is_one_streamed_message() -> None:
         "stream": True,
         "temperature": 0.5,
     }
-    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.headers["x-api-key"] == KEY
+    assert asked.headers["anthropic-version"] == "2023-06-01"
+    assert "authorization" not in asked.headers
     assert asked.headers["idempotency-key"] == request().call_key
-    assert reply == GatewayReply("All good.", "stop", "claude-real-1", Usage(11, 3, "reported"))
+    told = GatewayReply("All good.", "stop", "claude-real-1", ReportedUsage(11, 3))
+    assert reply == replace(told, thought_tokens=1)
 
 
 async def test_nothing_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +120,17 @@ async def test_finish_reasons_are_told_in_the_usual_words(reason: str, finish_re
 
 
 async def test_a_complete_answer_stands_whatever_follows() -> None:
-    opening = starts(input_tokens=7) + says("Done.") + ends(output_tokens=3)
-    for tail in ([Drops()], [chunked(event("error", error={"type": "api_error"}))]):
+    opening = starts(input_tokens=7) + says("Done.") + ends(output_tokens=3) + STOP
+    for tail in ([Drops()], [chunked(event("error", error={"type": "api_error"})), Drops()]):
         reply, _ = await ask([head(), chunked(opening), *tail])
-        assert reply == GatewayReply("Done.", "stop", "claude-real-1", Usage(7, 3, "reported"))
+        assert reply == GatewayReply("Done.", "stop", "claude-real-1", ReportedUsage(7, 3))
 
 
 @pytest.mark.parametrize(
     ("script", "kind"),
     [
-        (stream(starts(input_tokens=7), says("Half"), STOP), Truncated),
+        (stream(starts(input_tokens=7), says("Half")), Truncated),
+        ([head(), chunked(says("Done.") + ends(output_tokens=3)), Drops()], Truncated),
         ([head(), chunked(starts(input_tokens=7) + says("Half")), Drops()], Truncated),
         (stream(starts(input_tokens=7), "event: message_delta\ndata: {broken\n\n"), Truncated),
         (stream(starts(input_tokens=7), says("No."), ends("refusal"), STOP), Refused),
@@ -168,17 +172,10 @@ async def test_a_refusal_is_the_same_fault_as_a_status_and_inside_a_stream(
         assert len(peer.asked) == 1
 
 
-async def test_what_only_began_is_not_a_report_of_usage() -> None:
+async def test_what_only_began_is_a_report_of_the_prompt_alone() -> None:
     fault, _ = await ask(stream(starts(input_tokens=7, output_tokens=1), says("Half")))
     assert isinstance(fault, Truncated)
-    assert fault.usage is None
-
-
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "anthropic", None)
-    with pytest.raises(ImportError, match=r"pip install 'ai-meetings\[anthropic\]'") as caught:
-        Anthropic(api_key=KEY)
-    assert str(caught.value).isprintable()
+    assert fault.usage == ReportedUsage(7)
 
 
 def test_what_the_gateway_sets_itself_cannot_be_set() -> None:

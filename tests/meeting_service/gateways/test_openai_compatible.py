@@ -10,8 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from meeting_core.model import Message, Usage
-from meeting_service.gateways import stream_timeouts
+from meeting_core.model import Message, ReportedUsage
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.ports import (
     ContextTooLong,
@@ -132,7 +131,7 @@ class TestWhatIsSent:
 class TestAnswers:
     async def test_usage_and_model_are_those_of_the_provider(self) -> None:
         reply, _ = await ask(GOOD)
-        assert reply == GatewayReply("All good.", "stop", "real-1", Usage(11, 3, "reported"))
+        assert reply == GatewayReply("All good.", "stop", "real-1", ReportedUsage(11, 3))
 
     @pytest.mark.parametrize(
         "script",
@@ -159,7 +158,7 @@ class TestAnswers:
         deltas: list[str] = []
         reply, _ = await ask(script, deltas=deltas)
         assert isinstance(reply, GatewayReply)
-        assert (reply.text, reply.usage) == ("All good.", Usage(11, 3, "reported"))
+        assert (reply.text, reply.usage) == ("All good.", ReportedUsage(11, 3))
         assert "".join(deltas) == reply.text
 
     async def test_letters_may_be_cut_between_two_segments(self) -> None:
@@ -189,13 +188,13 @@ class TestAnswers:
             (stream(says("a"), ends(), DONE), None),
             (stream(says("a"), ends(), counts(0, 0), DONE), None),
             (stream(says("a"), ends(), counts(None, "7"), DONE), None),
-            (stream(says("a"), ends(), counts(7, None), DONE), Usage(7, 0, "reported")),
+            (stream(says("a"), ends(), counts(7, None), DONE), ReportedUsage(7, None)),
             (stream(says("a"), ends(), event(usage=[1]), DONE), None),
-            (stream(says("a"), ends(), counts(5, 1), counts(0, 0), DONE), Usage(5, 1, "reported")),
+            (stream(says("a"), ends(), counts(5, 1), counts(0, 0), DONE), ReportedUsage(5, 1)),
         ],
     )
     async def test_usage_is_what_was_reported_or_none(
-        self, script: Script, usage: Usage | None
+        self, script: Script, usage: ReportedUsage | None
     ) -> None:
         reply, _ = await ask(script)
         assert isinstance(reply, GatewayReply)
@@ -209,7 +208,7 @@ class TestAnswers:
                 event(choices=[{"index": 0, "delta": None}]),
                 event(choices=[{"index": 1, "delta": {"content": "of another choice"}}]),
                 event(choices=[{"delta": {"reasoning_content": "hm", "content": None}}]),
-                says(["a", "list"]),
+                says([{"type": "image_url"}, 7]),
                 says(""),
                 says("Fine."),
                 "data: 42\n\n",
@@ -223,19 +222,15 @@ class TestAnswers:
         assert isinstance(reply, GatewayReply)
         assert reply.text == "Fine."
 
-    async def test_a_complete_answer_stands_whatever_follows(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(stream_timeouts, "TRAILER_SECONDS", 0.1)
-        tails: list[Script] = [
-            [Hangs()],
-            [Drops()],
-            [chunked("data: {broken\n\n")],
-            [chunked(event(error={"message": "too late", "code": 500}))],
-        ]
-        for tail in tails:
-            with anyio.fail_after(5):
-                reply, _ = await ask([head(), chunked(says("Done.") + ends()), *tail])
+    async def test_a_finish_reason_is_believed_when_nothing_follows(self) -> None:
+        deltas: list[str] = []
+        silence = [head(), chunked(says("Done.") + ends()), Hangs()]
+        with anyio.fail_after(5):
+            reply, _ = await ask(silence, deltas=deltas, idle_timeout_seconds=0.1)
+        assert reply == GatewayReply("Done.", "stop", "model-a", None)
+        whole_answer = [head(), chunked(says("Done.") + ends() + DONE)]
+        for tail in ([Drops()], [chunked("data: {broken\n\n")], [chunked(says("too late")), END]):
+            reply, _ = await ask([*whole_answer, *tail])
             assert reply == GatewayReply("Done.", "stop", "model-a", None)
 
     async def test_a_bug_of_the_listener_is_not_a_fault_of_the_gateway(self) -> None:
@@ -255,16 +250,22 @@ class TestBrokenAnswers:
     @pytest.mark.parametrize(
         ("script", "kind", "words"),
         [
-            (stream(says("Half a"), DONE), Truncated, "finish reason"),
             (stream(says("Half a")), Truncated, "finish reason"),
-            (stream(says("Half a"), ends(None), DONE), Truncated, "finish reason"),
-            (stream(DONE), Truncated, "finish reason"),
+            (stream(says("Half a"), ends(None)), Truncated, "finish reason"),
+            (stream(says("Half a"), ends(), says("more")), Truncated, "finish reason"),
+            ([head(), chunked(says("Done.") + ends()), Drops()], Truncated, "broke off"),
+            (stream(says("Done."), ends(), "data: {broken\n\n"), Truncated, "JSON"),
+            (stream(DONE), Empty, "without text"),
             ([head(), END], Truncated, "finish reason"),
             ([head(), chunked(says("Half a")), Drops()], Truncated, "broke off"),
             ([head(), Drops()], Truncated, "broke off"),
             ([head(), chunked(says("Half a")), b"zz\r\n"], Truncated, "broke off"),
             (stream(says("Half a"), "data: {broken\n\n", ends()), Truncated, "JSON"),
-            ([head(), chunked(b'data: "\xff"\n\n'), END], Truncated, "broke off"),
+            (
+                [head(), chunked(says("Half a")), chunked(b'data: "\xff"\n\n'), END],
+                Truncated,
+                "broke off",
+            ),
             (stream(says("Half a"), ends("error")), Truncated, "error"),
             (stream(says("Half a"), ends("content_filter")), Refused, "filter"),
             (
@@ -299,7 +300,7 @@ class TestBrokenAnswers:
         usage = {"prompt_tokens": 9, "completion_tokens": 1}
         fault, _ = await ask([head(), chunked(says("Half", usage=usage)), *tail])
         assert isinstance(fault, Truncated)
-        assert fault.usage == Usage(9, 1, "reported")
+        assert fault.usage == ReportedUsage(9, 1)
 
     @pytest.mark.parametrize(
         ("error", "kind"),
@@ -320,7 +321,7 @@ class TestBrokenAnswers:
         usage = {"prompt_tokens": 9, "completion_tokens": 1}
         fault, _ = await ask(stream(says("Half", usage=usage), event(error=error), DONE))
         assert isinstance(fault, kind)
-        assert fault.usage == Usage(9, 1, "reported")
+        assert fault.usage == ReportedUsage(9, 1)
 
 
 class TestRefusals:
@@ -387,15 +388,12 @@ class TestTime:
                 await peer.left.wait()
             await gateway.aclose()
 
-    @pytest.mark.parametrize("piece", [says("more "), ": still there\n\n"])
-    async def test_a_stream_without_end_ends_at_the_deadline(self, piece: str) -> None:
+    @pytest.mark.parametrize("piece", [says(""), ": still there\n\n", ends(None)])
+    async def test_a_stream_of_nothing_is_too_slow_to_begin(self, piece: str) -> None:
         with anyio.fail_after(2):
-            fault, _ = await ask(
-                [head(), Repeats(chunked(piece))],
-                request(timeout_seconds=0.3),
-                idle_timeout_seconds=0.2,
-            )
+            fault, _ = await ask([head(), Repeats(chunked(piece))], first_token_timeout_seconds=0.2)
         assert isinstance(fault, TimedOut)
+        assert "too slow to begin" in fault.detail
 
     async def test_first_token_and_idle_have_deadlines_of_their_own(self) -> None:
         with anyio.fail_after(5):

@@ -4,15 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meeting_core.model import Usage
-from meeting_service.gateways.provider_faults import (
-    ProviderError,
-    fault_of,
-    one_line,
-    place_of,
-    retry_after_seconds,
-    secrets_in,
-)
+from meeting_core.model import ReportedUsage
+from meeting_service.gateways.endpoint import place_of
+from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.provider_faults import fault_of
+from meeting_service.gateways.redaction import one_line, secrets_in
 from meeting_service.ports import (
     ContextTooLong,
     GatewayFault,
@@ -110,7 +106,7 @@ def test_only_faults_that_pass_say_when() -> None:
 
 
 def test_usage_is_kept() -> None:
-    usage = Usage(5, 1, "reported")
+    usage = ReportedUsage(5, 1)
     error = ProviderError(500, "oops")
     kept = fault_of(error, source="h", secrets=(), now=NOW, usage=usage)
     assert kept.usage == usage
@@ -137,7 +133,7 @@ def test_usage_is_kept() -> None:
     ],
 )
 def test_when_to_come_back(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_seconds(headers, NOW) == seconds
+    assert wait_in_header(headers, NOW) == seconds
 
 
 def test_a_text_becomes_one_bounded_line_without_secrets() -> None:
@@ -151,8 +147,11 @@ def test_a_text_becomes_one_bounded_line_without_secrets() -> None:
 
 
 def test_what_is_secret_in_the_settings_of_a_gateway() -> None:
-    found = secrets_in("sk-key-1", {"X-A": "header-value", "X-B": "1"}, "http://u:pass-word@h/v1")
-    assert found == ("header-value", "pass-word", "sk-key-1")
+    headers = {"X-A": "header-value", "X-B": "1"}
+    address = "http://u:pass-word@h/v1?api-version=2026-01-01&key=key-in-query"
+    found = secrets_in("sk-key-1", headers, address, {"sig": "signature", "mode": "streaming"})
+    assert set(found) == {"key-in-query", "header-value", "pass-word", "signature", "sk-key-1"}
+    assert [len(each) for each in found] == sorted(map(len, found), reverse=True)
 
 
 def test_a_place_is_told_without_credentials() -> None:

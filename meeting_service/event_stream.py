@@ -1,0 +1,118 @@
+"""Reads a stream of server-sent events, as browsers do, and as the servers before models send it.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html. What goes beyond it: an
+event without an empty line after it counts at the end of the stream, and a line that is no field
+(a bare JSON object, `error: ...`) is an event of its own, for it is how some servers say what went
+wrong.
+"""
+
+from msgspec import Struct
+
+MAX_EVENT_BYTES = 4_194_304
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_ENDS = b"\r", b"\n"
+
+
+class EventTooLong(ValueError):
+    """An event is longer than the reader's bound."""
+
+
+class ServerSentEvent(Struct, frozen=True, gc=False):
+    """One event. `name` is empty if the server gave none; `id` is the last one that it gave."""
+
+    data: bytes
+    name: str = ""
+    id: str = ""
+
+
+class EventStreamReader:
+    """Turns the bytes of a stream into events, wherever the pieces are cut.
+
+    Units: `max_event_bytes` bounds what is kept of an unfinished event.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        # The pieces of the line that has not ended yet.
+        self._line: list[bytes] = []
+        self._line_bytes = 0
+        self._is_after_cr = False
+        self._is_first = True
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._name = ""
+        self._id = ""
+
+    def feed(self, piece: bytes) -> list[ServerSentEvent]:
+        """Return the events that this piece completes.
+
+        Raises: `EventTooLong`.
+        """
+        if self._is_after_cr and piece[:1] == b"\n":
+            piece = piece[1:]
+        if not piece:
+            return []
+        self._is_after_cr = piece[-1:] == b"\r"
+        # Of bytes, only \n, \r and \r\n end a line.
+        lines = piece.splitlines()
+        rest = b"" if piece[-1:] in _LINE_ENDS else lines.pop()
+        if self._line and lines:
+            lines[0] = b"".join((*self._line, lines[0]))
+            self._line, self._line_bytes = [], 0
+        if rest:
+            self._line.append(rest)
+            self._line_bytes += len(rest)
+            if self._line_bytes > self._max_event_bytes:
+                raise EventTooLong(f"a line is longer than {self._max_event_bytes} bytes")
+        return self._events_in(lines) if lines else []
+
+    def end(self) -> list[ServerSentEvent]:
+        """Return the events that the end of the stream completes."""
+        lines, self._line, self._line_bytes = [b"".join(self._line), b""], [], 0
+        return self._events_in(lines)
+
+    def _events_in(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        events: list[ServerSentEvent] = []
+        if self._is_first:
+            lines[0] = lines[0].removeprefix(_BOM)
+            self._is_first = False
+        for line in lines:
+            if not line:
+                self._end_event(events)
+            elif line.startswith(b"data:"):
+                self._add_data(line[6:] if line[5:6] == b" " else line[5:])
+            elif line[:1] != b":":
+                self._take_field(line, events)
+        return events
+
+    def _end_event(self, events: list[ServerSentEvent]) -> None:
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            events.append(ServerSentEvent(data, self._name, self._id))
+            self._data, self._data_bytes = [], 0
+        self._name = ""
+
+    def _add_data(self, value: bytes) -> None:
+        self._data.append(value)
+        self._data_bytes += len(value)
+        if self._data_bytes > self._max_event_bytes:
+            raise EventTooLong(f"an event is longer than {self._max_event_bytes} bytes")
+
+    def _take_field(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        if line.lstrip()[:1] in (b"{", b"["):
+            events.append(ServerSentEvent(line, self._name, self._id))
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        match field.strip().lower():
+            case b"event":
+                self._name = value.decode("utf-8", "replace")
+            case b"id" if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+            case b"data":
+                self._add_data(value)
+            case b"error":
+                events.append(ServerSentEvent(value, "error", self._id))
+            case _:
+                pass  # `retry`, and what the specification asks readers to pass over.

@@ -1,0 +1,65 @@
+"""The HTTP client of one gateway: its certificates, its proxy, its connections."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The HTTP client takes a fifth of a second to import, which a command that calls no model must not
+# pay.
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+KEPT_OPEN_SECONDS = 15.0
+"""How long a connection that nobody uses stays open: less than servers keep theirs."""
+
+
+def new_client(
+    *,
+    connect_timeout_seconds: float,
+    max_connections: int,
+    ca_file: Path | None = None,
+    proxy: str | None = None,
+) -> "httpx2.AsyncClient":
+    """Return a client that asks what it is told to ask, and takes nothing from the environment.
+
+    Raises: `ValueError` when `ca_file` holds no certificate, or the proxy is no address.
+    """
+    import httpx2
+
+    return httpx2.AsyncClient(
+        verify=_trust() if ca_file is None else _trust_in(ca_file),
+        proxy=proxy,
+        # The call's own deadline covers everything else.
+        timeout=httpx2.Timeout(None, connect=connect_timeout_seconds),
+        limits=httpx2.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max(1, max_connections // 4),
+            keepalive_expiry=KEPT_OPEN_SECONDS,
+        ),
+        # Following would make two requests of one call, and send the key elsewhere.
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+@cache
+def _trust() -> "ssl.SSLContext":
+    """Read the trusted certificates once; it takes a tenth of a second."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def _trust_in(ca_file: Path) -> "ssl.SSLContext":
+    """Trust a certificate authority of one's own beside those of the machine."""
+    import ssl
+
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no certificate in PEM"
+        raise ValueError(f"ca_file {ca_file} cannot be used: {reason}") from error
+    return context

@@ -1,0 +1,41 @@
+"""Reads what servers report of the tokens that a call took."""
+
+from math import ceil, isfinite
+from typing import Any
+
+from meeting_core.model import ReportedUsage
+
+_PROMPT = ("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count")
+_COMPLETION = ("completion_tokens", "output_tokens", "candidates_token_count", "eval_count")
+_TOTAL = ("total_tokens", "total_token_count")
+_DETAILS = ("completion_tokens_details", "output_tokens_details", "details")
+_REASONING = ("reasoning_tokens", "reasoning", "thoughts_token_count")
+
+
+def usage_in(reported: object) -> ReportedUsage | None:
+    """Return a usage as a server reports it; None if it counts nothing at all."""
+    if not isinstance(reported, dict):
+        return None
+    prompt, completion = _count(reported, _PROMPT), _count(reported, _COMPLETION)
+    total = _count(reported, _TOTAL)
+    if not prompt and not completion and not total:
+        return None
+    return ReportedUsage(prompt, completion, total, _reasoning(reported))
+
+
+def _reasoning(reported: dict[str, Any]) -> int:
+    for name in _DETAILS:
+        details = reported.get(name)
+        if isinstance(details, dict) and (found := _count(details, _REASONING)):
+            return found
+    return _count(reported, _REASONING) or 0
+
+
+def _count(reported: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        value = reported.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if isfinite(value) and value >= 0:
+            return ceil(value)
+    return None
