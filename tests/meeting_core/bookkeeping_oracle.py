@@ -74,7 +74,6 @@ MAX_IN_A_ROW = {
     FaultClass.REJECTED: 1,
     FaultClass.TRUNCATED: 2,
     FaultClass.EMPTY: 2,
-    FaultClass.UNSUPPORTED: 5,
 }
 FIRST_WAIT = {
     FaultClass.RATE_LIMITED: 1.0,
