@@ -8,6 +8,7 @@ from meeting_service.ports import (
     Empty,
     Gateway,
     GatewayFault,
+    ModelUnavailable,
     Refused,
     TimedOut,
     Unavailable,
@@ -20,10 +21,6 @@ log = logging.getLogger(__name__)
 
 PROBE_COUNTS_SECONDS = 1.0
 """How long the answer to one probe stands for those of calls that fail soon after."""
-
-
-class ModelUnavailable(Unavailable):
-    """The gateway serves other models, and not the call's at present."""
 
 
 class GatewayHealth:

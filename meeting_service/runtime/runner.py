@@ -45,11 +45,11 @@ from meeting_service.ports import (
     Fenced,
     GatewayFault,
     GatewayRequest,
+    ModelUnavailable,
     SaveOutput,
     VersionConflict,
 )
 from meeting_service.runtime.gateway_client import GatewayClient
-from meeting_service.runtime.gateway_health import ModelUnavailable
 from meeting_service.runtime.interruptible_wait import WaitOutcome, wait_unless
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from meeting_service.ports import (
     GatewayFault,
     GatewayReply,
     GatewayRequest,
+    ModelUnavailable,
     RateLimited,
     Rejected,
     TimedOut,
@@ -22,7 +23,7 @@ from meeting_service.ports import (
     Unavailable,
 )
 from meeting_service.runtime.gateway_client import GatewayClient
-from meeting_service.runtime.gateway_health import PROBE_COUNTS_SECONDS, ModelUnavailable
+from meeting_service.runtime.gateway_health import PROBE_COUNTS_SECONDS
 from meeting_service.runtime.gateway_probe import MAX_PROBE_SECONDS
 from meeting_service.runtime.model_outcomes import ANSWER_COUNTS_SECONDS, AVOIDED_SECONDS
 from tests.virtual_time import BACKEND
