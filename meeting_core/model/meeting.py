@@ -251,10 +251,7 @@ class Meeting(Value, frozen=True, kw_only=True):
         raise KeyError(agent_id)
 
     def speaking(self, agent_id: AgentId) -> Participant:
-        """Return a participant with the model it speaks through at present.
-
-        Raises: `KeyError` for an agent that takes no part.
-        """
+        """Return a participant, with the model it speaks through at present."""
         participant = self.participant(agent_id)
         return replace(participant, model=self._models_left(participant)[0])
 

@@ -1,4 +1,7 @@
-"""The runner: drives one meeting. It asks for the next step, does it, and reports back."""
+"""The runner: drives one meeting. It asks for the next step, does it, and reports back.
+
+Long because every step is done here, and what became of it reported.
+"""
 
 import asyncio
 import logging
