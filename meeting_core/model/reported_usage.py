@@ -59,7 +59,7 @@ def believed_usage(
         elif prompt is not None and (written is None or not written.is_counted):
             rest = _written(total - prompt, reasoning, text_tokens, thought_tokens)
             written = rest if rest is not None and rest.is_counted else written
-    if prompt is None and written is None:
+    if prompt is None and (written is None or not written.tokens):
         return estimated
     if written is None:
         written = _Written(estimated.completion_tokens, thoughts, is_counted=False)
@@ -88,21 +88,20 @@ def _written(
 
     A count can be of everything, or of the text alone with the thoughts beside it.
     """
-    if reasoning:
-        thoughts = max(reasoning, thought_tokens)
-        if count is None:
-            return _Written(text_tokens + thoughts, thoughts, is_counted=False)
-        if _believed(count - reasoning, text_tokens) is not None:
-            return _Written(count, reasoning)
-        if _believed(count, text_tokens) is not None:
-            return _Written(count + reasoning, reasoning)
-        return _Written(text_tokens + thoughts, thoughts, is_counted=False)
-    if count is None:
-        return None
     came = text_tokens + thought_tokens
-    if _believed(count, came) is not None:
+    if reasoning:
+        both = None if count is None else count + reasoning
+        if count is not None and _believed(count - reasoning, text_tokens) is not None:
+            both = count
+        elif _believed(count, text_tokens) is None:
+            both = None
+        if both is not None and _believed(both, came) is not None:
+            return _Written(both, reasoning)
+        thoughts = max(reasoning, thought_tokens)
+        return _Written(text_tokens + thoughts, thoughts, is_counted=False)
+    if count is not None and _believed(count, came) is not None:
         return _Written(count, count * thought_tokens // came if text_tokens else 0)
-    if text_tokens and thought_tokens and _believed(count, text_tokens) is not None:
+    if count is not None and text_tokens and _believed(count, text_tokens) is not None:
         return _Written(count + thought_tokens, thought_tokens, is_counted=False)
     return None
 
