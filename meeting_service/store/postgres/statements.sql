@@ -4,9 +4,18 @@
 -- configure_session:
 -- Set what every session needs, whatever the database's defaults are: $1 is the application's name.
 -- Under another isolation level a check would not see what was committed while it waited for a lock.
+-- Whether the server can be written to is asked on the way.
 SELECT set_config('default_transaction_isolation', 'read committed', false),
     set_config('application_name', $1, false),
-    set_config('jit', 'off', false);
+    set_config('jit', 'off', false),
+    pg_is_in_recovery() AS is_standby,
+    current_setting('default_transaction_read_only')::boolean AS only_reads;
+
+-- configure_as_asked:
+-- Set what the address asks for, names in $1 and values in $2: for the session, or if $3 for the
+-- transaction.
+SELECT set_config(setting.name, setting.value, $3)
+FROM unnest($1::text[], $2::text[]) AS setting (name, value);
 
 -- configure_writer:
 -- Have plans not depend on how small the tables were when they were made: a connection that first
