@@ -53,6 +53,7 @@ _CANNOT_START = (
 )
 NO_GATEWAYS: Mapping[str, Gateway] = MappingProxyType({})
 FAILED = 1
+WRONG_SETTING = 2
 INTERRUPTED = 130
 DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
@@ -78,7 +79,7 @@ def serve(
         )
     except _CANNOT_START as error:
         print(f"meetings: {' '.join(str(error).split())}", file=sys.stderr)
-        return FAILED
+        return WRONG_SETTING if isinstance(error, SettingsError) else FAILED
 
 
 @asynccontextmanager
@@ -89,7 +90,8 @@ async def running(
 
     `gateways` are those of kind `custom`, by their names in the settings.
 
-    Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
+    Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, `SettingsError`, or the store's
+    error.
     """
     with _single_error(), _logging_at(settings.log_level):
         async with AsyncExitStack() as stack:

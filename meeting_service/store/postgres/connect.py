@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from meeting_service.database_address import DatabaseAddress, Host, parse_address
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, NotWritableError
@@ -75,6 +76,15 @@ class Connector:
                 raise
         raise _most_telling(errors)
 
+    async def configure(
+        self, connection: asyncpg.Connection | PoolConnectionProxy, *, is_local: bool
+    ) -> None:
+        """Set what the address asks for, in the session or, if local, in the transaction."""
+        settings = self.address.settings
+        if settings:
+            names, values = list(settings), list(settings.values())
+            await connection.execute(QUERIES["configure_as_asked"], names, values, is_local)
+
     def _in_order(self) -> Iterator[Host | None]:
         hosts = self.address.hosts or (None,)
         first = self._first % len(hosts)
@@ -132,11 +142,7 @@ class Connector:
         return {"dsn": f"postgresql:///?{urlencode(files)}" if files else None, **arguments}
 
     async def _set_up(self, connection: asyncpg.Connection, application_name: str) -> None:
-        settings = self.address.settings
-        if settings:
-            await connection.execute(
-                QUERIES["configure_as_asked"], list(settings), list(settings.values()), False
-            )
+        await self.configure(connection, is_local=False)
         name = application_name
         if self.address.application_name:
             name = name.replace("meetings", self.address.application_name, 1)

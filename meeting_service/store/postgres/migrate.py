@@ -34,14 +34,19 @@ async def current(dsn: Dsn) -> str | None:
     """
     connection = await connector_for(dsn).connect(APPLICATION_NAME)
     try:
-        if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
-            return None
-        revision: str | None = await connection.fetchval(
-            "SELECT version_num FROM meetings_schema_version"
-        )
-        return revision
+        return await revision_of(connection)
     finally:
         await connection.close()
+
+
+async def revision_of(connection: asyncpg.Connection) -> str | None:
+    """Return the revision of a connection's database; None without our schema."""
+    if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
+        return None
+    revision: str | None = await connection.fetchval(
+        "SELECT version_num FROM meetings_schema_version"
+    )
+    return revision
 
 
 async def upgrade(dsn: Dsn) -> None:

@@ -14,7 +14,6 @@ from meeting_service.store.postgres.persistence_errors import (
     is_not_writable,
     translated,
 )
-from meeting_service.store.postgres.statements import QUERIES
 
 APPLICATION_NAME = "meetings: reads"
 MAX_READERS = 8
@@ -105,9 +104,5 @@ class Readers:
     async def _transaction(self, connection: PoolConnectionProxy) -> AsyncIterator[None]:
         """Keep the session of a pooler for several messages, and set in it what ends with it."""
         async with connection.transaction(isolation="read_committed"):
-            settings = self._connector.address.settings
-            if settings:
-                await connection.execute(
-                    QUERIES["configure_as_asked"], list(settings), list(settings.values()), True
-                )
+            await self._connector.configure(connection, is_local=True)
             yield

@@ -29,9 +29,6 @@ from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, tra
 from meeting_service.store.postgres.readers import MAX_READERS, Readers
 from meeting_service.store.postgres.statements import QUERIES
 
-OWN_CONNECTIONS = 3
-"""What a process has besides its readers: to append and listen, to renew leases, and to claim."""
-
 
 class PostgresRecorder(PostgresLeases):
     """Records meetings in PostgreSQL. `open` makes one; `async with` or `aclose` ends it."""
