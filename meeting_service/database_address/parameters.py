@@ -5,6 +5,7 @@ setting just because we do not know it.
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,9 +71,8 @@ def read_parameters(
         _read_one(read, name, value)
     hosts = read.address.hosts
     if read.hosts:
-        named = tuple(Host(name) for name in read.hosts if name.startswith("/"))
-        others = ",".join(name for name in read.hosts if not name.startswith("/"))
-        hosts = named + read_hosts(others)
+        found = [(Host(n),) if n.startswith("/") else read_hosts(n) for n in read.hosts]
+        hosts = tuple(itertools.chain.from_iterable(found))
     read.change(hosts=_with_ports(hosts, read.ports))
     _settle_tls(read)
     return replace(
