@@ -35,7 +35,7 @@ pool_mode = {mode}
 class PgBouncer:
     """One PgBouncer, with the settings as shipped and `more`."""
 
-    def __init__(self, folder: Path, server: Server, mode: str, more: str = "") -> None:
+    def __init__(self, folder: Path, server: Server, mode: str = "session", more: str = "") -> None:
         self.port = free_port()
         self._folder = own_folder(folder / f"pgbouncer-{mode}-{self.port}")
         users = self._folder / "users.txt"

@@ -30,7 +30,9 @@ def postgres_program(name: str) -> Path:
 
 def pgbouncer_program() -> str:
     """Debian keeps it where only root's path leads."""
-    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = shutil.which(
+        "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    )
     assert found is not None, "no pgbouncer; `python3 run.py test --databases` says what to do"
     return found
 
@@ -86,8 +88,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
-            return
         except ConnectionRefusedError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(POLL_SECONDS)
+        else:
+            return

@@ -35,7 +35,9 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "timezone": "UTC",
 }
-ADMITTED = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
+ADMITTED = (
+    "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
+)
 
 
 class Server:
@@ -96,15 +98,18 @@ class Server:
                 **process_options(),
             )
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url()).close()
-            except psycopg.OperationalError as error:
-                assert self._process.poll() is None, self.log.read_text()
-                assert time.monotonic() < deadline, f"{error}\n{self.log.read_text()}"
-                time.sleep(POLL_SECONDS)
-            else:
-                return self
+        while not self._answers():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(POLL_SECONDS)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url()).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def execute(self, statement: str, *arguments: Any, database: str = "postgres") -> list[Any]:
         with psycopg.connect(self.url(database), autocommit=True) as connection:

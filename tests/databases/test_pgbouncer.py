@@ -1,64 +1,19 @@
 """Behind a real PgBouncer: session mode works, transaction mode with a second address."""
 
-import sys
 from pathlib import Path
 
-import anyio
-import httpx
 import pytest
 
 from tests.databases.pgbouncer import PgBouncer
-from tests.databases.servers import PASSWORD, Server
+from tests.databases.servers import Server
+from tests.databases.service import hold_meetings, refused
 from tests.service_process import ServiceProcess
 
 pytestmark = pytest.mark.anyio
 
-MEETINGS = 12
-BODY = {"goal": "Ship it", "participants": ["planner", "dev"], "num_rounds": 1}
-TIMEOUT_SECONDS = 60.0
-
 
 def pooler_in(mode: str, folder: Path, server: Server, more: str = "") -> PgBouncer:
     return PgBouncer(folder, server, mode, more)
-
-
-async def hold_meetings(url: str) -> None:
-    """Hold meetings at once, watch each to its end, and read them in every way there is."""
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as client:
-
-        async def hold() -> None:
-            started = await client.post("/api/meetings/start", json=BODY)
-            assert started.status_code == 201, started.text
-            meeting_id = started.json()["id"]
-            async with client.stream("GET", f"/api/meetings/{meeting_id}/events") as stream:
-                async for _ in stream.aiter_lines():
-                    pass
-            for page in ("status", "spending", "output"):
-                answer = await client.get(f"/api/meetings/{meeting_id}/{page}")
-                assert answer.status_code == 200, answer.text
-                if page == "status":
-                    assert answer.json()["state"] == "complete"
-
-        async with anyio.create_task_group() as tasks:
-            for _ in range(MEETINGS):
-                tasks.start_soon(hold)
-        for _ in range(5):
-            listed = await client.get("/api/meetings")
-            assert listed.status_code == 200, listed.text
-            assert listed.json()["total"] == MEETINGS
-
-
-async def refused(*arguments: str) -> str:
-    """Start the service where it cannot start; return its one line."""
-    command = [sys.executable, "-m", "meeting_service", "serve", "--port", "0", *arguments]
-    with anyio.fail_after(TIMEOUT_SECONDS):
-        ended = await anyio.run_process(command, check=False)
-    said = ended.stderr.decode()
-    assert ended.returncode == 2, said
-    assert ended.stdout == b""
-    assert said.count("\n") == 1, said
-    assert PASSWORD not in said
-    return said
 
 
 async def test_session_mode_works_as_shipped(
@@ -115,6 +70,7 @@ async def test_a_schema_of_ones_own_is_used_through_a_pooler_in_transaction_mode
     ],
 )
 async def test_a_second_address_that_does_not_help_is_refused_in_one_line(
+    *,
     server_folder: Path,
     server: Server,
     database: str,
