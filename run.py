@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Set the project up beside this file, then run it: `python3 run.py COMMAND ...`.
 
-    python3 run.py demo           anything but the two below is passed to `meetings`
+    python3 run.py demo           anything but the ones below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
+    python3 run.py test --databases [ARGS]    a real PgBouncer, a standby that is promoted
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
@@ -28,13 +29,14 @@ import importlib.util
 import json
 import platform
 import re
+import shutil
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -70,6 +72,24 @@ UNREACHABLE = (
 )
 
 
+class ExtraJob(NamedTuple):
+    """Tests of their own folder, which want programs that the locks do not bring."""
+
+    folder: str
+    programs: tuple[str, ...] = ()
+    needs_embedded_server: bool = False
+
+
+EXTRA_JOBS = {
+    "--databases": ExtraJob(
+        "tests/databases", ("pgbouncer", "openssl"), needs_embedded_server=True
+    ),
+}
+"""What `test OPTION` runs; Debian's packages have the names of the programs."""
+
+PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+
+
 class SetupError(Exception):
     """Set-up cannot go on; the text says why and what to do, in one line."""
 
@@ -77,7 +97,10 @@ class SetupError(Exception):
 def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
     own = arguments[0] if arguments else ""
+    extra = EXTRA_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
     try:
+        if extra is not None:
+            check_programs(arguments[1], extra)
         ensure_environment(with_dev=own in NEEDS_DEV)
     except SetupError as error:
         say(str(error))
@@ -92,7 +115,8 @@ def main(arguments: list[str]) -> int:
         return lint()
     if own == "test":
         os.chdir(ROOT)
-        return become("-m", "pytest", *arguments[1:])
+        tests = arguments[1:] if extra is None else [extra.folder, *arguments[2:]]
+        return become("-m", "pytest", *tests)
     return become("-m", "meeting_service", *arguments)
 
 
@@ -100,6 +124,19 @@ def become(*arguments: str) -> NoReturn:
     """Replace this process by the environment's Python, so signals and exit codes are its own."""
     # -P keeps the working directory off the import path: a file there must not shadow a module.
     os.execv(PYTHON, [str(PYTHON), "-P", *arguments])
+
+
+def check_programs(option: str, job: ExtraJob) -> None:
+    """Raise: SetupError where a job cannot run, with what is missing and how to get it."""
+    if job.needs_embedded_server and not has_embedded_server():
+        raise SetupError(f"test {option} needs the embedded PostgreSQL: it has no wheel for here")
+    missing = [name for name in job.programs if shutil.which(name, path=PROGRAM_PATH) is None]
+    if missing:
+        names = " ".join(missing)
+        raise SetupError(
+            f"test {option} needs {' and '.join(missing)}: install them"
+            f" (Debian, Ubuntu: apt-get install {names}) and run again"
+        )
 
 
 def lint() -> int:

@@ -1,5 +1,6 @@
 """What GitHub and pre-commit run: the gate that contributors run, by commands that exist."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -24,14 +25,31 @@ def assert_runs(command: str) -> None:
     assert program in ("bash", "python3")
     assert (ROOT / script).is_file(), command
     if script == "run.py":
-        own = re.findall(r"^ +python3 run\.py (test|lint) ", (ROOT / script).read_text(), re.M)
-        assert arguments[0] in own
-        assert len(arguments) == 1
+        text = (ROOT / script).read_text()
+        own = re.findall(r"^ +python3 run\.py (lint|test(?: --[a-z-]+)?) ", text, re.M)
+        assert " ".join(arguments) in own
+
+
+def extra_jobs() -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("run_under_test", ROOT / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.EXTRA_JOBS)
+
+
+def test_an_extra_job_is_a_folder_that_the_suite_leaves_out():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    folders = {job.folder for job in extra_jobs().values()}
+    assert all(list((ROOT / folder).glob("test_*.py")) for folder in folders)
+    assert {folder.rpartition("/")[2] for folder in folders} <= set(options["norecursedirs"])
 
 
 def test_the_gate_is_lint_and_tests():
     commands = [line for line in GATE.read_text().splitlines() if line.startswith("python3")]
-    assert commands == ["python3 run.py lint", "python3 run.py test"]
+    extra = [f"python3 run.py test {option}" for option in extra_jobs()]
+    assert commands == ["python3 run.py lint", "python3 run.py test", *extra]
     for command in commands:
         assert_runs(command)
     subprocess.run(["bash", "-n", GATE], check=True)
