@@ -105,7 +105,7 @@ def _shown(name: str) -> str:
 
 
 def _advice(name: str) -> str:
-    close = difflib.get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.75)
+    close = difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=0.75)
     if close:
         return f"did you mean {close[0]}?"
     shown = name if re.fullmatch(r"[\w.]{1,64}", name) else "NAME"
@@ -254,5 +254,4 @@ _READERS: Mapping[str, Callable[[_Read, str, str], None]] = {
     "options": _options,
     "application_name": _application_name,
 }
-KNOWN = frozenset({*_READERS, *FIXED, *REFUSED, *IGNORED})
-"""Every parameter that is not refused for its name alone as unknown."""
+_KNOWN = frozenset({*_READERS, *FIXED, *REFUSED, *IGNORED})

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from meeting_service.database_address.address import AddressError, DatabaseAddress, Host
-from meeting_service.database_address.parameters import KNOWN, read_parameters
+from meeting_service.database_address.parameters import read_parameters
 
 SCHEMES = ("postgresql", "postgres")
 MUST_BEGIN = "must begin with postgresql://, the only database there is"
 MAX_PORT = 65_535
 
+_MAY_HOLD_AT = ("user", "username", "password", "sslpassword", "application_name")
 _RESERVED = re.compile(r"[/?#]")
 _HALF_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::(\d*))?")
@@ -71,7 +72,7 @@ def _check_encoding(rest: str) -> None:
         authority.count("@") > 1
         or "@" in path
         or "#" in before_last_at
-        or any(not separator or key not in KNOWN for key, separator, _ in keys)
+        or any(not separator or key not in _MAY_HOLD_AT for key, separator, _ in keys)
     ):
         secret = before_last_at.partition(":")[2] or before_last_at
         written = [f"'{sign}' as %{ord(sign):02X}" for sign in "@/?#" if sign in secret]

@@ -109,7 +109,9 @@ class Connector:
         arguments = {**self._arguments(host), **options, "timeout": None}
         connection: asyncpg.Connection = await asyncpg.connect(**arguments)
         try:
-            _keep_alive(connection, self.address.keepalive)
+            # The driver gives no other way to its socket.
+            transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
+            keep_alive(transport.get_extra_info("socket"), self.address.keepalive)
             if self.keeps_session:
                 await self._set_up(connection, application_name)
         except BaseException:
@@ -166,13 +168,11 @@ def connector_for(dsn: Dsn) -> Connector:
     return dsn if isinstance(dsn, Connector) else Connector(parse_address(dsn))
 
 
-def _keep_alive(connection: asyncpg.Connection, wanted: Mapping[str, int]) -> None:
+def keep_alive(sock: socket.socket, wanted: Mapping[str, int]) -> None:
     """Have the system find out when the other host is gone; a local socket needs none."""
-    values = {**KEEPALIVE, **wanted}
-    # The driver gives no other way to its socket.
-    sock = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # noqa: SLF001
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
+    values = {**KEEPALIVE, **wanted}
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(bool(values["keepalives"])))
     for name, option in _SOCKET_OPTIONS.items():
         # Not every system has all of them; zero means its own default.

@@ -34,20 +34,20 @@ SELECT current_setting('server_encoding') AS encoding,
     (
         SELECT string_agg(relname, ', ' ORDER BY relname)
         FROM pg_class
-        WHERE relkind = 'r' AND relname LIKE 'meetings\_%'
+        WHERE relkind IN ('r', 'S') AND relname LIKE 'meetings\_%'
             AND relnamespace = (
                 SELECT relnamespace FROM pg_class WHERE oid = to_regclass('meetings_events')
             )
-            AND NOT (
-                has_table_privilege(oid, 'SELECT')
-                AND (relname = 'meetings_schema_version' OR has_table_privilege(oid, 'INSERT'))
-                AND (
+            AND NOT CASE
+                WHEN relkind = 'S' THEN has_sequence_privilege(oid, 'USAGE')
+                WHEN relname = 'meetings_schema_version' THEN has_table_privilege(oid, 'SELECT')
+                ELSE has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT') AND (
                     -- Events are never changed, and an account may be kept from it.
-                    relname IN ('meetings_schema_version', 'meetings_events')
+                    relname = 'meetings_events'
                     OR has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
                 )
-            )
-    ) AS closed_tables,
+            END
+    ) AS closed,
     least(
         CASE WHEN NOT account.rolsuper THEN nullif(account.rolconnlimit, -1) END,
         CASE WHEN NOT account.rolsuper THEN nullif(here.datconnlimit, -1) END,

@@ -76,10 +76,11 @@ async def _check_facts(connection: asyncpg.Connection, connector: Connector) -> 
             f'{user}"',
             address,
         )
-    if facts["closed_tables"]:
+    if facts["closed"]:
         raise UnsuitableDatabase(
-            f'the user "{user}" may not read and write {facts["closed_tables"]}: as their owner,'
-            f' GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO "{user}"',
+            f'the user "{user}" may not use {facts["closed"]}: as their owner, GRANT SELECT,'
+            f' INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO "{user}" and GRANT USAGE'
+            f' ON ALL SEQUENCES IN SCHEMA {schema} TO "{user}"',
             address,
         )
     if await revision_of(connection) != HEAD and not facts["may_create"]:
