@@ -71,6 +71,7 @@ async def test_a_server_that_only_reads_is_not_taken_for_a_primary(database_url:
 async def test_a_connection_that_turned_read_only_is_left_for_another(database_url: str) -> None:
     async with await PostgresRecorder.open(database_url) as recorder:
         await recorder.register_owner("a", lease_seconds=LONG)
+        await convene(recorder)  # to be claimed
         kept = [recorder._writer._connection, recorder._renewals._connection]
         kept.append(recorder._claims._connection)
         for connection in kept:
