@@ -44,6 +44,7 @@ class _Rule(NamedTuple):
         return state in self.states or re.search(self.pattern, said, re.IGNORECASE) is not None
 
 
+_WANTS_TLS = "{place} wants TLS, and the address does not: write sslmode=require"
 _PASSING = (
     _Rule(
         ("53300",),
@@ -66,9 +67,8 @@ _PASSING = (
 _LASTING = (
     _Rule(
         (),
-        r"no encryption|ssl off|(ssl|tls|encrypted|secure).*(required|mandatory|only)"
-        r"|requires? (ssl|tls)|insecure",
-        "{place} wants TLS, and the address does not: add sslmode=require",
+        r"(ssl|tls|encrypted|secure).*(required|mandatory|only)|requires? (ssl|tls)|insecure",
+        _WANTS_TLS,
     ),
     _Rule(
         ("28P01",),
@@ -167,6 +167,9 @@ def _refusal(
     for rule in _PASSING:
         if rule.fits(state, said):
             return UnavailableDatabase(rule.text.format(**words))
+    # It says so of every connection without TLS; only if the address forbids TLS that is the cause.
+    if re.search(r"no encryption|SSL off", said) and address.tls.get("sslmode") == "disable":
+        return UnsuitableDatabase(_WANTS_TLS.format(**words), address)
     for rule in _LASTING:
         if rule.fits(state, said):
             return UnsuitableDatabase(rule.text.format(**words), address)
@@ -184,7 +187,7 @@ def _tls_problem(error: BaseException, place: str) -> str | None:
                 " with sslrootcert=FILE, or use sslrootcert=system if it is a public one"
             )
         case ssl.SSLError():
-            return f"TLS with {place} failed ({error.reason or said}): correct its sslmode or files"
+            return f"TLS with {place} failed ({getattr(error, 'reason', None) or said}): correct its sslmode or files"
         case ConnectionError() if "rejected SSL" in said:
             return (
                 f"{place} offers no TLS, and the address wants it: turn it on, or leave sslmode out"
