@@ -84,18 +84,22 @@ async def _connected(url: DatabaseUrl, direct_url: DatabaseUrl | None) -> Postgr
     """Connect to a server of the user's; with a second address the first is only read through."""
     connector = Connector(parse_address(direct_url or url))
     readers = None if direct_url is None else Connector(parse_address(url), keeps_session=False)
-    _log_hints("database_url", (readers or connector).address)
-    if readers is not None:
-        _log_hints("direct_database_url", connector.address)
     try:
         max_readers = await check_database(connector, readers)
         await upgrade(connector)
         with explained(connector.address):
-            return await PostgresRecorder.open(connector, readers=readers, max_readers=max_readers)
+            recorder = await PostgresRecorder.open(
+                connector, readers=readers, max_readers=max_readers
+            )
     except UnsuitableDatabase as error:
         is_direct = readers is not None and error.address is not readers.address
         name = "direct_database_url" if is_direct else "database_url"
         raise SettingsError(f"{name}: {error}") from error
+    # Only now: what keeps the service from starting is one line.
+    _log_hints("database_url", (readers or connector).address)
+    if readers is not None:
+        _log_hints("direct_database_url", connector.address)
+    return recorder
 
 
 def _log_hints(name: str, address: DatabaseAddress) -> None:

@@ -77,7 +77,7 @@ def _check_encoding(rest: str) -> None:
         secret = before_last_at.partition(":")[2] or before_last_at
         written = [f"'{sign}' as %{ord(sign):02X}" for sign in "@/?#" if sign in secret]
         raise AddressError(
-            "has a user or a password that holds a sign which ends it: write "
+            "holds a user or a password with a sign that has to be encoded: write "
             + ", ".join(written or ["'@' as %40"])
         )
     if "#" in rest:

@@ -93,6 +93,11 @@ _LASTING = (
     ),
     _Rule(
         (),
+        r"configuration parameter|set parameter|value for parameter",
+        "{place} does not take a setting of the address: {said}; correct it in options=",
+    ),
+    _Rule(
+        (),
         r"unsupported startup parameter",
         "{place} is a pooler that refuses a parameter of the address: {said}; leave it out",
     ),

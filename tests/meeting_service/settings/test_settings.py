@@ -240,7 +240,10 @@ def test_clients_find_the_service_where_it_listens(
         ("output_dir = 3", ["output_dir: is 3", "expected text, got int"]),
         ("port = ", ["some.toml: is not valid TOML"]),
         ("database_url = 'mysql://u:secret@h/d'", ["database_url: must begin with postgresql://"]),
-        ("database_url = 'postgresql://u:se@cret@h/d'", ["database_url: has a user", "%40"]),
+        (
+            "database_url = 'postgresql://u:se@cret@h/d'",
+            ["database_url: holds a user or a password", "%40"],
+        ),
         ("database_url = 'postgresql://h/d?sslmod=x'", ["sslmod, which", "did you mean sslmode?"]),
         (
             "database_url = 'postgresql://h'\ndirect_database_url = 'postgresql://u:secret@h:x'",

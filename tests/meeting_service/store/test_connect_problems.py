@@ -50,6 +50,9 @@ def line_for(error: BaseException) -> tuple[str, type[Exception]]:
         ("28000", "SSL connection is required. Please specify SSL options", "sslmode=require"),
         ("28000", 'role "u" is not permitted to log in', "LOGIN"),
         ("08P01", "unsupported startup parameter: options", "leave it out"),
+        ("42704", 'unrecognized configuration parameter "x"', "correct it in options="),
+        ("42501", 'permission denied to set parameter "x"', "correct it in options="),
+        ("22023", 'invalid value for parameter "x": "y"', "correct it in options="),
         ("42501", "permission denied for database d", "permission denied for database d"),
     ],
 )
