@@ -1,4 +1,7 @@
-"""The runner: drives one meeting. It asks for the next step, does it, and reports back."""
+"""The runner: drives one meeting. It asks for the next step, does it, and reports back.
+
+Long because all that is done for one meeting, step by step, stands here.
+"""
 
 import asyncio
 import logging

@@ -225,10 +225,10 @@ class BookkeepingOracle:
 
     def on_attempt_failed(self, fact: AttemptFailed) -> None:
         assert isinstance(self.command, AcceptReply | ReportFault)
-        is_away = self._is_unreachable(fact)
-        is_digest_away = is_away and isinstance(fact.task, DigestTask)
-        self._check_failed_charge(fact, is_away=is_away)
-        if is_away and not is_digest_away:
+        is_unreachable = self._is_unreachable(fact)
+        is_digest_unreachable = is_unreachable and isinstance(fact.task, DigestTask)
+        self._check_failed_charge(fact, is_unreachable=is_unreachable)
+        if is_unreachable and not is_digest_unreachable:
             self._wait_for_gateway(fact)
             return
         self.unreachable.pop(fact.task, None)
@@ -236,7 +236,7 @@ class BookkeepingOracle:
         is_adapted = self._check_adaptation(fact)
         if fact.fault is FaultClass.REJECTED:
             self._next_model(fact)
-        elif is_digest_away:
+        elif is_digest_unreachable:
             assert fact.retry_at is None
         elif not is_adapted:
             self._check_retry(fact)
@@ -262,13 +262,13 @@ class BookkeepingOracle:
             and fact.fault is FaultClass.UNAVAILABLE
         )
 
-    def _check_failed_charge(self, fact: AttemptFailed, *, is_away: bool) -> None:
+    def _check_failed_charge(self, fact: AttemptFailed, *, is_unreachable: bool) -> None:
         """A call is free if it never ran, or failed in a way that is free, with no word said."""
         assert isinstance(self.command, AcceptReply | ReportFault)
         assert self.open is not None
         reached = self.command.reached if isinstance(self.command, ReportFault) else True
         reserved, seen = self.open.reserved, self._seen
-        is_free = not seen and (fact.fault in FREE or not reached or is_away)
+        is_free = not seen and (fact.fault in FREE or not reached or is_unreachable)
         if self.command.usage is not None:
             self._check_charge(fact, self.command.usage, seen, is_free=is_free)
         elif is_free:
