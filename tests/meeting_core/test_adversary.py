@@ -329,7 +329,7 @@ ANSWERS: dict[str, Callable[[Siege, Ask, Reservation], Command]] = {
     "answers nothing": Siege.answer_nothing,
     "never answers": Siege.never_answer,
 }
-VICES = (*(vice for vice in ANSWERS if vice != "none"), "crashes")
+VICES = (*(vice for vice in ANSWERS if vice != "none"), "crashes", *2 * ("is unreachable",))
 ENDINGS = (
     *(f"complete: {cause}" for cause in ("agenda", "budget", "deadline", "operator")),
     *(f"failed: {why}" for why in ("budget", "nobody_spoke", "gateway_unreachable", "crash_loop")),
