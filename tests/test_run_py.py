@@ -447,16 +447,6 @@ def test_where_the_real_model_has_no_wheel_one_line_says_where_it_has(project):
     assert not (project / ".venv" / "setup-local-model.stamp").exists()
 
 
-def test_the_plain_tests_leave_out_the_folder_of_every_job(project):
-    from tests.conftest import collect_ignore
-
-    jobs = load(project).EXTRA_JOBS
-    assert jobs
-    for job in jobs.values():
-        assert (ROOT / job.folder).is_dir()
-        assert Path(job.folder).name in collect_ignore
-
-
 def test_the_lock_of_the_local_model_holds_two_hashed_packages_and_no_address(project):
     text = (project / MODEL_LOCK).read_text()
     # The command that made it names its place.
