@@ -22,9 +22,11 @@ def server_folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def server(server_folder: Path) -> Iterator[Server]:
     """A server that these tests connect to over TCP, with a password."""
-    made = Server(server_folder, "primary").create().start()
-    yield made
-    made.stop()
+    made = Server(server_folder, "primary")
+    try:
+        yield made.create().start()
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A primary with a standby that is promoted in mid-meeting: every meeting goes on there."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -68,9 +69,12 @@ def pair() -> Iterator[Pair]:
     folder = short_temporary_folder()
     folder.chmod(0o711)
     made = Pair(folder)
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
