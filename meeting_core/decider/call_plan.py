@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 
 from meeting_core.budget.allowance import Allowance, turn_allowance
-from meeting_core.model.accounting import Amount, amount_of, profile_of, scaled
+from meeting_core.model.accounting import Amount, ModelProfile, amount_of, profile_of
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, BudgetReduction, Reservation, Task, Value
-from meeting_core.prompt.brief import Brief, build_brief, min_brief_tokens
+from meeting_core.prompt.brief import Brief, build_brief
+from meeting_core.prompt.prompt_parts import min_brief_size
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.steps.speaking_order import digest_author
+
+MAX_SHORTENINGS = 4
+"""How often a brief is shortened in proportion, since its scripts are known once it is built."""
 
 
 class Plan(Value, frozen=True):
@@ -40,10 +44,34 @@ def min_cost(
 ) -> Amount:
     """Return the lowest cost of a useful call: the shortest brief and the lowest useful cap."""
     config, model = meeting.config, meeting.speaking(agent_id).model
-    factor = profile_of(meeting.model_profiles, model).factor
-    prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), factor)
+    known = profile_of(meeting.model_profiles, model)
+    prompt = known.prompt_tokens(*min_brief_size(meeting, task, agent_id, count))
     output = min(config.min_tokens_per_turn, config.max_tokens_per_turn)
     return amount_of(config, model, Reservation(prompt, output))
+
+
+def brief_within(
+    meeting: Meeting, task: Task, agent_id: AgentId, tokens: int, *, count: TokenCounter
+) -> Brief:
+    """Return the longest brief that takes at most `tokens` of its model, as far as is known.
+
+    Units: tokens by the model's own count. What every brief holds is never shortened.
+    """
+    known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
+    limit = known.max_brief_tokens(tokens)
+    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    for _ in range(MAX_SHORTENINGS):
+        needed = needed_for(brief, known)
+        if needed <= tokens or brief.manifest.tokens > limit:
+            break
+        limit = brief.manifest.tokens * tokens // needed
+        brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    return brief
+
+
+def needed_for(brief: Brief, known: ModelProfile) -> int:
+    """Return what a model counts for a brief, as far as is known."""
+    return known.prompt_tokens(brief.manifest.tokens, brief.manifest.scripts)
 
 
 def fitted_to(
@@ -61,14 +89,13 @@ def fitted_to(
     """
     config, brief, wanted = meeting.config, plan.brief, plan.cap
     known = profile_of(meeting.model_profiles, plan.model)
-    limit = known.max_brief_tokens(config.context_tokens)
     reductions: tuple[BudgetReduction, ...] = ()
     beside = allowance.prompt_beside(wanted)
-    shorter = limit if beside is None else min(limit, known.estimate_within(max(0, beside)))
-    if max(shorter, min_brief_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
-        brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
-        reductions = ("brief",)
-    prompt_tokens = scaled(brief.manifest.tokens, known.factor)
+    if beside is not None and beside < plan.prompt_tokens:
+        shorter = brief_within(meeting, task, agent_id, max(0, beside), count=count)
+        if shorter.manifest.tokens < brief.manifest.tokens:
+            brief, reductions = shorter, ("brief",)
+    prompt_tokens = needed_for(brief, known)
     cap = allowance.output_beside(prompt_tokens, wanted)
     if cap < wanted:
         reductions = (*reductions, "cap")

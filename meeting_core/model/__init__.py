@@ -2,9 +2,6 @@
 
 from meeting_core.model.accounting import (
     MAX_BELIEVED_RATIO,
-    MAX_FACTOR,
-    MIN_FACTOR,
-    UNCALIBRATED,
     Amount,
     Ledger,
     ModelProfile,
@@ -79,6 +76,21 @@ from meeting_core.model.events import (
 from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
 from meeting_core.model.phases import ACTIONS, TRANSITIONS, TRIGGERS, PhaseChart, allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
+from meeting_core.model.token_factors import (
+    AS_ESTIMATED,
+    MAX_FACTOR,
+    MIN_FACTOR,
+    NO_SCRIPTS,
+    UNCALIBRATED,
+    UNKNOWN_MODEL,
+    ModelFactors,
+    ScriptTokens,
+    TokenFactors,
+    bounded,
+    highest,
+    uniform,
+    weighted,
+)
 from meeting_core.model.transcript import Digest, Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     CUT_MARK,
@@ -124,6 +136,7 @@ from meeting_core.model.values import (
 
 __all__ = [
     "ACTIONS",
+    "AS_ESTIMATED",
     "CUT_MARK",
     "DEFAULT_REPLY_BYTES",
     "DEFAULT_TITLE",
@@ -138,10 +151,12 @@ __all__ = [
     "MIN_FACTOR",
     "MIN_REPLY_BYTES",
     "MIN_USEFUL_CAP",
+    "NO_SCRIPTS",
     "REPLY_BYTES_PER_TOKEN",
     "TRANSITIONS",
     "TRIGGERS",
     "UNCALIBRATED",
+    "UNKNOWN_MODEL",
     "AbandonAttempt",
     "AbandonCause",
     "AcceptReply",
@@ -185,6 +200,7 @@ __all__ = [
     "MeetingEvent",
     "MeetingId",
     "Message",
+    "ModelFactors",
     "ModelPrice",
     "ModelProfile",
     "OnBudget",
@@ -212,6 +228,7 @@ __all__ = [
     "RoundDigested",
     "RoundEnding",
     "RoundOpened",
+    "ScriptTokens",
     "SkipReason",
     "SpeakingOrder",
     "StartAttempt",
@@ -224,6 +241,7 @@ __all__ = [
     "Task",
     "TaskState",
     "Timing",
+    "TokenFactors",
     "Turn",
     "TurnCompleted",
     "TurnSkipped",
@@ -235,15 +253,19 @@ __all__ = [
     "Version",
     "allowed_actions",
     "amount_of",
+    "bounded",
     "call_key",
     "charged_usage",
     "clean_text",
     "cut_to_characters",
+    "highest",
     "is_storable",
     "milliseconds_utc",
     "next_factor",
     "price_of",
     "profile_of",
     "scaled",
+    "uniform",
+    "weighted",
     "with_profile",
 ]

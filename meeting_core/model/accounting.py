@@ -6,16 +6,23 @@ the same reports give the same figures on every machine. Source: docs/explanatio
 
 from meeting_core.model.configuration import Configuration
 from meeting_core.model.prices import ModelPrice
+from meeting_core.model.token_factors import (
+    AS_ESTIMATED,
+    MAX_FACTOR,
+    MIN_FACTOR,
+    UNCALIBRATED,
+    ScriptTokens,
+    TokenFactors,
+    weighted,
+)
 from meeting_core.model.values import Reservation, Usage, Value
-
-UNCALIBRATED = 1_000
-MIN_FACTOR = 500
-MAX_FACTOR = 3_000
 
 MAX_BELIEVED_RATIO = 10
 """A report this many times above or below the estimate is taken for a mistake."""
 
 _DECAY = 8
+MAX_FIRST_FALL = 4
+"""A first report lowers the factor to a quarter at most."""
 
 
 class Amount(Value, frozen=True):
@@ -83,13 +90,19 @@ def charged_usage(reserved: Reservation, charged: int) -> Usage:
 class ModelProfile(Value, frozen=True):
     """What ended calls have shown of one model.
 
-    Units: `factor` in permille, from our estimate to the model's own count; `context_tokens` is
-    the longest brief to try, by our estimate; None as long as no brief was too long.
+    Units: `factor` in permille, from our estimate, weighted by script, to the model's own count;
+    `context_tokens` is the longest brief to try, by our estimate; None as long as no brief was too
+    long. `token_factors` are the weights that the meeting began with.
     """
 
     model: str
     factor: int = UNCALIBRATED
     context_tokens: int | None = None
+    token_factors: TokenFactors = AS_ESTIMATED
+
+    def prompt_tokens(self, tokens: int, scripts: ScriptTokens) -> int:
+        """Return what the model counts for an estimate with these parts, as far as is known."""
+        return scaled(weighted(tokens, scripts, self.token_factors), self.factor)
 
     def max_brief_tokens(self, context_tokens: int) -> int:
         """Return the longest brief, by our estimate, that fits `context_tokens` of the model."""
@@ -119,16 +132,19 @@ def with_profile(known: tuple[ModelProfile, ...], learnt: ModelProfile) -> tuple
 def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int:
     """Return the factor after a call, from the estimate of its prompt and the provider's report.
 
-    Units: the factor in permille; the estimate is the one before any factor was applied.
-    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`; grows by half at most and falls by an
-    eighth of the difference, so that it soon covers the truth and no single report decides it.
-    Source: ADR 0005.
+    Units: the factor in permille; the estimate is the one before this factor was applied.
+    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`. From its start it falls to what was seen, to
+    a quarter at most; later it falls by an eighth of the difference. It grows by half at most, or
+    back to its start. So it soon covers the truth, and no single report decides it.
+    Source: ADR 0020.
     """
     if not _is_believable(estimated_tokens, reported_tokens):
         return factor
     seen = -(-reported_tokens * 1_000 // estimated_tokens)
     if seen > factor:
-        return min(seen, factor + factor // 2, MAX_FACTOR)
+        return min(seen, max(factor + factor // 2, UNCALIBRATED), MAX_FACTOR)
+    if factor == UNCALIBRATED:
+        return max(seen, factor // MAX_FIRST_FALL, MIN_FACTOR)
     return max(factor - (factor - seen) // _DECAY, MIN_FACTOR)
 
 

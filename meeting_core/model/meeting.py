@@ -20,6 +20,7 @@ from meeting_core.model.configuration import (
     REPLY_BYTES_PER_TOKEN,
     Configuration,
 )
+from meeting_core.model.token_factors import NO_SCRIPTS, ScriptTokens, weighted
 from meeting_core.model.transcript import Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     FINAL_PHASES,
@@ -104,7 +105,8 @@ class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
     `fallbacks` says how many of its models an agent has gone past because they were rejected.
-    Units: `document_tokens` is what the quoted documents take in every brief.
+    Units: `document_tokens` is what the quoted documents take in every brief, and
+    `document_scripts` the parts of it by script.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
 
@@ -116,6 +118,7 @@ class Meeting(Value, frozen=True, kw_only=True):
     document_tokens: int
     convened_at: datetime
     updated_at: datetime
+    document_scripts: ScriptTokens = NO_SCRIPTS
     epoch: int = 1
     adoptions: int = 0
     paused_from: Phase | None = None
@@ -274,7 +277,9 @@ class Meeting(Value, frozen=True, kw_only=True):
         charged = amount_of(config, attempt.model, usage) if usage.total else Amount()
         if usage.source == "reported" and usage.prompt_tokens:
             known = profile_of(profiles, attempt.model)
-            factor = next_factor(known.factor, attempt.manifest.tokens, usage.prompt_tokens)
+            shown = attempt.manifest
+            expected = weighted(shown.tokens, shown.scripts, known.token_factors)
+            factor = next_factor(known.factor, expected, usage.prompt_tokens)
             if factor != known.factor:
                 profiles = with_profile(profiles, replace(known, factor=factor))
         source = task_state.usage_source

@@ -5,9 +5,6 @@ from meeting_core.prompt.brief import (
     Brief,
     build_brief,
     digest_of,
-    document_tokens,
-    fixed_tokens,
-    min_brief_tokens,
 )
 from meeting_core.prompt.brief_replay import rebuild_brief, shown_brief
 from meeting_core.prompt.prompt_escaping import (
@@ -17,6 +14,14 @@ from meeting_core.prompt.prompt_escaping import (
     quoted,
     shortened,
 )
+from meeting_core.prompt.prompt_parts import (
+    document_scripts,
+    document_tokens,
+    fixed_tokens,
+    min_brief_size,
+    min_brief_tokens,
+)
+from meeting_core.prompt.scripts import script_tokens, weighing
 from meeting_core.prompt.templates import MESSAGE_OVERHEAD_TOKENS, SECTIONS, TEMPLATE
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 
@@ -33,12 +38,16 @@ __all__ = [
     "build_brief",
     "cut_to_tokens",
     "digest_of",
+    "document_scripts",
     "document_tokens",
     "estimate_tokens",
     "fixed_tokens",
+    "min_brief_size",
     "min_brief_tokens",
     "quoted",
     "rebuild_brief",
+    "script_tokens",
     "shortened",
     "shown_brief",
+    "weighing",
 ]

@@ -28,12 +28,11 @@ from meeting_core.model import (
     AttemptStarted,
     Command,
     Complete,
-    Convene,
     DigestTask,
     SynthesisTask,
     TurnTask,
 )
-from tests.builders import MEETING_ID, START, SYNTHESIS
+from tests.builders import START, SYNTHESIS, convene
 
 Answer = Callable[[Ask, Meeting], Command]
 
@@ -73,7 +72,7 @@ class Stage:
         self._meeting: Meeting | None = None
         self._brief: Brief | None = None
         self._ids = 0
-        self.give(Convene(MEETING_ID, configuration))
+        self.give(convene(configuration))
 
     @property
     def meeting(self) -> Meeting:
