@@ -3,16 +3,13 @@
 from collections.abc import Iterable
 
 from meeting_core.budget.allowance import Allowance, turn_allowance
-from meeting_core.model.accounting import Amount, ModelProfile, amount_of, profile_of
+from meeting_core.model.accounting import Amount, amount_of, profile_of
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, BudgetReduction, Reservation, Task, Value
-from meeting_core.prompt.brief import Brief, build_brief
+from meeting_core.prompt.brief import Brief, brief_within
 from meeting_core.prompt.prompt_parts import min_brief_size
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.steps.speaking_order import digest_author
-
-MAX_SHORTENINGS = 4
-"""How often a brief is shortened in proportion, since its scripts are known once it is built."""
 
 
 class Plan(Value, frozen=True):
@@ -50,30 +47,6 @@ def min_cost(
     return amount_of(config, model, Reservation(prompt, output))
 
 
-def brief_within(
-    meeting: Meeting, task: Task, agent_id: AgentId, tokens: int, *, count: TokenCounter
-) -> Brief:
-    """Return the longest brief that takes at most `tokens` of its model, as far as is known.
-
-    Units: tokens by the model's own count. What every brief holds is never shortened.
-    """
-    known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
-    limit = known.max_brief_tokens(tokens)
-    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
-    for _ in range(MAX_SHORTENINGS):
-        needed = needed_for(brief, known)
-        if needed <= tokens or brief.manifest.tokens > limit:
-            break
-        limit = brief.manifest.tokens * tokens // needed
-        brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
-    return brief
-
-
-def needed_for(brief: Brief, known: ModelProfile) -> int:
-    """Return what a model counts for a brief, as far as is known."""
-    return known.prompt_tokens(brief.manifest.tokens, brief.manifest.scripts)
-
-
 def fitted_to(
     allowance: Allowance,
     plan: Plan,
@@ -95,7 +68,7 @@ def fitted_to(
         shorter = brief_within(meeting, task, agent_id, max(0, beside), count=count)
         if shorter.manifest.tokens < brief.manifest.tokens:
             brief, reductions = shorter, ("brief",)
-    prompt_tokens = needed_for(brief, known)
+    prompt_tokens = brief.tokens_for(known)
     cap = allowance.output_beside(prompt_tokens, wanted)
     if cap < wanted:
         reductions = (*reductions, "cap")

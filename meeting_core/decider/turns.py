@@ -8,10 +8,8 @@ from datetime import datetime, timedelta
 from meeting_core.budget.allowance import Allowance
 from meeting_core.decider.call_plan import (
     Plan,
-    brief_within,
     first_allowance,
     fitted_to,
-    needed_for,
 )
 from meeting_core.decider.round_endings import end_rounds, out_of_budget
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, RoundUnfinished, WrongPhase
@@ -32,7 +30,7 @@ from meeting_core.model.values import (
     Usage,
     clean_text,
 )
-from meeting_core.prompt.brief import Brief
+from meeting_core.prompt.brief import Brief, brief_within
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens
 from meeting_core.steps.speaking_order import awaits_digest, turns_to_come
 
@@ -128,7 +126,7 @@ def planned(
     wanted = config.synthesis_max_tokens if is_synthesis else config.max_tokens_per_turn
     known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
     brief = brief_within(meeting, task, agent_id, config.context_tokens, count=count)
-    prompt_tokens = needed_for(brief, known)
+    prompt_tokens = brief.tokens_for(known)
     if allowance is None or allowance.covers(prompt_tokens, wanted):
         return Plan(brief, known.model, prompt_tokens, wanted)
     whole = Plan(brief, known.model, prompt_tokens, wanted)

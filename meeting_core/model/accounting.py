@@ -133,9 +133,10 @@ def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int
     """Return the factor after a call, from the estimate of its prompt and the provider's report.
 
     Units: the factor in permille; the estimate is the one before this factor was applied.
-    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`. From its start it falls to what was seen, to
-    a quarter at most; later it falls by an eighth of the difference. It grows by half at most, or
-    back to its start. So it soon covers the truth, and no single report decides it.
+    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`. From its start it falls to a sixteenth above
+    what was seen, to a quarter at most; later it falls by an eighth of the difference. It grows by
+    half at most, or back to its start. So it soon covers the truth, and no single report decides
+    it.
     Source: ADR 0020.
     """
     if not _is_believable(estimated_tokens, reported_tokens):
@@ -144,7 +145,7 @@ def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int
     if seen > factor:
         return min(seen, max(factor + factor // 2, UNCALIBRATED), MAX_FACTOR)
     if factor == UNCALIBRATED:
-        return max(seen, factor // MAX_FIRST_FALL, MIN_FACTOR)
+        return min(max(seen + seen // 16, factor // MAX_FIRST_FALL, MIN_FACTOR), factor)
     return max(factor - (factor - seen) // _DECAY, MIN_FACTOR)
 
 

@@ -14,7 +14,7 @@ class ScriptTokens(Struct, frozen=True, gc=False, omit_defaults=True):
 
     The rest of the estimate is for English words, digits and marks. `latin` are words that are not
     shown to be English, `alphabet` are Greek, Hebrew, Arabic and others of two bytes a letter,
-    `asian` are Chinese characters, kana, Thai and Devanagari, and `other` the scripts that a small
+    `asian` are Chinese characters, kana and Thai, and `other` the scripts that a small
     vocabulary knows by their bytes only: Tamil, Georgian, Armenian, Amharic.
 
     Units: tokens, by our estimate.
@@ -24,8 +24,9 @@ class ScriptTokens(Struct, frozen=True, gc=False, omit_defaults=True):
     cyrillic: int = 0
     alphabet: int = 0
     asian: int = 0
-    other: int = 0
     hangul: int = 0
+    devanagari: int = 0
+    other: int = 0
 
 
 class TokenFactors(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -39,8 +40,9 @@ class TokenFactors(Struct, frozen=True, gc=False, omit_defaults=True):
     cyrillic: int = UNCALIBRATED
     alphabet: int = UNCALIBRATED
     asian: int = UNCALIBRATED
-    other: int = UNCALIBRATED
     hangul: int = UNCALIBRATED
+    devanagari: int = UNCALIBRATED
+    other: int = UNCALIBRATED
 
 
 class ModelFactors(Struct, frozen=True, gc=False):
@@ -53,7 +55,13 @@ class ModelFactors(Struct, frozen=True, gc=False):
 NO_SCRIPTS = ScriptTokens()
 AS_ESTIMATED = TokenFactors()
 UNKNOWN_MODEL = TokenFactors(
-    latin=1_550, cyrillic=1_950, alphabet=1_500, asian=1_500, other=2_200, hangul=2_400
+    latin=1_550,
+    cyrillic=1_950,
+    alphabet=1_500,
+    asian=1_550,
+    hangul=2_400,
+    devanagari=1_400,
+    other=2_200,
 )
 """The start for a model of which nothing is known: safe for a vocabulary of 49,000 words that was
 made from English texts.
@@ -74,8 +82,9 @@ def weighted(tokens: int, scripts: ScriptTokens, factors: TokenFactors) -> int:
             scripts.cyrillic * (factors.cyrillic - base)
             + scripts.alphabet * (factors.alphabet - base)
             + scripts.asian * (factors.asian - base)
-            + scripts.other * (factors.other - base)
             + scripts.hangul * (factors.hangul - base)
+            + scripts.devanagari * (factors.devanagari - base)
+            + scripts.other * (factors.other - base)
         )
     return -(-max(permille, 0) // 1_000)
 

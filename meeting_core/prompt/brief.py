@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
+from meeting_core.model.accounting import ModelProfile, profile_of
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.token_factors import ScriptTokens
 from meeting_core.model.transcript import Draft
@@ -42,6 +43,9 @@ from meeting_core.prompt.transcript_entries import (
 
 WHOLE_SHARE = 0.7
 
+MAX_SHORTENINGS = 4
+"""How often a brief is shortened in proportion, since its scripts are known once it is built."""
+
 
 class Brief(Value, frozen=True):
     """What a participant is shown, and the manifest of what went in."""
@@ -53,6 +57,10 @@ class Brief(Value, frozen=True):
     def digest(self) -> str:
         """The SHA-256, in hex, of the roles and contents of the messages."""
         return digest_of(self.messages)
+
+    def tokens_for(self, known: ModelProfile) -> int:
+        """Return what a model counts for the messages, as far as is known."""
+        return known.prompt_tokens(self.manifest.tokens, self.manifest.scripts)
 
 
 def build_brief(
@@ -81,6 +89,25 @@ def build_brief(
     scripts = _scripts(transcript, prompt, manifest, draft, count)
     manifest = replace(manifest, scripts=added(meeting.document_scripts, scripts))
     return Brief(messages_of(transcript, prompt, manifest, draft, count), manifest)
+
+
+def brief_within(
+    meeting: Meeting, task: Task, agent_id: AgentId, tokens: int, *, count: TokenCounter
+) -> Brief:
+    """Return the longest brief that takes at most `tokens` of its model, as far as is known.
+
+    Units: tokens by the model's own count. What every brief holds is never shortened.
+    """
+    known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
+    limit = known.max_brief_tokens(tokens)
+    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    for _ in range(MAX_SHORTENINGS):
+        needed = brief.tokens_for(known)
+        if needed <= tokens or brief.manifest.tokens > limit:
+            break
+        limit = brief.manifest.tokens * tokens // needed
+        brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    return brief
 
 
 def digest_of(messages: tuple[Message, ...]) -> str:
@@ -164,7 +191,7 @@ def _scripts(
     count: TokenCounter,
 ) -> ScriptTokens:
     """Return the parts by script of a brief with this manifest, without the documents."""
-    texts = [prompt.system, prompt.headings, prompt.closing]
+    texts = [*prompt.given]
     texts += [each.text for each in _within(transcript, manifest.whole)]
     texts += [shortened(each.text) for each in _within(transcript, manifest.shortened)]
     if draft is not None:

@@ -23,18 +23,14 @@ from meeting_core.prompt.transcript_entries import draft_entry
 class Prompt(Value, frozen=True):
     """The parts of a brief that do not depend on what was said, and what they cost.
 
-    Units: tokens. `headings` is the opening without the documents.
+    Units: tokens. `given` are the texts in it that are not the templates' own English.
     """
 
     system: str
-    headings: str
-    documents: str
+    opening: str
     closing: str
     tokens: int
-
-    @property
-    def opening(self) -> str:
-        return self.headings + self.documents
+    given: tuple[str, ...]
 
 
 def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -> int:
@@ -77,9 +73,7 @@ def min_brief_size(
     draft = meeting.draft if isinstance(task, SynthesisTask) else None
     prompt = prompt_for(meeting, task, agent_id, draft, count)
     drafted = 0 if draft is None else draft_entry(draft, count).tokens
-    texts = [prompt.system, prompt.headings, prompt.closing]
-    if draft is not None:
-        texts.append(draft.text)
+    texts = prompt.given if draft is None else (*prompt.given, draft.text)
     scripts = added(meeting.document_scripts, script_tokens(texts, count))
     return prompt.tokens + drafted, scripts
 
@@ -96,7 +90,9 @@ def prompt_for(
     tokens = count(system) + count(opening) + count(closing) + 3 * prompts.MESSAGE_OVERHEAD_TOKENS
     # The documents were counted when the meeting was convened: they may be long.
     tokens += meeting.document_tokens
-    return Prompt(system, opening, _documents_text(config), closing, tokens)
+    opening += _documents_text(config)
+    given = (participant.instructions, config.title, config.goal, *_topic(config, task))
+    return Prompt(system, opening, closing, tokens, given)
 
 
 def _system_text(participant: Participant, task: Task) -> str:
@@ -127,6 +123,10 @@ def _documents_text(config: Configuration) -> str:
     if config.parent_minutes:
         text += prompts.PARENT_MINUTES.format(text=quoted(config.parent_minutes))
     return text
+
+
+def _topic(config: Configuration, task: Task) -> tuple[str, ...]:
+    return () if isinstance(task, SynthesisTask) else (config.round_topics[task.round_num - 1],)
 
 
 def _closing_text(

@@ -17,7 +17,7 @@ from meeting_core.model.token_factors import (
 )
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 
-Letters: TypeAlias = tuple[int, int, int, int, int, int]
+Letters: TypeAlias = tuple[int, int, int, int, int, int, int]
 """How many letters of each script a text has, in the order of the fields of `ScriptTokens`."""
 
 _ENGLISH_WORDS = (" the ", " and ", " that ")
@@ -39,7 +39,9 @@ _KIND_BY_FIRST_BYTE = (
     (0xF0, b"."),
 )
 _NOT_LETTERS = bytes(byte for byte in range(0xC0) if not (65 <= byte <= 90 or 97 <= byte <= 122))
-_DEVANAGARI_AND_THAI = (b"\xe0\xa4", b"\xe0\xa5", b"\xe0\xb8", b"\xe0\xb9")
+_DEVANAGARI = (b"\xe0\xa4", b"\xe0\xa5")
+_THAI = (b"\xe0\xb8", b"\xe0\xb9")
+_VIETNAMESE = (b"\xe1\xba", b"\xe1\xbb")
 
 
 def _kinds() -> bytes:
@@ -68,17 +70,23 @@ def _letters(text: str) -> Letters:
     english = _LETTERS_SHOWN_ENGLISH * sum([text.count(word) for word in _ENGLISH_WORDS])
     data = text.encode("utf-8", "surrogatepass")
     if text.isascii():
-        return max(len(data.translate(None, _NOT_LETTERS)) - english, 0), 0, 0, 0, 0, 0
+        return max(len(data.translate(None, _NOT_LETTERS)) - english, 0), 0, 0, 0, 0, 0, 0
     kinds = data.translate(_KINDS, _NOT_LETTERS)
-    other = kinds.count(b"o")
-    better_known = sum([data.count(each) for each in _DEVANAGARI_AND_THAI]) if other else 0
+    thai = devanagari = vietnamese = 0
+    if other := kinds.count(b"o"):
+        thai, devanagari, vietnamese = (
+            sum([data.count(each) for each in first_bytes])
+            for first_bytes in (_THAI, _DEVANAGARI, _VIETNAMESE)
+        )
     return (
-        max(kinds.count(b"l") - english, 0),
+        # A letter with two accents takes as much as five without.
+        max(kinds.count(b"l") + 5 * vietnamese - english, 0),
         kinds.count(b"c"),
         kinds.count(b"b"),
-        kinds.count(b"a") + better_known,
-        max(other - better_known, 0),
+        kinds.count(b"a") + thai,
         kinds.count(b"h"),
+        devanagari,
+        max(other - thai - devanagari - vietnamese, 0),
     )
 
 
@@ -89,12 +97,12 @@ def script_tokens(texts: Iterable[str], count: TokenCounter = estimate_tokens) -
     """
     if count is not estimate_tokens:
         return NO_SCRIPTS
-    latin, cyrillic, alphabet, asian, other, hangul = (
-        sum(each) for each in zip((0,) * 6, *map(letters_of, texts), strict=True)
+    latin, cyrillic, alphabet, *three_bytes = (
+        sum(each) for each in zip((0,) * 7, *map(letters_of, texts), strict=True)
     )
     # As many tokens as the estimate has for letters of that kind.
     return ScriptTokens(
-        latin // 3, cyrillic // 2, alphabet, asian * 4 // 3, other * 4 // 3, hangul * 4 // 3
+        latin // 3, cyrillic // 2, alphabet, *[each * 4 // 3 for each in three_bytes]
     )
 
 

@@ -24,7 +24,7 @@ FORBIDDEN_ATTRIBUTES = {
 FORBIDDEN_CALLS = {"open", "print", "input", "eval", "exec", "globals", "__import__", "breakpoint"}
 
 
-BOUNDED_CACHES = {"_estimate_of_short", "_turn_marks"}
+BOUNDED_CACHES = {"_estimate_of_short", "_letters_of_short", "_turn_marks"}
 """Functions whose results may be kept: of short texts only, and not many of them. A cache of whole
 texts would keep documents alive long after their meetings."""
 

@@ -26,8 +26,8 @@ def test_a_report_above_the_estimate_counts_at_once():
     assert next_factor(UNCALIBRATED, 100, 130) == 1_300
 
 
-def test_a_first_report_below_the_estimate_counts_whole_down_to_a_quarter():
-    assert next_factor(UNCALIBRATED, 100, 60) == 600
+def test_a_first_report_below_the_estimate_counts_whole_with_a_margin_down_to_a_quarter():
+    assert next_factor(UNCALIBRATED, 100, 60) == 637
     assert next_factor(UNCALIBRATED, 100, 11) == 250
 
 

@@ -27,7 +27,6 @@ from meeting_core import (
 )
 from meeting_core.model import (
     AttemptStarted,
-    Convene,
     Manifest,
     Remark,
     RemarkMade,
@@ -37,10 +36,10 @@ from meeting_core.model import (
 )
 from meeting_core.prompt import WHOLE_SHARE, fixed_tokens, quoted
 from tests.builders import (
-    MEETING_ID,
     START,
     attempt_started,
     configuration,
+    convene,
     history,
     round_closed,
     round_opened,
@@ -98,7 +97,7 @@ def meetings(draw: Callable) -> Meeting:
         document_context=draw(TEXTS),
         parent_minutes=draw(TEXTS),
     )
-    (opening,) = decide(None, Convene(MEETING_ID, config), START)
+    (opening,) = decide(None, convene(config), START)
     return fold(history(opening, *draw(transcripts())))
 
 
