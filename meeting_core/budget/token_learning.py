@@ -128,6 +128,8 @@ def counted_calls(history: Iterable[MeetingEvent]) -> dict[tuple[str, str], list
                     key = gateways.get(started.agent_id, ""), started.model
                     calls.setdefault(key, []).append(call)
                 started = None
+            case _:
+                pass
     return calls
 
 

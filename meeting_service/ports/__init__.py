@@ -1,5 +1,6 @@
 """Ports: what the service needs from outside, as small protocols and the values they speak in."""
 
+from meeting_service.ports.factor_store import FactorStore, ModelKey
 from meeting_service.ports.gateway import (
     ContextTooLong,
     EmitDelta,
@@ -43,6 +44,7 @@ __all__ = [
     "ContextTooLong",
     "EmitDelta",
     "Empty",
+    "FactorStore",
     "Fenced",
     "Gateway",
     "GatewayFault",
@@ -51,6 +53,7 @@ __all__ = [
     "Gateways",
     "Lease",
     "MissingGateway",
+    "ModelKey",
     "OnGatewayWait",
     "OnQuarantine",
     "Quarantined",

@@ -100,6 +100,22 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
         Seconds | None,
         Meta(description="Longest silence in an answer; left out, only the turn's time counts."),
     ] = None
+    token_factor: Annotated[
+        float | None,
+        Meta(
+            description="Tokens that the models count for one of our estimate, until they are known "
+            "better. Else a safe start for each script.",
+            ge=0.5,
+            le=3,
+        ),
+    ] = None
+    tokenize_url: Annotated[
+        str | None,
+        Meta(
+            description="Address that counts tokens, as llama.cpp and vLLM have: `.../tokenize`. "
+            "Short texts are counted there once for each model."
+        ),
+    ] = None
     max_connections: Annotated[Count, Meta(description="Connections open at once.")] = 256
     api_key: Secret | None = None
     """Never read from the file: filled from `api_key_env` or `api_key_file`."""

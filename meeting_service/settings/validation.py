@@ -84,6 +84,10 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
             yield f"{at}.base_url: must begin with http:// or https:// and name a host"
         elif urlsplit(gateway.base_url).username is not None:
             yield f"{at}.base_url: must not hold credentials; name their variable: api_key_env"
+        if gateway.tokenize_url is not None and not _is_http(gateway.tokenize_url):
+            yield f"{at}.tokenize_url: must begin with http:// or https:// and name a host"
+        elif gateway.tokenize_url is not None and urlsplit(gateway.tokenize_url).username:
+            yield f"{at}.tokenize_url: must not hold credentials; the API key is sent with it"
         if gateway.api_key_env is not None and gateway.api_key_file is not None:
             yield f"{at}: has both api_key_env and api_key_file; keep one"
 

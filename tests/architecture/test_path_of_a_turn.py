@@ -26,7 +26,13 @@ PARTICIPANTS = [
 ]
 
 
-LOOPS_OF_NO_TURN = {"claims", "changes from outside", "lease renewal", "missing gateways"}
+LOOPS_OF_NO_TURN = {
+    "claims",
+    "changes from outside",
+    "lease renewal",
+    "missing gateways",
+    "token factors",
+}
 """Tasks in the background that happen to run meanwhile."""
 
 

@@ -1,0 +1,93 @@
+"""Asking a model server how it counts: llama.cpp and vLLM have an address for that.
+
+Only short texts of our own are sent, once for each model of a process, to set the factors that a
+meeting begins with. Briefs are never sent: the core counts them itself, always the same.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from meeting_core.model import UNCALIBRATED, TokenFactors, bounded
+from meeting_core.model.token_factors import values_of
+from meeting_core.prompt import estimate_tokens, script_tokens
+from meeting_service.gateways.tokenize_samples import BASE, SAMPLES
+
+if TYPE_CHECKING:
+    import httpx2
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 5.0
+MAX_ANSWER_BYTES = 1_000_000
+MARGIN = 1.1
+"""The factors are this much above what was counted: the texts are short, and languages differ."""
+
+
+class _Answer(Struct):
+    """What is read of an answer: llama.cpp has `tokens`, vLLM has `count` too."""
+
+    count: int | None = None
+    tokens: list[Any] | None = None
+
+
+class CannotCount(Exception):
+    """The server does not count tokens as llama.cpp or vLLM do."""
+
+
+class TokenizeProbe:
+    """Measures how the models of one server count, by its address `tokenize_url`."""
+
+    def __init__(self, url: str, *, api_key: str = "", headers: Mapping[str, str] = {}) -> None:
+        self._url = url
+        self._headers = {**({"authorization": f"Bearer {api_key}"} if api_key else {}), **headers}
+
+    async def measure(self, model: str) -> TokenFactors | None:
+        """Count short texts of each script; return None, after a line in the log, if that fails."""
+        import httpx2
+
+        try:
+            async with httpx2.AsyncClient(
+                timeout=TIMEOUT_SECONDS, trust_env=False, headers=self._headers
+            ) as client:
+                return await self._measured(client, model)
+        except (httpx2.HTTPError, OSError, ValueError, CannotCount) as error:
+            detail = str(error) or type(error).__name__
+            log.warning("%s does not count tokens of %r: %s", self._url, model, detail)
+            return None
+
+    async def _measured(self, client: "httpx2.AsyncClient", model: str) -> TokenFactors:
+        base = max(
+            [await self._count(client, model, text) / estimate_tokens(text) for text in BASE]
+        )
+        found = {"base": base}
+        for index, (script, texts) in enumerate(SAMPLES.items()):
+            factors = []
+            for text in texts:
+                of_script = values_of(script_tokens((text,)))[index]
+                counted = await self._count(client, model, text)
+                beside = max(estimate_tokens(text) - of_script, 0)
+                factors.append((counted - base * beside) / of_script)
+            found[script] = max(factors)
+        permille = {name: round(MARGIN * UNCALIBRATED * each) for name, each in found.items()}
+        return bounded(TokenFactors(**permille))
+
+    async def _count(self, client: "httpx2.AsyncClient", model: str, text: str) -> int:
+        """Count one text. Each server ignores or refuses the other's form."""
+        forms: tuple[dict[str, object], ...] = (
+            {"content": text},
+            {"model": model, "prompt": text, "add_special_tokens": False},
+        )
+        detail = ""
+        for form in forms:
+            response = await client.post(self._url, json=form)
+            if response.is_success and len(response.content) <= MAX_ANSWER_BYTES:
+                answer = msgspec.json.decode(response.content, type=_Answer)
+                count = answer.count if answer.count is not None else len(answer.tokens or ())
+                if 0 < count <= 4 * len(text.encode()):
+                    return count
+            detail = f"status {response.status_code}"
+        raise CannotCount(f"neither as llama.cpp nor as vLLM ({detail})")
