@@ -5,16 +5,15 @@ meeting begins with. Briefs are never sent: the core counts them itself, always 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from meeting_core.model import UNCALIBRATED, TokenFactors, bounded
-from meeting_core.model.token_factors import values_of
 from meeting_core.prompt import estimate_tokens, script_tokens
-from meeting_service.gateways.tokenize_samples import BASE, SAMPLES
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,6 +24,17 @@ TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 1_000_000
 MARGIN = 1.1
 """The factors are this much above what was counted: the texts are short, and languages differ."""
+
+
+BASE = "base"
+
+
+def _samples() -> Iterator[tuple[str, str]]:
+    """Yield short texts with their scripts, English first."""
+    script = files("meeting_service.gateways").joinpath("tokenize_samples.tsv")
+    for line in script.read_text(encoding="utf-8").splitlines():
+        name, _, text = line.partition("\t")
+        yield name, text
 
 
 class _Answer(Struct):
@@ -60,18 +70,13 @@ class TokenizeProbe:
             return None
 
     async def _measured(self, client: "httpx2.AsyncClient", model: str) -> TokenFactors:
-        base = max(
-            [await self._count(client, model, text) / estimate_tokens(text) for text in BASE]
-        )
-        found = {"base": base}
-        for index, (script, texts) in enumerate(SAMPLES.items()):
-            factors = []
-            for text in texts:
-                of_script = values_of(script_tokens((text,)))[index]
-                counted = await self._count(client, model, text)
-                beside = max(estimate_tokens(text) - of_script, 0)
-                factors.append((counted - base * beside) / of_script)
-            found[script] = max(factors)
+        found: dict[str, float] = {}
+        for script, text in _samples():
+            counted, estimated = await self._count(client, model, text), estimate_tokens(text)
+            of_script = getattr(script_tokens((text,)), script, estimated)
+            beside = max(estimated - of_script, 0)
+            factor = (counted - found.get(BASE, 0) * beside) / of_script
+            found[script] = max(factor, found.get(script, factor))
         permille = {name: round(MARGIN * UNCALIBRATED * each) for name, each in found.items()}
         return bounded(TokenFactors(**permille))
 
