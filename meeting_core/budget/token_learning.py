@@ -5,7 +5,6 @@ recorded in the next `Convened`, so that replay never computes it. Source: ADR 0
 """
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -181,7 +180,7 @@ def _believed(known: LearntFactors, calls: Sequence[CountedCall]) -> list[Counte
     ]
     if not possible:
         return []
-    middle = median(ratio for ratio, _ in possible)
+    middle = sorted([ratio for ratio, _ in possible])[len(possible) // 2]
     return [
         call
         for ratio, call in possible

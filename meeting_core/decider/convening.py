@@ -29,11 +29,18 @@ from meeting_core.model.prices import PriceTable
 from meeting_core.model.token_factors import (
     UNKNOWN_MODEL,
     ModelFactors,
+    TokenFactors,
     bounded,
     highest,
+    weighted,
 )
 from meeting_core.model.values import Participant, clean_text, is_storable
-from meeting_core.prompt.prompt_parts import document_scripts, document_tokens, fixed_tokens
+from meeting_core.prompt.prompt_parts import (
+    document_scripts,
+    document_tokens,
+    fixed_scripts,
+    fixed_tokens,
+)
 from meeting_core.prompt.scripts import weighing
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 
@@ -48,8 +55,7 @@ def convene(meeting: Meeting | None, command: Convene, count: TokenCounter) -> t
         raise AlreadyConvened(f"meeting {meeting.id} is convened already")
     checked = _checked(command.configuration, command.limits)
     factors = _starting_factors(checked, command.token_factors, count)
-    weigh = weighing(count, highest(tuple(each.factors for each in factors)))
-    config = _fitted(checked, weigh)
+    config = _fitted(checked, highest(tuple(each.factors for each in factors)), count)
     return (
         Convened(
             config,
@@ -80,13 +86,13 @@ def _starting_factors(
     )
 
 
-def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
-    """Cut the quoted documents to their share of the context.
+def _fitted(config: Configuration, factors: TokenFactors, count: TokenCounter) -> Configuration:
+    """Cut the quoted documents to their share of the context, as a model with these factors counts.
 
     Raises: `InvalidConfiguration` when what every brief must hold leaves no room for a meeting.
     """
     bare = replace(config, document_context="", parent_minutes="")
-    taken = fixed_tokens(bare, count)
+    taken = weighted(fixed_tokens(bare, count), fixed_scripts(bare, count), factors)
     needed = taken + config.max_tokens_per_turn
     if config.context_tokens < needed:
         detail = (
@@ -94,13 +100,15 @@ def _fitted(config: Configuration, count: TokenCounter) -> Configuration:
             f"up to {config.max_tokens_per_turn}, so at least {needed} are needed"
         )
         raise InvalidConfiguration((Problem("context_tokens", detail),))
-    room = config.context_tokens - needed
+    room, weigh = config.context_tokens - needed, weighing(count, factors)
     fitted = replace(
         config,
-        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), count),
-        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), count),
+        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), weigh),
+        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), weigh),
     )
-    quoted_tokens = document_tokens(fitted, count)
+    quoted_tokens = weighted(
+        document_tokens(fitted, count), document_scripts(fitted, count), factors
+    )
     turn = taken + quoted_tokens + fitted.min_tokens_per_turn
     if fitted.meeting_tokens is not None:
         _check_tokens(fitted, fitted.meeting_tokens, turn)

@@ -17,6 +17,7 @@ from meeting_core.prompt.prompt_escaping import (
 from meeting_core.prompt.prompt_parts import (
     document_scripts,
     document_tokens,
+    fixed_scripts,
     fixed_tokens,
     min_brief_size,
     min_brief_tokens,
@@ -41,6 +42,7 @@ __all__ = [
     "document_scripts",
     "document_tokens",
     "estimate_tokens",
+    "fixed_scripts",
     "fixed_tokens",
     "min_brief_size",
     "min_brief_tokens",

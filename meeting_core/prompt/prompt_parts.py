@@ -49,6 +49,13 @@ def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -
     return by_task + opening + documents + 3 * prompts.MESSAGE_OVERHEAD_TOKENS
 
 
+def fixed_scripts(config: Configuration, count: TokenCounter) -> ScriptTokens:
+    """Return the parts by script of what a brief takes before the first turn, documents apart."""
+    instructions = max([each.instructions for each in config.participants], key=len)
+    topic = max(config.round_topics, key=len)
+    return script_tokens((instructions, config.title, config.goal, topic), count)
+
+
 def document_scripts(config: Configuration, count: TokenCounter) -> ScriptTokens:
     """Return the parts by script of what the quoted documents take."""
     return script_tokens((_documents_text(config),), count)

@@ -103,8 +103,8 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
     token_factor: Annotated[
         float | None,
         Meta(
-            description="Tokens that the models count for one of our estimate, until more is known. "
-            "Else a safe start for each script.",
+            description="Tokens that the models count for one of our estimate, until more is "
+            "known; else a safe start for each script.",
             ge=0.5,
             le=3,
         ),
