@@ -108,6 +108,11 @@ class TokenLearning:
                 self._ended[events[-1].after.id] = None
             self._notify()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is left to learn."""
+        return bool(self._ended or self._unmeasured)
+
     @asynccontextmanager
     async def learning(self) -> AsyncIterator[None]:
         """Learn from meetings that end, as long as the context lasts."""
@@ -121,7 +126,7 @@ class TokenLearning:
 
         Raises: the store's error.
         """
-        while not (self._ended or self._unmeasured):
+        while not self.is_waiting:
             self._wake = anyio.Event()
             self.is_idle.set()
             await self._wake.wait()

@@ -12,6 +12,7 @@ from meeting_core.model import FaultClass
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+TokenFactor: TypeAlias = Annotated[float, Meta(ge=0.5, le=3)]
 
 
 class Secret(str):
@@ -101,12 +102,10 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
         Meta(description="Longest silence in an answer; left out, only the turn's time counts."),
     ] = None
     token_factor: Annotated[
-        float | None,
+        TokenFactor | None,
         Meta(
-            description="Tokens that the models count for one of our estimate, until more is "
-            "known; else a safe start for each script.",
-            ge=0.5,
-            le=3,
+            description="Tokens that the models count for one of our estimate (0.5 to 3), until "
+            "more is known; else a safe start for each script."
         ),
     ] = None
     tokenize_url: Annotated[

@@ -7,9 +7,8 @@ from bench.tokens import EXCEPTIONS, PAGE, main, start_table, table, with_tables
 
 def test_the_table_on_the_page_is_what_is_measured():
     page = PAGE.read_text("utf-8")
-    assert with_tables(page, (table(), start_table())) == page, (
-        "run: python bench/tokens.py --write"
-    )
+    made = (table(), start_table())
+    assert with_tables(page, made) == page, "run: python bench/tokens.py --write"
 
 
 def test_a_table_is_written_between_its_marks_and_nowhere_else(tmp_path, monkeypatch):
