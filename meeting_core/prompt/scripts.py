@@ -17,8 +17,10 @@ from meeting_core.model.token_factors import (
 )
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 
-Letters: TypeAlias = tuple[int, int, int, int, int, int, int]
-"""How many letters of each script a text has, in the order of the fields of `ScriptTokens`."""
+Letters: TypeAlias = tuple[int, ...]
+"""How many letters of each script a text has, in the order of the fields of `ScriptTokens`; of a
+text in ASCII the first alone.
+"""
 
 _ENGLISH_WORDS = (" the ", " and ", " that ")
 _LETTERS_SHOWN_ENGLISH = 40
@@ -70,7 +72,7 @@ def _letters(text: str) -> Letters:
     english = _LETTERS_SHOWN_ENGLISH * sum([text.count(word) for word in _ENGLISH_WORDS])
     data = text.encode("utf-8", "surrogatepass")
     if text.isascii():
-        return max(len(data.translate(None, _NOT_LETTERS)) - english, 0), 0, 0, 0, 0, 0, 0
+        return (max(len(data.translate(None, _NOT_LETTERS)) - english, 0),)
     kinds = data.translate(_KINDS, _NOT_LETTERS)
     thai = devanagari = vietnamese = 0
     if other := kinds.count(b"o"):
@@ -97,13 +99,14 @@ def script_tokens(texts: Iterable[str], count: TokenCounter = estimate_tokens) -
     """
     if count is not estimate_tokens:
         return NO_SCRIPTS
-    latin, cyrillic, alphabet, *three_bytes = (
-        sum(each) for each in zip((0,) * 7, *map(letters_of, texts), strict=True)
-    )
+    counts = [letters_of(text) for text in texts]
+    latin = sum([each[0] for each in counts]) // 3
+    beyond = [each for each in counts if len(each) > 1]
+    if not beyond:
+        return ScriptTokens(latin) if latin else NO_SCRIPTS
+    _, cyrillic, alphabet, *three_bytes = map(sum, zip(*beyond, strict=True))
     # As many tokens as the estimate has for letters of that kind.
-    return ScriptTokens(
-        latin // 3, cyrillic // 2, alphabet, *[each * 4 // 3 for each in three_bytes]
-    )
+    return ScriptTokens(latin, cyrillic // 2, alphabet, *[each * 4 // 3 for each in three_bytes])
 
 
 def added(one: ScriptTokens, other: ScriptTokens) -> ScriptTokens:
