@@ -3,6 +3,7 @@
 from meeting_core.prompt.brief import (
     WHOLE_SHARE,
     Brief,
+    brief_within,
     build_brief,
     digest_of,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Brief",
     "TokenCounter",
     "attribute",
+    "brief_within",
     "build_brief",
     "cut_to_tokens",
     "digest_of",
