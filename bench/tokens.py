@@ -15,7 +15,9 @@ from pathlib import Path
 import bpe_openai
 
 from bench.corpora import corpora
-from meeting_core.prompt import estimate_tokens
+from bench.small_vocabulary import languages, small_tokens
+from meeting_core.model import UNKNOWN_MODEL, weighted
+from meeting_core.prompt import estimate_tokens, script_tokens
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "token-counting.md"
 BEGIN = "<!-- Made by bench/tokens.py; run it with --write. -->\n\n"
@@ -31,6 +33,7 @@ vocabulary hardly knows, and short words that are none.
 """
 
 HEADINGS = ("text", "characters", "estimate", "o200k", "cl100k", "/ o200k", "/ cl100k", "lowest")
+START_HEADINGS = ("language", "estimate", "start", "small", "/ small", "/ o200k", "/ cl100k")
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,33 @@ def table() -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def with_table(page: str, made: str) -> str:
-    """Put the table into the page, between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE.name} lacks the marks of the table")
-    return f"{before}{begin}{made}{end}{after}"
+def start_tokens(text: str) -> int:
+    """Estimate the tokens of a text for a model of which nothing is known."""
+    return weighted(estimate_tokens(text), script_tokens((text,)), UNKNOWN_MODEL)
+
+
+def start_table() -> str:
+    """Lay out how near the start for an unknown model comes, language by language."""
+    lines = [START_HEADINGS, ("---", *["---:"] * (len(START_HEADINGS) - 1))]
+    for name, paragraphs in languages().items():
+        text = "\n\n".join(paragraphs)
+        start, small = start_tokens(text), small_tokens(text)
+        figures = (estimate_tokens(text), start, small)
+        ratios = [start / truth for truth in (small, *true_tokens(text))]
+        lines.append((name, *(f"{figure:,}" for figure in figures), *map("{:.2f}".format, ratios)))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def with_tables(page: str, made: Sequence[str]) -> str:
+    """Put the tables into the page, each between its marks."""
+    done = ""
+    for table in made:
+        before, begin, rest = page.partition(BEGIN)
+        _, end, page = rest.partition(END)
+        if not (begin and end):
+            raise ValueError(f"{PAGE.name} lacks the marks of a table")
+        done += f"{before}{begin}{table}{end}"
+    return done + page
 
 
 def print_times() -> None:
@@ -102,10 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
     parser.add_argument("--time", action="store_true", help="measure the estimate's speed as well")
     options = parser.parse_args(arguments)
-    made = table()
-    print(made)
+    made = (table(), start_table())
+    print(*made, sep="\n")
     if options.write:
-        PAGE.write_text(with_table(PAGE.read_text("utf-8"), made), "utf-8")
+        PAGE.write_text(with_tables(PAGE.read_text("utf-8"), made), "utf-8")
     if options.time:
         print_times()
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from meeting_core import (
     Configuration,
     Fact,
+    Limits,
     Meeting,
     MeetingEvent,
     Outcome,
@@ -21,6 +22,7 @@ from meeting_core import (
 )
 from meeting_core.decider.fault_policy import retry_at
 from meeting_core.model import (
+    AS_ESTIMATED,
     CUT_MARK,
     AbandonCause,
     AgentId,
@@ -29,11 +31,13 @@ from meeting_core.model import (
     AttemptStarted,
     BudgetReduction,
     Completed,
+    Convene,
     Convened,
     DigestTask,
     EndCause,
     FaultClass,
     Manifest,
+    ModelFactors,
     Reply,
     Reservation,
     RoundClosed,
@@ -56,6 +60,7 @@ from meeting_core.model import (
 from meeting_core.prompt import TEMPLATE, cut_to_tokens, document_tokens, estimate_tokens
 
 MEETING_ID = UUID("00000000-0000-4000-8000-000000000001")
+LIMITS = Limits()
 START = datetime(2026, 11, 23, 10, 45, tzinfo=UTC)
 
 ANN, BOB = Participant("ann", "Ann"), Participant("bob", "Bob")
@@ -113,6 +118,24 @@ def configuration(**changes: object) -> Configuration:
 def convened(**changes: object) -> Convened:
     config = configuration(**changes)
     return Convened(config, document_tokens=document_tokens(config, estimate_tokens))
+
+
+def as_estimated(config: Configuration) -> tuple[ModelFactors, ...]:
+    """The factors of models that all count as our estimate does."""
+    models = dict.fromkeys(
+        model for each in config.participants for model in (each.model, *each.fallback_models)
+    )
+    return tuple(ModelFactors(model, AS_ESTIMATED) for model in models)
+
+
+def convene(config: Configuration, limits: Limits = LIMITS) -> Convene:
+    """Call a meeting whose models count as our estimate does."""
+    return Convene(MEETING_ID, config, limits, token_factors=as_estimated(config))
+
+
+def called(config: Configuration) -> Convened:
+    """What `convene` leads to with a configuration without documents."""
+    return Convened(config, token_factors=as_estimated(config))
 
 
 def round_opened(round_num: int = 1, *, order: tuple[AgentId, ...] = ("ann", "bob")) -> RoundOpened:

@@ -17,14 +17,26 @@ from meeting_core.budget.spending_report import (
     Subtotal,
     spending,
 )
+from meeting_core.budget.token_learning import (
+    NOTHING_LEARNT,
+    CountedCall,
+    LearntFactors,
+    counted_calls,
+    learnt_from,
+)
 
 __all__ = [
+    "NOTHING_LEARNT",
     "Allowance",
     "AttemptEnding",
+    "CountedCall",
     "Key",
+    "LearntFactors",
     "Spending",
     "SpentAttempt",
     "Subtotal",
+    "counted_calls",
+    "learnt_from",
     "micros_left",
     "spending",
     "synthesis_allowance",

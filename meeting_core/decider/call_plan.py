@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from meeting_core.budget.allowance import Allowance, turn_allowance
-from meeting_core.model.accounting import Amount, amount_of, profile_of, scaled
+from meeting_core.model.accounting import Amount, amount_of, profile_of
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, BudgetReduction, Reservation, Task, Value
-from meeting_core.prompt.brief import Brief, build_brief, min_brief_tokens
+from meeting_core.prompt.brief import Brief, brief_within
+from meeting_core.prompt.prompt_parts import min_brief_size
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.steps.speaking_order import digest_author
 
@@ -43,7 +44,7 @@ def min_cost(
     """Return the lowest cost of a useful call: the shortest brief and the lowest useful cap."""
     config, model = meeting.config, meeting.speaking(agent_id).model
     known = profile_of(meeting.model_profiles, model)
-    prompt = scaled(min_brief_tokens(meeting, task, agent_id, count), known.factor)
+    prompt = known.prompt_tokens(*min_brief_size(meeting, task, agent_id, count))
     output = min(config.min_tokens_per_turn, config.max_tokens_per_turn)
     return amount_of(config, model, Reservation(prompt, output, known.beyond_cap(output)))
 
@@ -63,15 +64,14 @@ def fitted_to(
     """
     config, brief, wanted = meeting.config, plan.brief, plan.cap
     known = profile_of(meeting.model_profiles, plan.model)
-    limit = known.max_brief_tokens(config.context_tokens)
     reductions: tuple[BudgetReduction, ...] = ()
-    beside = allowance.prompt_beside(wanted + known.beyond_cap(wanted))
-    shorter = limit if beside is None else min(limit, known.estimate_within(max(0, beside)))
-    if max(shorter, min_brief_tokens(meeting, task, agent_id, count)) < brief.manifest.tokens:
-        brief = build_brief(meeting, task, agent_id, context_tokens=shorter, count=count)
-        reductions = ("brief",)
-    prompt_tokens = scaled(brief.manifest.tokens, known.factor)
     written = wanted + known.beyond_cap(wanted)
+    beside = allowance.prompt_beside(written)
+    if beside is not None and beside < plan.prompt_tokens:
+        shorter = brief_within(meeting, task, agent_id, max(0, beside), count=count)
+        if shorter.manifest.tokens < brief.manifest.tokens:
+            brief, reductions = shorter, ("brief",)
+    prompt_tokens = brief.tokens_for(known)
     cap = min(wanted, known.max_cap(allowance.output_beside(prompt_tokens, written)))
     if cap < wanted:
         reductions = (*reductions, "cap")

@@ -26,9 +26,23 @@ from meeting_core.model.configuration import (
 from meeting_core.model.events import Convened, Fact
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.prices import PriceTable
+from meeting_core.model.token_factors import (
+    UNKNOWN_MODEL,
+    ModelFactors,
+    TokenFactors,
+    bounded,
+    highest,
+    weighted,
+)
 from meeting_core.model.values import Participant, clean_text, is_storable
-from meeting_core.prompt.brief import document_tokens, fixed_tokens
-from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens
+from meeting_core.prompt.prompt_parts import (
+    document_scripts,
+    document_tokens,
+    fixed_scripts,
+    fixed_tokens,
+)
+from meeting_core.prompt.scripts import weighing
+from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens, estimate_tokens
 
 DOCUMENT_SHARE = 0.4
 MINUTES_SHARE = 0.2
@@ -39,17 +53,46 @@ _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 def convene(meeting: Meeting | None, command: Convene, count: TokenCounter) -> tuple[Fact, ...]:
     if meeting is not None:
         raise AlreadyConvened(f"meeting {meeting.id} is convened already")
-    config, quoted_tokens = _fitted(_checked(command.configuration, command.limits), count)
-    return (Convened(config, command.request_digest, quoted_tokens),)
+    checked = _checked(command.configuration, command.limits)
+    factors = _starting_factors(checked, command.token_factors, count)
+    config = _fitted(checked, highest(tuple(each.factors for each in factors)), count)
+    return (
+        Convened(
+            config,
+            command.request_digest,
+            document_tokens(config, count),
+            document_scripts(config, count),
+            factors,
+        ),
+    )
 
 
-def _fitted(config: Configuration, count: TokenCounter) -> tuple[Configuration, int]:
-    """Cut the quoted documents to their share of the context, and count what is left of them.
+def _starting_factors(
+    config: Configuration, known: tuple[ModelFactors, ...], count: TokenCounter
+) -> tuple[ModelFactors, ...]:
+    """Return with which factors the models of a meeting begin: what is known, or what is safe.
+
+    An exact counter needs none for a model of which nothing is known.
+    """
+    by_model = {each.model: bounded(each.factors) for each in known}
+    models = dict.fromkeys(
+        model for each in config.participants for model in (each.model, *each.fallback_models)
+    )
+    is_exact = count is not estimate_tokens
+    return tuple(
+        ModelFactors(model, by_model.get(model, UNKNOWN_MODEL))
+        for model in models
+        if model in by_model or not is_exact
+    )
+
+
+def _fitted(config: Configuration, factors: TokenFactors, count: TokenCounter) -> Configuration:
+    """Cut the quoted documents to their share of the context, as a model with these factors counts.
 
     Raises: `InvalidConfiguration` when what every brief must hold leaves no room for a meeting.
     """
     bare = replace(config, document_context="", parent_minutes="")
-    taken = fixed_tokens(bare, count)
+    taken = weighted(fixed_tokens(bare, count), fixed_scripts(bare, count), factors)
     needed = taken + config.max_tokens_per_turn
     if config.context_tokens < needed:
         detail = (
@@ -57,19 +100,21 @@ def _fitted(config: Configuration, count: TokenCounter) -> tuple[Configuration, 
             f"up to {config.max_tokens_per_turn}, so at least {needed} are needed"
         )
         raise InvalidConfiguration((Problem("context_tokens", detail),))
-    room = config.context_tokens - needed
+    room, weigh = config.context_tokens - needed, weighing(count, factors)
     fitted = replace(
         config,
-        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), count),
-        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), count),
+        document_context=cut_to_tokens(config.document_context, int(room * DOCUMENT_SHARE), weigh),
+        parent_minutes=cut_to_tokens(config.parent_minutes, int(room * MINUTES_SHARE), weigh),
     )
-    quoted_tokens = document_tokens(fitted, count)
+    quoted_tokens = weighted(
+        document_tokens(fitted, count), document_scripts(fitted, count), factors
+    )
     turn = taken + quoted_tokens + fitted.min_tokens_per_turn
     if fitted.meeting_tokens is not None:
         _check_tokens(fitted, fitted.meeting_tokens, turn)
     if fitted.meeting_cost is not None:
         _check_cost(fitted, fitted.meeting_cost, turn)
-    return fitted, quoted_tokens
+    return fitted
 
 
 def _check_tokens(config: Configuration, ceiling: int, turn: int) -> None:

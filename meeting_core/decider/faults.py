@@ -19,7 +19,7 @@ from meeting_core.model.values import (
     TurnTask,
     call_key,
 )
-from meeting_core.prompt.brief import min_brief_tokens
+from meeting_core.prompt.prompt_parts import min_brief_tokens
 from meeting_core.prompt.tokens import TokenCounter
 
 CONNECTED_SECONDS = 5.0

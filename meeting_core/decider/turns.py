@@ -6,11 +6,15 @@ What every attempt shares is here too: how it is planned, and how a reply is kep
 from datetime import datetime, timedelta
 
 from meeting_core.budget.allowance import Allowance
-from meeting_core.decider.call_plan import Plan, first_allowance, fitted_to
+from meeting_core.decider.call_plan import (
+    Plan,
+    first_allowance,
+    fitted_to,
+)
 from meeting_core.decider.round_endings import end_rounds, out_of_budget
 from meeting_core.decider.speaker_labels import speaks_for, without_label
 from meeting_core.errors import NoSuchAttempt, OutOfTurn, RoundUnfinished, WrongPhase
-from meeting_core.model.accounting import profile_of, scaled
+from meeting_core.model.accounting import profile_of
 from meeting_core.model.commands import AcceptReply, OpenRound, ReportFault
 from meeting_core.model.events import AttemptStarted, Fact, RoundOpened, TurnCompleted, TurnSkipped
 from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
@@ -28,7 +32,7 @@ from meeting_core.model.values import (
     TurnTask,
     clean_text,
 )
-from meeting_core.prompt.brief import Brief, build_brief
+from meeting_core.prompt.brief import Brief, brief_within
 from meeting_core.prompt.tokens import TokenCounter, cut_to_tokens
 from meeting_core.steps.speaking_order import awaits_digest, turns_to_come
 
@@ -123,9 +127,8 @@ def planned(
     is_synthesis = isinstance(task, SynthesisTask)
     wanted = config.synthesis_max_tokens if is_synthesis else config.max_tokens_per_turn
     known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
-    limit = known.max_brief_tokens(config.context_tokens)
-    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
-    prompt_tokens = scaled(brief.manifest.tokens, known.factor)
+    brief = brief_within(meeting, task, agent_id, config.context_tokens, count=count)
+    prompt_tokens = brief.tokens_for(known)
     beyond = known.beyond_cap(wanted)
     whole = Plan(brief, known.model, prompt_tokens, wanted, beyond)
     if allowance is None or allowance.covers(prompt_tokens, wanted + beyond):

@@ -2,9 +2,6 @@
 
 from meeting_core.model.accounting import (
     MAX_BELIEVED_RATIO,
-    MAX_FACTOR,
-    MIN_FACTOR,
-    UNCALIBRATED,
     Amount,
     Ledger,
     ModelProfile,
@@ -80,6 +77,21 @@ from meeting_core.model.meeting import Meeting, OpenAttempt, TaskState
 from meeting_core.model.phases import ACTIONS, TRANSITIONS, TRIGGERS, PhaseChart, allowed_actions
 from meeting_core.model.prices import ModelPrice, PriceTable
 from meeting_core.model.reported_usage import believed_usage
+from meeting_core.model.token_factors import (
+    AS_ESTIMATED,
+    MAX_FACTOR,
+    MIN_FACTOR,
+    NO_SCRIPTS,
+    UNCALIBRATED,
+    UNKNOWN_MODEL,
+    ModelFactors,
+    ScriptTokens,
+    TokenFactors,
+    bounded,
+    highest,
+    uniform,
+    weighted,
+)
 from meeting_core.model.transcript import Digest, Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     CUT_MARK,
@@ -126,6 +138,7 @@ from meeting_core.model.values import (
 
 __all__ = [
     "ACTIONS",
+    "AS_ESTIMATED",
     "CUT_MARK",
     "DEFAULT_REPLY_BYTES",
     "DEFAULT_TITLE",
@@ -140,10 +153,12 @@ __all__ = [
     "MIN_FACTOR",
     "MIN_REPLY_BYTES",
     "MIN_USEFUL_CAP",
+    "NO_SCRIPTS",
     "REPLY_BYTES_PER_TOKEN",
     "TRANSITIONS",
     "TRIGGERS",
     "UNCALIBRATED",
+    "UNKNOWN_MODEL",
     "AbandonAttempt",
     "AbandonCause",
     "AcceptReply",
@@ -187,6 +202,7 @@ __all__ = [
     "MeetingEvent",
     "MeetingId",
     "Message",
+    "ModelFactors",
     "ModelPrice",
     "ModelProfile",
     "OnBudget",
@@ -215,6 +231,7 @@ __all__ = [
     "RoundDigested",
     "RoundEnding",
     "RoundOpened",
+    "ScriptTokens",
     "SkipReason",
     "SpeakingOrder",
     "StartAttempt",
@@ -227,6 +244,7 @@ __all__ = [
     "Task",
     "TaskState",
     "Timing",
+    "TokenFactors",
     "Turn",
     "TurnCompleted",
     "TurnSkipped",
@@ -239,15 +257,19 @@ __all__ = [
     "allowed_actions",
     "amount_of",
     "believed_usage",
+    "bounded",
     "call_key",
     "charged_usage",
     "clean_text",
     "cut_to_characters",
+    "highest",
     "is_storable",
     "milliseconds_utc",
     "next_factor",
     "price_of",
     "profile_of",
     "scaled",
+    "uniform",
+    "weighted",
     "with_profile",
 ]

@@ -8,16 +8,23 @@ from msgspec.structs import replace
 
 from meeting_core.model.configuration import Configuration
 from meeting_core.model.prices import ModelPrice
+from meeting_core.model.token_factors import (
+    AS_ESTIMATED,
+    MAX_FACTOR,
+    MIN_FACTOR,
+    UNCALIBRATED,
+    ScriptTokens,
+    TokenFactors,
+    weighted,
+)
 from meeting_core.model.values import Reservation, Usage, Value
-
-UNCALIBRATED = 1_000
-MIN_FACTOR = 500
-MAX_FACTOR = 3_000
 
 MAX_BELIEVED_RATIO = 10
 """A report this many times above or below the estimate is taken for a mistake."""
 
 _DECAY = 8
+MAX_FIRST_FALL = 4
+"""A first report lowers the factor to a quarter at most."""
 
 
 class Amount(Value, frozen=True):
@@ -89,10 +96,11 @@ def charged_usage(reserved: Reservation, charged: int) -> Usage:
 class ModelProfile(Value, frozen=True):
     """What ended calls have shown of one model.
 
-    Units: `factor` in permille, from our estimate to the model's own count; `context_tokens` is
-    the longest brief to try, by our estimate; None as long as no brief was too long.
-    `reasoning_tokens` are the thoughts that it writes beside a cap, and `text_tokens` the text that
-    it writes whatever the cap; 0 as long as it has kept to its caps.
+    Units: `factor` in permille, from our estimate, weighted by script, to the model's own count;
+    `context_tokens` is the longest brief to try, by our estimate; None as long as no brief was too
+    long. `token_factors` are the weights that the meeting began with. `reasoning_tokens` are the
+    thoughts that it writes beside a cap, and `text_tokens` the text that it writes whatever the
+    cap; 0 as long as it has kept to its caps.
     """
 
     model: str
@@ -100,6 +108,11 @@ class ModelProfile(Value, frozen=True):
     context_tokens: int | None = None
     reasoning_tokens: int = 0
     text_tokens: int = 0
+    token_factors: TokenFactors = AS_ESTIMATED
+
+    def prompt_tokens(self, tokens: int, scripts: ScriptTokens) -> int:
+        """Return what the model counts for an estimate with these parts, as far as is known."""
+        return scaled(weighted(tokens, scripts, self.token_factors), self.factor)
 
     def beyond_cap(self, cap: int) -> int:
         """Return how many tokens the model is known to write beyond a cap."""
@@ -118,7 +131,7 @@ class ModelProfile(Value, frozen=True):
     ) -> "ModelProfile":
         """Return the profile after a call; itself if that showed nothing new.
 
-        Units: `estimated_tokens` is the estimate of the prompt, before any factor. A figure that
+        Units: `estimated_tokens` is the estimate of the prompt, weighted by script. A figure that
         is the one of the reservation was not counted by anybody, and teaches nothing.
         """
         factor, reasoning, text = self.factor, self.reasoning_tokens, self.text_tokens
@@ -164,16 +177,20 @@ def with_profile(known: tuple[ModelProfile, ...], learnt: ModelProfile) -> tuple
 def next_factor(factor: int, estimated_tokens: int, reported_tokens: int) -> int:
     """Return the factor after a call, from the estimate of its prompt and the provider's report.
 
-    Units: the factor in permille; the estimate is the one before any factor was applied.
-    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`; grows by half at most and falls by an
-    eighth of the difference, so that it soon covers the truth and no single report decides it.
-    Source: ADR 0005.
+    Units: the factor in permille; the estimate is the one before this factor was applied.
+    Invariant: between `MIN_FACTOR` and `MAX_FACTOR`. From its start it falls to a sixteenth above
+    what was seen, to a quarter at most; later it falls by an eighth of the difference. It grows by
+    half at most, or back to its start. So it soon covers the truth, and no single report decides
+    it.
+    Source: ADR 0020.
     """
     if not _is_believable(estimated_tokens, reported_tokens):
         return factor
     seen = -(-reported_tokens * 1_000 // estimated_tokens)
     if seen > factor:
-        return min(seen, factor + factor // 2, MAX_FACTOR)
+        return min(seen, max(factor + factor // 2, UNCALIBRATED), MAX_FACTOR)
+    if factor == UNCALIBRATED:
+        return min(max(seen + seen // 16, factor // MAX_FIRST_FALL, MIN_FACTOR), factor)
     return max(factor - (factor - seen) // _DECAY, MIN_FACTOR)
 
 

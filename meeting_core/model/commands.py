@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from meeting_core.model.configuration import Configuration, Limits
+from meeting_core.model.token_factors import ModelFactors
 from meeting_core.model.values import (
     AbandonCause,
     AdoptCause,
@@ -17,12 +18,16 @@ from meeting_core.model.values import (
 
 
 class Convene(Value, frozen=True):
-    """Call a meeting with this configuration, within an operator's limits."""
+    """Call a meeting with this configuration, within an operator's limits.
+
+    `token_factors` are what is known of how models count; a model without begins as unknown.
+    """
 
     meeting_id: MeetingId
     configuration: Configuration
     limits: Limits = Limits()
     request_digest: str = ""
+    token_factors: tuple[ModelFactors, ...] = ()
 
 
 class OpenRound(Value, frozen=True):

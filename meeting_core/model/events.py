@@ -10,6 +10,7 @@ from typing import ClassVar, TypeAlias
 from uuid import UUID
 
 from meeting_core.model.configuration import Configuration
+from meeting_core.model.token_factors import NO_SCRIPTS, ModelFactors, ScriptTokens
 from meeting_core.model.values import (
     AbandonCause,
     AdoptCause,
@@ -39,13 +40,17 @@ class Convened(Value, frozen=True, omit_defaults=True):
     """The meeting was called, with this configuration.
 
     `request_digest` names the request that called it, so that a repeated request is recognised.
-    Units: `document_tokens` is the estimate for the quoted documents, which every brief holds.
+    Units: `document_tokens` is the estimate for the quoted documents, which every brief holds, and
+    `document_scripts` are its parts by script. `token_factors` are what each model is taken to
+    count at the start; without them, every model counts as our estimate does.
     """
 
     TOPIC: ClassVar[str] = "meeting.convened.v1"
     configuration: Configuration
     request_digest: str = ""
     document_tokens: int = 0
+    document_scripts: ScriptTokens = NO_SCRIPTS
+    token_factors: tuple[ModelFactors, ...] = ()
 
 
 class RoundOpened(Value, frozen=True):

@@ -19,6 +19,7 @@ from meeting_core.model.configuration import (
     REPLY_BYTES_PER_TOKEN,
     Configuration,
 )
+from meeting_core.model.token_factors import NO_SCRIPTS, ScriptTokens, weighted
 from meeting_core.model.transcript import Draft, Remark, Round, Synthesis, Turn
 from meeting_core.model.values import (
     FINAL_PHASES,
@@ -110,7 +111,8 @@ class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
     `rejected_models` are those that an agent has gone past for good.
-    Units: `document_tokens` is what the quoted documents take in every brief.
+    Units: `document_tokens` is what the quoted documents take in every brief, and
+    `document_scripts` the parts of it by script.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
 
@@ -122,6 +124,7 @@ class Meeting(Value, frozen=True, kw_only=True):
     document_tokens: int
     convened_at: datetime
     updated_at: datetime
+    document_scripts: ScriptTokens = NO_SCRIPTS
     epoch: int = 1
     adoptions: int = 0
     paused_from: Phase | None = None
@@ -279,7 +282,9 @@ class Meeting(Value, frozen=True, kw_only=True):
         charged = amount_of(config, attempt.model, usage) if usage.total else Amount()
         if usage.source != "unknown" and usage.total:
             known = profile_of(profiles, attempt.model)
-            learnt = known.after_call(usage, attempt.reserved, attempt.manifest.tokens)
+            shown = attempt.manifest
+            expected = weighted(shown.tokens, shown.scripts, known.token_factors)
+            learnt = known.after_call(usage, attempt.reserved, expected)
             if learnt is not known:
                 profiles = with_profile(profiles, learnt)
         source = task_state.usage_source

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, to_builtins
 
+from meeting_core.model.token_factors import NO_SCRIPTS, ScriptTokens
+
 MeetingId: TypeAlias = UUID
 AgentId: TypeAlias = str
 
@@ -266,7 +268,8 @@ class Manifest(Value, frozen=True, omit_defaults=True):
     Units: `tokens` is the estimate for all messages together. Shape: an entry is a turn with a
     text, a remark, or a round's digest. `digested` are the entries that a digest stands for; of
     the others, the three ranges hold each that existed when the brief was built, once. `draft` is
-    the version of the draft of the minutes that was shown, if one was.
+    the version of the draft of the minutes that was shown, if one was. `scripts` are the parts of
+    `tokens` that are for letters of a script.
     """
 
     template: int
@@ -276,6 +279,7 @@ class Manifest(Value, frozen=True, omit_defaults=True):
     dropped: EntryRange | None = None
     digested: tuple[EntryRange, ...] = ()
     draft: int | None = None
+    scripts: ScriptTokens = NO_SCRIPTS
 
 
 class Outcome(Value, frozen=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from meeting_core.errors import CorruptHistory
-from meeting_core.model.accounting import amount_of
+from meeting_core.model.accounting import ModelProfile, amount_of
 from meeting_core.model.events import (
     Adopted,
     AttemptAbandoned,
@@ -176,6 +176,10 @@ def _convened(event: MeetingEvent) -> Meeting:
         config=fact.configuration,
         request_digest=fact.request_digest,
         document_tokens=fact.document_tokens,
+        document_scripts=fact.document_scripts,
+        model_profiles=tuple(
+            [ModelProfile(each.model, token_factors=each.factors) for each in fact.token_factors]
+        ),
         convened_at=event.timestamp,
         updated_at=event.timestamp,
     )

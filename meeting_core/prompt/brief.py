@@ -9,8 +9,11 @@ from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from hashlib import sha256
 
-from meeting_core.model.configuration import Configuration
+from msgspec.structs import replace
+
+from meeting_core.model.accounting import ModelProfile, profile_of
 from meeting_core.model.meeting import Meeting
+from meeting_core.model.token_factors import ScriptTokens
 from meeting_core.model.transcript import Draft
 from meeting_core.model.values import (
     AgentId,
@@ -18,15 +21,15 @@ from meeting_core.model.values import (
     EntryRange,
     Manifest,
     Message,
-    Participant,
     SynthesisTask,
     Task,
-    TurnTask,
     Value,
     Version,
 )
 from meeting_core.prompt import templates as prompts
 from meeting_core.prompt.prompt_escaping import attribute, quoted, shortened
+from meeting_core.prompt.prompt_parts import Prompt, prompt_for
+from meeting_core.prompt.scripts import added, script_tokens
 from meeting_core.prompt.tokens import TokenCounter, estimate_tokens
 from meeting_core.prompt.transcript_entries import (
     Entry,
@@ -40,6 +43,9 @@ from meeting_core.prompt.transcript_entries import (
 
 WHOLE_SHARE = 0.7
 
+MAX_SHORTENINGS = 4
+"""How often a brief is shortened in proportion, since its scripts are known once it is built."""
+
 
 class Brief(Value, frozen=True):
     """What a participant is shown, and the manifest of what went in."""
@@ -52,17 +58,9 @@ class Brief(Value, frozen=True):
         """The SHA-256, in hex, of the roles and contents of the messages."""
         return digest_of(self.messages)
 
-
-class Prompt(Value, frozen=True):
-    """The parts of a brief that do not depend on what was said, and what they cost.
-
-    Units: tokens.
-    """
-
-    system: str
-    opening: str
-    closing: str
-    tokens: int
+    def tokens_for(self, known: ModelProfile) -> int:
+        """Return what a model counts for the messages, as far as is known."""
+        return known.prompt_tokens(self.manifest.tokens, self.manifest.scripts)
 
 
 def build_brief(
@@ -88,7 +86,28 @@ def build_brief(
     taken = prompt.tokens + (0 if draft is None else draft_entry(draft, count).tokens)
     room = meeting.config.context_tokens if context_tokens is None else context_tokens
     manifest = _planned(transcript, taken, room, draft, count)
+    scripts = _scripts(transcript, prompt, manifest, draft, count)
+    manifest = replace(manifest, scripts=added(meeting.document_scripts, scripts))
     return Brief(messages_of(transcript, prompt, manifest, draft, count), manifest)
+
+
+def brief_within(
+    meeting: Meeting, task: Task, agent_id: AgentId, tokens: int, *, count: TokenCounter
+) -> Brief:
+    """Return the longest brief that takes at most `tokens` of its model, as far as is known.
+
+    Units: tokens by the model's own count. What every brief holds is never shortened.
+    """
+    known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
+    limit = known.max_brief_tokens(tokens)
+    brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    for _ in range(MAX_SHORTENINGS):
+        needed = brief.tokens_for(known)
+        if needed <= tokens or brief.manifest.tokens > limit:
+            break
+        limit = brief.manifest.tokens * tokens // needed
+        brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
+    return brief
 
 
 def digest_of(messages: tuple[Message, ...]) -> str:
@@ -99,97 +118,6 @@ def digest_of(messages: tuple[Message, ...]) -> str:
         digest.update(f"{message.role} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
-
-
-def fixed_tokens(config: Configuration, count: TokenCounter = estimate_tokens) -> int:
-    """Return the most tokens that a brief takes before the first turn."""
-    rounds = range(1, config.num_rounds + 1)
-    tasks: list[Task] = [SynthesisTask(), *(TurnTask(n, "") for n in rounds)]
-    if config.digest_rounds:
-        tasks += [DigestTask(n) for n in rounds]
-    by_task = max(
-        count(_system_text(each, task)) + count(_closing_text(config, task, each, None))
-        for each in config.participants
-        for task in tasks
-    )
-    opening = count(_opening_text(config, tuple(each.agent_id for each in config.participants)))
-    documents = document_tokens(config, count)
-    return by_task + opening + documents + 3 * prompts.MESSAGE_OVERHEAD_TOKENS
-
-
-def document_tokens(config: Configuration, count: TokenCounter) -> int:
-    """Return how many tokens the quoted documents take in every brief."""
-    return count(_documents_text(config))
-
-
-def min_brief_tokens(
-    meeting: Meeting, task: Task, agent_id: AgentId, count: TokenCounter = estimate_tokens
-) -> int:
-    """Return the tokens of the shortest brief there can be for a task now."""
-    draft = meeting.draft if isinstance(task, SynthesisTask) else None
-    drafted = 0 if draft is None else draft_entry(draft, count).tokens
-    return prompt_for(meeting, task, agent_id, draft, count).tokens + drafted
-
-
-def prompt_for(
-    meeting: Meeting, task: Task, agent_id: AgentId, draft: Draft | None, count: TokenCounter
-) -> Prompt:
-    config, participant = meeting.config, meeting.participant(agent_id)
-    round_num = meeting.round_num or 1 if isinstance(task, SynthesisTask) else task.round_num
-    system = _system_text(participant, task)
-    opening = _opening_text(config, meeting.speaking_order(round_num))
-    closing = _closing_text(config, task, participant, draft)
-    # The note about entries left out is counted in: it is there when room is short.
-    tokens = count(system) + count(opening) + count(closing) + 3 * prompts.MESSAGE_OVERHEAD_TOKENS
-    # The documents were counted when the meeting was convened: they may be long.
-    opening += _documents_text(config)
-    return Prompt(system, opening, closing, tokens + meeting.document_tokens)
-
-
-def _system_text(participant: Participant, task: Task) -> str:
-    role = f", {participant.role}" if participant.role else ""
-    text = f"You are {participant.name}{role}.\n\n{prompts.RULES[type(task)]}"
-    return f"{text}\n\n{participant.instructions}" if participant.instructions else text
-
-
-def _opening_text(config: Configuration, order: tuple[AgentId, ...]) -> str:
-    by_id = {each.agent_id: each for each in config.participants}
-    listed = "\n".join(
-        [
-            f"- {each.name} ({each.agent_id}){': ' + each.role if each.role else ''}"
-            for each in [by_id[agent_id] for agent_id in order]
-        ]
-    )
-    parts = [f"# {quoted(config.title)}"]
-    if config.goal:
-        parts.append(prompts.GOAL.format(goal=quoted(config.goal)))
-    parts.append(prompts.SPEAKING_ORDER.format(participants=quoted(listed)))
-    return "\n\n".join(parts)
-
-
-def _documents_text(config: Configuration) -> str:
-    text = ""
-    if config.document_context:
-        text += prompts.DOCUMENT.format(text=quoted(config.document_context))
-    if config.parent_minutes:
-        text += prompts.PARENT_MINUTES.format(text=quoted(config.parent_minutes))
-    return text
-
-
-def _closing_text(
-    config: Configuration, task: Task, participant: Participant, draft: Draft | None
-) -> str:
-    if isinstance(task, SynthesisTask):
-        if draft is None:
-            return prompts.SYNTHESIS_REQUEST
-        missing = ", ".join(f"## {section}" for section in draft.missing)
-        return prompts.DRAFT_REQUEST.format(missing=missing)
-    request = prompts.TURN_REQUEST if isinstance(task, TurnTask) else prompts.DIGEST_REQUEST
-    topic = config.round_topics[task.round_num - 1]
-    text = request.format(
-        n=task.round_num, rounds=config.num_rounds, topic=topic, name=participant.name
-    )
-    return quoted(text)
 
 
 def transcript_of(
@@ -263,6 +191,22 @@ def _planned(
         transcript.digested,
         None if draft is None else draft.version,
     )
+
+
+def _scripts(
+    transcript: Transcript,
+    prompt: Prompt,
+    manifest: Manifest,
+    draft: Draft | None,
+    count: TokenCounter,
+) -> ScriptTokens:
+    """Return the parts by script of a brief with this manifest, without the documents."""
+    texts = [*prompt.given]
+    texts += [each.text for each in _within(transcript, manifest.whole)]
+    texts += [shortened(each.text) for each in _within(transcript, manifest.shortened)]
+    if draft is not None:
+        texts.append(draft.text)
+    return script_tokens(texts, count)
 
 
 def _range(versions: list[Version]) -> EntryRange | None:

@@ -7,7 +7,8 @@ from meeting_core.model.events import AttemptStarted, MeetingEvent
 from meeting_core.model.meeting import Meeting
 from meeting_core.model.values import AgentId, Manifest, Task
 from meeting_core.projector import fold
-from meeting_core.prompt.brief import Brief, messages_of, prompt_for, transcript_of
+from meeting_core.prompt.brief import Brief, messages_of, transcript_of
+from meeting_core.prompt.prompt_parts import prompt_for
 from meeting_core.prompt.templates import TEMPLATE
 from meeting_core.prompt.tokens import estimate_tokens
 

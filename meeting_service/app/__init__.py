@@ -18,7 +18,7 @@ from msgspec import structs
 
 from meeting_core.prompt import TokenCounter
 from meeting_service.app.database import describe_database, open_recorder
-from meeting_service.app.gateways import call_rules, open_gateways
+from meeting_service.app.gateways import call_rules, known_gateways, open_gateways
 from meeting_service.background_loops import BackgroundLoops
 from meeting_service.command_handler import Meetings
 from meeting_service.embedded_postgres import DataDirError, EmbeddedServerError, NoAccountError
@@ -35,6 +35,7 @@ from meeting_service.runtime.rate_limiter import CallLimiter
 from meeting_service.runtime.runner import RunnerDependencies
 from meeting_service.runtime.running_policy import RunningPolicy
 from meeting_service.runtime.supervisor import Supervisor
+from meeting_service.runtime.token_learning import TokenLearning
 from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.postgres.migrate import MigrationError
 from meeting_service.token_counters import open_counter
@@ -117,13 +118,16 @@ async def running(
                 feed.warnings.on_gateway_wait,
                 feed.warnings.on_quarantine,
             )
-            context = ServiceContext(meetings, supervisor, settings, loops)
+            learning = TokenLearning(meetings, known_gateways(settings.gateways), loops)
+            meetings.subscribe(learning.on_append)
+            context = ServiceContext(meetings, supervisor, learning, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
             app: ASGIApp = application(context, feed, policy)
             if settings.root_path or settings.trusted_proxies:
                 app = PathPrefix(app, settings.root_path, settings.trusted_proxies)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
             await stack.enter_async_context(feed.following())
+            await stack.enter_async_context(learning.learning())
             await stack.enter_async_context(
                 serving(app, [listener], grace_seconds=grace_seconds, root_path=settings.root_path)
             )

@@ -7,19 +7,23 @@ from typing import Any, assert_never
 
 import anyio
 
+from meeting_core.model import UNCALIBRATED, UNKNOWN_MODEL, TokenFactors, uniform
 from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
+from meeting_service.gateways.tokenize_probe import TokenizeProbe
 from meeting_service.http_proxy import proxy_for
 from meeting_service.ports import Gateway, Gateways
 from meeting_service.runtime.rate_limiter import CallRules
+from meeting_service.runtime.token_learning import KnownGateway
 from meeting_service.settings import (
     AnthropicGateway,
     CallBounds,
     CustomGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
+    RemoteGateway,
     ScriptedGateway,
     SettingsError,
 )
@@ -50,6 +54,27 @@ async def open_gateways(
         with anyio.CancelScope(shield=True):
             for gateway in gateways.values():
                 await gateway.aclose()
+
+
+def known_gateways(settings: Mapping[str, GatewaySettings]) -> dict[str, KnownGateway]:
+    """Give what the settings say of how each gateway's models count tokens."""
+    return {
+        name: KnownGateway(_start(each), _probe(each))
+        for name, each in settings.items()
+        if isinstance(each, RemoteGateway)
+    }
+
+
+def _start(settings: RemoteGateway) -> TokenFactors:
+    factor = settings.token_factor
+    return UNKNOWN_MODEL if factor is None else uniform(round(factor * UNCALIBRATED))
+
+
+def _probe(settings: RemoteGateway) -> TokenizeProbe | None:
+    if settings.tokenize_url is None:
+        return None
+    key = settings.api_key or ""
+    return TokenizeProbe(settings.tokenize_url, api_key=key, headers=settings.headers)
 
 
 def call_rules(settings: Mapping[str, GatewaySettings]) -> dict[str, CallRules]:
@@ -95,7 +120,10 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
 
 def _arguments(settings: OpenAICompatibleGateway | AnthropicGateway) -> dict[str, Any]:
     """Give the arguments that a gateway to a server takes by the names of their settings."""
-    not_arguments = {"api_key_env", "api_key_file", *CallBounds.__struct_fields__}
+    not_arguments = {
+        *("api_key_env", "api_key_file", "token_factor", "tokenize_url"),
+        *CallBounds.__struct_fields__,
+    }
     names = [each for each in settings.__struct_fields__ if each not in not_arguments]
     proxy = proxy_for(settings.base_url, os.environ, settings.proxy)
     given = {"api_key": settings.api_key or "", "proxy": None if proxy is None else proxy.url}

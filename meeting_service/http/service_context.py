@@ -14,6 +14,7 @@ from meeting_service.background_loops import BackgroundLoops
 from meeting_service.command_handler import Meetings
 from meeting_service.http.problems import NO_MEETING, STOPPING, HttpProblem
 from meeting_service.runtime.supervisor import Supervisor
+from meeting_service.runtime.token_learning import TokenLearning
 from meeting_service.settings import Settings
 
 STOPPING_RETRY_SECONDS = 2
@@ -26,11 +27,13 @@ class ServiceContext:
         self,
         meetings: Meetings,
         supervisor: Supervisor,
+        learning: TokenLearning,
         settings: Settings,
         loops: BackgroundLoops,
     ) -> None:
         self.meetings = meetings
         self.supervisor = supervisor
+        self.learning = learning
         self.settings = settings
         self.loops = loops
         self.agents: dict[AgentId, Participant] = {

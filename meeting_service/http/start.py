@@ -152,7 +152,8 @@ async def _convene(
     context: ServiceContext, body: StartBody, meeting_id: MeetingId, digest: str
 ) -> Meeting:
     config = await configuration_from_body(context, body)
-    command = Convene(meeting_id, config, context.settings.limits, digest)
+    factors = await context.learning.starting_factors(config)
+    command = Convene(meeting_id, config, context.settings.limits, digest, factors)
     try:
         return await context.supervisor.convene(command, ACTOR)
     except InvalidConfiguration as error:

@@ -1,5 +1,6 @@
 """Ports: what the service needs from outside, as small protocols and the values they speak in."""
 
+from meeting_service.ports.factor_store import FactorStore, ModelKey
 from meeting_service.ports.gateway import (
     ContextTooLong,
     EmitDelta,
@@ -45,6 +46,7 @@ __all__ = [
     "ContextTooLong",
     "EmitDelta",
     "Empty",
+    "FactorStore",
     "Fenced",
     "Gateway",
     "GatewayFault",
@@ -53,6 +55,7 @@ __all__ = [
     "Gateways",
     "Lease",
     "MissingGateway",
+    "ModelKey",
     "ModelUnavailable",
     "OnGatewayWait",
     "OnQuarantine",

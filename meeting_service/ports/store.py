@@ -9,6 +9,7 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from msgspec import Struct
 
 from meeting_core.model import AgentId, MeetingId, UsageSource
+from meeting_service.ports.factor_store import FactorStore
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the current time in UTC."""
@@ -157,7 +158,7 @@ class SummaryPage(Struct, frozen=True):
     has_more: bool
 
 
-class Recorder(Protocol):
+class Recorder(FactorStore, Protocol):
     """The eventsourcing library's application recorder, asynchronous, with our read models.
 
     Raises: the library's `PersistenceError` tree; `OperationalError` or `InterfaceError` when the

@@ -12,6 +12,7 @@ from meeting_core.model import FaultClass
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86_400)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+TokenFactor: TypeAlias = Annotated[float, Meta(ge=0.5, le=3)]
 
 
 class Secret(str):
@@ -124,6 +125,20 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
     idle_timeout_seconds: Annotated[
         Seconds, Meta(description="Longest silence within an answer.")
     ] = 15.0
+    token_factor: Annotated[
+        TokenFactor | None,
+        Meta(
+            description="Tokens that the models count for one of our estimate (0.5 to 3), until "
+            "more is known; else a safe start for each script."
+        ),
+    ] = None
+    tokenize_url: Annotated[
+        str | None,
+        Meta(
+            description="Address that counts tokens, as llama.cpp and vLLM have: `.../tokenize`. "
+            "Short texts are counted there once for each model."
+        ),
+    ] = None
     max_connections: Annotated[Count, Meta(description="Connections open at once.")] = 256
     proxy: Annotated[
         Secret,

@@ -112,8 +112,16 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
             proxy_for(gateway.base_url, {}, gateway.proxy)
         except UnusableProxy as error:
             yield f'{at}.proxy: {error}, or "none" or "environment"'
+        yield from _tokenize_url_problems(f"{at}.tokenize_url", gateway.tokenize_url)
         if gateway.api_key_env is not None and gateway.api_key_file is not None:
             yield f"{at}: has both api_key_env and api_key_file; keep one"
+
+
+def _tokenize_url_problems(at: str, url: str | None) -> Iterator[str]:
+    if url is not None and not _is_http(url):
+        yield f"{at}: must begin with http:// or https:// and name a host"
+    elif url is not None and urlsplit(url).username is not None:
+        yield f"{at}: must not hold credentials; the gateway's API key is sent"
 
 
 def _agent_problems(settings: Settings) -> Iterator[str]:

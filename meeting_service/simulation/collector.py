@@ -5,7 +5,6 @@ from collections import Counter
 from meeting_core.budget import synthesis_share, synthesis_share_micros
 from meeting_core.decider.call_plan import min_cost
 from meeting_core.model import (
-    UNCALIBRATED,
     AgentId,
     AttemptFailed,
     AttemptStarted,
@@ -30,7 +29,6 @@ from meeting_core.model import (
     charged_usage,
     price_of,
     profile_of,
-    scaled,
 )
 from meeting_core.steps import turns_to_come
 from meeting_service.simulation.limit_hits import (
@@ -149,8 +147,8 @@ class Collector:
         else:
             self._limit_hits[BRIEF_SHORTENED] += fact.manifest.shortened is not None
             self._limit_hits[BRIEF_DROPPED] += fact.manifest.dropped is not None
-        factor = max(profile_of(meeting.model_profiles, fact.model).factor, UNCALIBRATED)
-        self._needs_context = max(self._needs_context, scaled(fact.manifest.tokens, factor))
+        needed = max(fact.reserved.prompt_tokens, fact.manifest.tokens)
+        self._needs_context = max(self._needs_context, needed)
         self._add_need(meeting, fact)
 
     def _add_need(self, meeting: Meeting, fact: AttemptStarted) -> None:

@@ -1,6 +1,6 @@
 """The recorder in memory: the same rules without a database, for tests and for embedding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Self
 from uuid import UUID
@@ -15,6 +15,7 @@ from meeting_service.ports import (
     Clock,
     Fenced,
     Lease,
+    ModelKey,
     ReadModels,
     SummaryFilter,
     SummaryPage,
@@ -34,6 +35,7 @@ class InMemoryRecorder(InMemoryLeases):
         self._log: list[Notification] = []
         self._streams: dict[MeetingId, dict[int, StoredEvent]] = {}
         self._subscribers: list[Callable[[], None]] = []
+        self._factors: dict[ModelKey, str] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,6 +129,14 @@ class InMemoryRecorder(InMemoryLeases):
             matching = [row for row in matching if (row.created_at, row.meeting_id) < before]
         end = wanted.offset + wanted.limit
         return SummaryPage(tuple(matching[wanted.offset : end]), total, len(matching) > end)
+
+    async def select_token_factors(self, models: Collection[ModelKey]) -> Mapping[ModelKey, str]:
+        """Return what is kept of these models; nothing for a model that has no row."""
+        return {key: self._factors[key] for key in models if key in self._factors}
+
+    async def save_token_factors(self, gateway: str, model: str, factors: str) -> None:
+        """Replace what is kept of a model."""
+        self._factors[gateway, model] = factors
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` after each append."""

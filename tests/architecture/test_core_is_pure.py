@@ -26,6 +26,7 @@ FORBIDDEN_CALLS = {"open", "print", "input", "eval", "exec", "globals", "__impor
 
 BOUNDED_CACHES = {
     "_estimate_of_short",
+    "_letters_of_short",
     "_turn_marks",
     "_first_words",
     "_own_label",

@@ -7,6 +7,7 @@ import pytest
 
 from meeting_service.ports import Recorder
 from tests.contracts.store_append_cases import AppendContract
+from tests.contracts.store_factor_cases import FactorContract
 from tests.contracts.store_gateway_cases import GatewayContract
 from tests.contracts.store_lease_cases import LeaseContract
 from tests.contracts.store_list_cases import ListContract
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class StoreContract(
-    AppendContract, GatewayContract, LeaseContract, ListContract, QuarantineContract
+    AppendContract, FactorContract, GatewayContract, LeaseContract, ListContract, QuarantineContract
 ):
     @pytest.fixture
     def recorder(self, store: Store) -> Recorder:

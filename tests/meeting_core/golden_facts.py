@@ -25,6 +25,7 @@ from meeting_core import (
     Usage,
 )
 from meeting_core.model import (
+    UNKNOWN_MODEL,
     Adopted,
     AttemptAbandoned,
     AttemptFailed,
@@ -38,6 +39,7 @@ from meeting_core.model import (
     Failed,
     FaultClass,
     Manifest,
+    ModelFactors,
     Paused,
     RemarkMade,
     Reply,
@@ -46,11 +48,13 @@ from meeting_core.model import (
     RoundClosed,
     RoundDigested,
     RoundOpened,
+    ScriptTokens,
     SynthesisCompleted,
     SynthesisDrafted,
     SynthesisStarted,
     SynthesisTask,
     Timing,
+    TokenFactors,
     TurnCompleted,
     TurnSkipped,
     TurnTask,
@@ -114,7 +118,20 @@ LATER_MANIFEST = Manifest(
 )
 TIMING = Timing(1_840, 312)
 
+FACTORS = TokenFactors(980, 1_410, 1_950, 1_240, 1_550, 2_380, 1_270, 2_200)
+SCRIPTS = ScriptTokens(210, 4, 3, 2, 90, 1, 7)
+
 GOLDEN: dict[str, Fact] = {
+    "meeting.convened.v1.token_factors": Convened(
+        CONFIGURATION,
+        "a1b2c3",
+        9,
+        ScriptTokens(asian=2),
+        (ModelFactors("model-1", FACTORS), ModelFactors("", UNKNOWN_MODEL)),
+    ),
+    "meeting.attempt_started.v1.scripts": AttemptStarted(
+        TURN, 3, "ann", Reservation(1_040, 150), replace(MANIFEST, scripts=SCRIPTS), DIGEST
+    ),
     "meeting.convened.v1": Convened(CONFIGURATION, "a1b2c3", 9),
     "meeting.round_opened.v1": RoundOpened(2, ("bob", "ann")),
     "meeting.attempt_started.v1": AttemptStarted(

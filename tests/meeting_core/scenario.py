@@ -33,7 +33,7 @@ from meeting_core.model import (
     SynthesisTask,
     TurnTask,
 )
-from tests.builders import MEETING_ID, START, SYNTHESIS
+from tests.builders import START, SYNTHESIS, convene
 
 Answer = Callable[[Ask, Meeting], Command]
 
@@ -65,7 +65,12 @@ def long_speaker(ask: Ask, meeting: Meeting) -> Command:
 class Stage:
     """One meeting under way; each answer takes a second, and outages of gateways are short."""
 
-    def __init__(self, configuration: Configuration, answer: Answer = brief_speaker) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        answer: Answer = brief_speaker,
+        command: Convene | None = None,
+    ) -> None:
         self.answer = answer
         self.now = START
         self.events: list[MeetingEvent] = []
@@ -73,7 +78,7 @@ class Stage:
         self._meeting: Meeting | None = None
         self._brief: Brief | None = None
         self._ids = 0
-        self.give(Convene(MEETING_ID, configuration))
+        self.give(command or convene(configuration))
 
     @property
     def meeting(self) -> Meeting:

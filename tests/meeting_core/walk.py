@@ -63,7 +63,7 @@ from meeting_core.model import (
     TurnTask,
 )
 from meeting_core.prompt import fixed_tokens
-from tests.builders import MEETING_ID, START, SYNTHESIS
+from tests.builders import MEETING_ID, START, SYNTHESIS, convene
 from tests.meeting_core.audit import Audit
 from tests.meeting_core.choices import Draw
 from tests.meeting_core.coverage import kinds_of
@@ -123,7 +123,7 @@ class Walk:
         self.meeting: Meeting | None = None
         self.audit = Audit()
         self.words = 0
-        self.give(Convene(MEETING_ID, self.pick(configurations())))
+        self.give(convene(self.pick(configurations())))
 
     def pick(self, choices: Sequence[T]) -> T:
         return choices[self.draw(len(choices))]

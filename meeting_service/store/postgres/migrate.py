@@ -10,7 +10,7 @@ from meeting_service.store.postgres.connect import Dsn, connector_for
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision there is; known here so that a current database needs no alembic."""
 
 APPLICATION_NAME = "meetings: schema"

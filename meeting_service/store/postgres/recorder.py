@@ -1,6 +1,6 @@
 """The recorder on PostgreSQL: appends through the group commit, reads through a pool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from eventsourcing.persistence import (
 from meeting_core.model import MeetingId
 from meeting_service.ports import (
     NO_READ_MODELS,
+    ModelKey,
     Quarantined,
     ReadModels,
     SummaryFilter,
@@ -177,6 +178,16 @@ class PostgresRecorder(PostgresLeases):
         """Return why a meeting is in quarantine; None if it is not."""
         reason: str | None = await self._fetch_value("quarantine_reason", meeting_id)
         return reason
+
+    async def select_token_factors(self, models: Collection[ModelKey]) -> Mapping[ModelKey, str]:
+        """Return what is kept of these models; nothing for a model that has no row."""
+        gateways, names = [key[0] for key in models], [key[1] for key in models]
+        records = await self._fetch("select_token_factors", gateways, names)
+        return {(gateway, model): factors for gateway, model, factors in records}
+
+    async def save_token_factors(self, gateway: str, model: str, factors: str) -> None:
+        """Replace what is kept of a model."""
+        await self._fetch("save_token_factors", gateway, model, factors)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` after each append of any process; a call may be missed."""

@@ -124,6 +124,18 @@ FROM allowed, (
 WHERE event.version IS NOT NULL
 RETURNING notification_id;
 
+-- select_token_factors:
+-- Read what is kept of models: of each gateway in $1, with the model in the same place of $2.
+SELECT gateway, model, factors
+FROM meetings_token_factors
+WHERE (gateway, model) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+
+-- save_token_factors:
+-- Replace what is kept of the model $2 behind the gateway $1 by $3.
+INSERT INTO meetings_token_factors (gateway, model, factors) VALUES ($1, $2, $3)
+ON CONFLICT (gateway, model)
+DO UPDATE SET factors = excluded.factors, updated_at = clock_timestamp();
+
 -- select_events:
 -- Read one meeting's events, oldest first: after version $2, up to version $3, at most $4.
 SELECT originator_version, topic, state

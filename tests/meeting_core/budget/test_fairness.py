@@ -20,8 +20,6 @@ from meeting_core import (
 from meeting_core.budget import synthesis_share, synthesis_share_micros
 from meeting_core.model import (
     AttemptStarted,
-    Convene,
-    Convened,
     Failed,
     ModelProfile,
     Paused,
@@ -30,9 +28,10 @@ from meeting_core.model import (
 )
 from meeting_core.prompt import fixed_tokens
 from tests.builders import (
-    MEETING_ID,
     START,
     attempt_started,
+    called,
+    convene,
     convened,
     meeting_after,
     round_closed,
@@ -229,12 +228,9 @@ def min_tokens_for_one_round() -> int:
 
 def test_a_meeting_is_not_convened_when_one_round_of_short_turns_cannot_be_paid_for():
     min_tokens = min_tokens_for_one_round()
-    given().when(Convene(MEETING_ID, four_participants(meeting_tokens=min_tokens))).then(
-        Convened(four_participants(meeting_tokens=min_tokens))
-    )
-    given().when(
-        Convene(MEETING_ID, four_participants(meeting_tokens=min_tokens - 1))
-    ).then_refused(
+    enough = four_participants(meeting_tokens=min_tokens)
+    given().when(convene(enough)).then(called(enough))
+    given().when(convene(four_participants(meeting_tokens=min_tokens - 1))).then_refused(
         InvalidConfiguration, f"meeting_tokens: is {min_tokens - 1}", f"take {min_tokens}"
     )
 
@@ -245,9 +241,9 @@ def test_nor_when_a_ceiling_in_money_cannot_pay_for_it():
     turns = 4 * price.micros(fixed_tokens(config), 32)
     min_cost = (synthesis_share_micros(config, ModelProfile("m")) + turns) / 1_000_000
     kept = four_participants(meeting_cost=min_cost, prices=PRICES)
-    given().when(Convene(MEETING_ID, kept)).then(Convened(kept))
+    given().when(convene(kept)).then(called(kept))
     short = four_participants(meeting_cost=min_cost - 0.000_002, prices=PRICES)
-    given().when(Convene(MEETING_ID, short)).then_refused(InvalidConfiguration, "meeting_cost")
+    given().when(convene(short)).then_refused(InvalidConfiguration, "meeting_cost")
 
 
 def turns_per_participant(stage: Stage) -> set[int]:

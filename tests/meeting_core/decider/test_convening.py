@@ -8,9 +8,20 @@ from msgspec.structs import replace
 from meeting_core import Configuration, InvalidConfiguration, Limits, Participant, decide
 from meeting_core.decider.convening import default_topics
 from meeting_core.errors import AlreadyConvened
-from meeting_core.model import Convene, Convened
-from meeting_core.prompt import estimate_tokens, fixed_tokens
-from tests.builders import ANN, BOB, MEETING_ID, START, configuration, convened, whole_meeting
+from meeting_core.model import UNKNOWN_MODEL, Convene, Convened, ModelFactors
+from meeting_core.prompt import document_scripts, estimate_tokens, fixed_tokens
+from tests.builders import (
+    ANN,
+    BOB,
+    MEETING_ID,
+    START,
+    as_estimated,
+    called,
+    configuration,
+    convene,
+    convened,
+    whole_meeting,
+)
 from tests.spec import given
 
 NUL, SURROGATE = "before\x00after", "before\ud800after"
@@ -19,7 +30,7 @@ NUL, SURROGATE = "before\x00after", "before\ud800after"
 def problems_of(config: Configuration, limits: Limits | None = None) -> dict[str, str]:
     """Convene in vain, and give back what was wrong: field to detail."""
     with pytest.raises(InvalidConfiguration) as caught:
-        decide(None, Convene(MEETING_ID, config, limits or Limits()), START)
+        decide(None, convene(config, limits or Limits()), START)
     assert str(caught.value) == "; ".join(f"{p.field}: {p.detail}" for p in caught.value.problems)
     return {problem.field: problem.detail for problem in caught.value.problems}
 
@@ -29,8 +40,9 @@ def participants(count: int) -> tuple[Participant, ...]:
 
 
 def test_a_good_configuration_is_kept_whole():
+    unknown = (ModelFactors("", UNKNOWN_MODEL),)
     given().when(Convene(MEETING_ID, configuration(), request_digest="abc")).then(
-        Convened(configuration(), "abc")
+        Convened(configuration(), "abc", token_factors=unknown)
     )
 
 
@@ -41,7 +53,7 @@ def test_defaults_are_those_of_the_contract():
         "What will you focus on next?",
         "Any blockers, risks or things you need help with?",
     )
-    given().when(Convene(MEETING_ID, config)).then(Convened(replace(config, round_topics=topics)))
+    given().when(convene(config)).then(called(replace(config, round_topics=topics)))
     assert (config.title, config.num_rounds) == ("Team Meeting", 3)
     assert (config.max_tokens_per_turn, config.synthesis_max_tokens) == (200, 500)
     assert (config.context_tokens, config.meeting_tokens) == (3_500, None)
@@ -54,7 +66,7 @@ def test_rounds_after_the_third_are_numbered():
 
 def test_a_meeting_is_convened_once():
     given(convened()).when(Convene(MEETING_ID, configuration())).then_refused(AlreadyConvened)
-    given(*whole_meeting()).when(Convene(MEETING_ID, configuration())).then_refused(AlreadyConvened)
+    given(*whole_meeting()).when(convene(configuration())).then_refused(AlreadyConvened)
 
 
 def test_a_participant_may_sit_once():
@@ -73,7 +85,7 @@ def test_a_meeting_takes_two_to_eight_participants(count: int):
 @pytest.mark.parametrize("count", [2, 8])
 def test_two_and_eight_participants_are_fine(count: int):
     config = configuration(participants=participants(count))
-    given().when(Convene(MEETING_ID, config)).then(Convened(config))
+    given().when(convene(config)).then(called(config))
 
 
 @pytest.mark.parametrize("agent_id", ["", "-ann", "ann bob", "a" * 65, "änn", "ann\n", NUL])
@@ -177,16 +189,16 @@ def test_every_wrong_field_is_reported_at_once():
 
 def test_timeouts_that_do_not_fit_are_refused_with_their_sum():
     config = configuration(turn_timeout_seconds=100.0, meeting_timeout_seconds=519.0)
-    given().when(Convene(MEETING_ID, config)).then_refused(
+    given().when(convene(config)).then_refused(
         InvalidConfiguration, "is 519", "4 turns of 100 s", "synthesis of 120 s", "take 520 s"
     )
     fits = replace(config, meeting_timeout_seconds=520.0)
-    given().when(Convene(MEETING_ID, fits)).then(Convened(fits))
+    given().when(convene(fits)).then(called(fits))
 
 
 def test_an_operator_may_raise_and_lower_the_limits():
     config = configuration(participants=participants(9))
-    given().when(Convene(MEETING_ID, config, Limits(max_participants=9))).then(Convened(config))
+    given().when(convene(config, Limits(max_participants=9))).then(called(config))
     assert problems_of(configuration(), Limits(max_rounds=1)).keys() == {"num_rounds"}
 
 
@@ -197,12 +209,12 @@ def test_a_context_too_small_for_what_every_brief_holds_is_refused_with_the_leas
     assert "is 600" in detail
     assert f"at least {min_tokens} are needed" in detail
     fits = replace(config, context_tokens=min_tokens)
-    given().when(Convene(MEETING_ID, fits)).then(Convened(fits))
+    given().when(convene(fits)).then(called(fits))
 
 
 def test_a_document_is_cut_to_its_share_of_the_context_with_a_mark():
     config = configuration(document_context="lorem " * 10_000, parent_minutes="ipsum " * 10_000)
-    (fact,) = decide(None, Convene(MEETING_ID, config), START)
+    (fact,) = decide(None, convene(config), START)
     assert isinstance(fact, Convened)
     kept = fact.configuration
     room = config.context_tokens - config.max_tokens_per_turn - fixed_tokens(configuration())
@@ -214,7 +226,7 @@ def test_a_document_is_cut_to_its_share_of_the_context_with_a_mark():
 
 def test_a_document_full_of_marks_leaves_room_for_a_turn():
     config = configuration(document_context="<turn" * 9_000, parent_minutes="<turn" * 9_000)
-    (fact,) = decide(None, Convene(MEETING_ID, config), START)
+    (fact,) = decide(None, convene(config), START)
     assert isinstance(fact, Convened)
     assert fixed_tokens(fact.configuration) <= config.context_tokens - config.max_tokens_per_turn
 
@@ -222,7 +234,10 @@ def test_a_document_full_of_marks_leaves_room_for_a_turn():
 def test_a_document_that_fits_is_kept_as_it_is():
     texts = {"document_context": "a short text", "parent_minutes": "# Minutes"}
     config = configuration(**texts)
-    given().when(Convene(MEETING_ID, config)).then(convened(**texts))
+    scripts = document_scripts(config, estimate_tokens)
+    given().when(convene(config)).then(
+        replace(convened(**texts), token_factors=as_estimated(config), document_scripts=scripts)
+    )
     assert convened(**texts).document_tokens > estimate_tokens("a short text# Minutes")
 
 
@@ -232,7 +247,7 @@ def test_the_smallest_budget_allowed_pays_for_a_short_round_however_long_the_goa
     min_tokens = share + 2 * (fixed_tokens(config) + 32)
     assert min_tokens > share + 256
     fits = replace(config, meeting_tokens=min_tokens)
-    given().when(Convene(MEETING_ID, fits)).then(Convened(fits))
+    given().when(convene(fits)).then(called(fits))
     short = replace(config, meeting_tokens=min_tokens - 1)
     assert problems_of(short).keys() == {"meeting_tokens"}
     assert f"take {min_tokens}" in problems_of(short)["meeting_tokens"]

@@ -69,10 +69,10 @@ def test_digests_drafts_minutes_and_faults_teach_it_too():
     assert known(*digest) != known(*digest[:-1])
     asked = (*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500))
     drafted = (*asked, synthesis_drafted("x", ("Decisions",)))
-    assert known(*drafted) == (ModelProfile("", 1_440),)
+    assert known(*drafted) == (ModelProfile("", 1_407),)
     usage = Usage(250, 40, "reported")
     written = SynthesisCompleted("ann", 1, Reply("x", 1, usage, "stop"))
-    assert known(*asked, written) == (ModelProfile("", 1_440),)
+    assert known(*asked, written) == (ModelProfile("", 1_407),)
     failed = attempt_failed(charged=160, usage=Usage(160, 0, "reported"), retry_at=START)
     assert known(*OPENED, attempt_started(), failed) == (ModelProfile("", 1_500),)
 

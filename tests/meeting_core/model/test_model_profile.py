@@ -26,8 +26,18 @@ def test_a_report_above_the_estimate_counts_at_once():
     assert next_factor(UNCALIBRATED, 100, 130) == 1_300
 
 
-def test_a_report_below_the_estimate_counts_for_an_eighth():
-    assert next_factor(UNCALIBRATED, 100, 60) == 950
+def test_a_first_report_below_the_estimate_counts_whole_with_a_margin_down_to_a_quarter():
+    assert next_factor(UNCALIBRATED, 100, 60) == 637
+    assert next_factor(UNCALIBRATED, 100, 11) == 250
+
+
+def test_a_later_report_below_the_estimate_counts_for_an_eighth():
+    assert next_factor(900, 100, 60) == 863
+
+
+def test_a_factor_that_fell_by_a_mistake_is_back_at_its_start_after_one_report():
+    assert next_factor(250, 100, 100) == UNCALIBRATED
+    assert next_factor(250, 100, 160) == UNCALIBRATED
 
 
 def test_a_single_report_raises_the_factor_by_half_at_most():
