@@ -77,7 +77,12 @@ async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(
     assert status["spending"] == {
         "useful_tokens": status["tokens"]["spent"],
         "wasted_tokens": 0,
-        "by_source": {"reported": status["tokens"]["spent"], "estimated": 0, "unknown": 0},
+        "by_source": {
+            "reported": status["tokens"]["spent"],
+            "partly_reported": 0,
+            "estimated": 0,
+            "unknown": 0,
+        },
     }
     assert (status["error_message"], status["cancelled_at"]) == (None, None)
     spent = sum(turn["prompt_tokens"] + turn["response_tokens"] for turn in turns)
