@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from meeting_core.model import Message
 from meeting_service.event_stream import ServerSentEvent
-from meeting_service.gateways.answer_body import Malformed, Said
+from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import one_line
@@ -21,9 +21,19 @@ from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Un
 
 log = logging.getLogger(__name__)
 
-_DONE = b"[DONE]"
-_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought")
-_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"})
+_DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
+_MAX_DONE_BYTES = 16
+_THOUGHT_FIELDS = (
+    *("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text"),
+    *("reasoning_details", "thinking_blocks"),
+)
+_THOUGHT_PARTS = frozenset(
+    {
+        *("thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"),
+        *("reasoning_content", "reasoning.summary", "summary_text"),
+    }
+)
+_PART_NAMES = ("text", "thinking", "reasoning", "summary", "reasoning_text", "content", "value")
 _FINISH_REASONS = {
     "end_turn": "stop",
     "eos": "stop",
@@ -32,7 +42,12 @@ _FINISH_REASONS = {
     "model_length": "length",
     "stop_sequence": "stop",
 }
-_NO_REASONS = frozenset({"", "null", "none"})
+_NO_REASONS = frozenset(
+    {
+        *("", "null", "none", "undefined", "nil", "false", "unspecified", "incomplete"),
+        *("finish_reason_unspecified", "in_progress", "not_finished", "continue"),
+    }
+)
 
 
 class _Choice(Struct):
@@ -42,6 +57,7 @@ class _Choice(Struct):
     text: Any = None
     finish_reason: Any = None
     usage: Any = None
+    error: Any = None
 
 
 class _Chunk(Struct):
@@ -152,7 +168,7 @@ class OpenAICompatible(StreamingGateway):
 
     def _take(self, answer: Answer, event: ServerSentEvent) -> str:
         data = event.data
-        if data.strip() == _DONE:
+        if len(data) < _MAX_DONE_BYTES and data.strip() in _DONE:
             answer.is_understood = answer.is_done = True
             return ""
         try:
@@ -174,7 +190,8 @@ class OpenAICompatible(StreamingGateway):
             if body is None and event.name == "error":
                 raise Said(error_in(event.data.decode("utf-8", "replace")))
             if body is None:
-                raise Malformed(f"JSON is malformed: {event.data[:80].decode('utf-8', 'replace')}")
+                answer.remark = words_in(event.data)
+                return text
             if is_error(body) or event.name == "error":
                 raise Said(error_in(body))
             if isinstance(body, dict):
@@ -203,6 +220,8 @@ class OpenAICompatible(StreamingGateway):
 
 
 def _take_choice(answer: Answer, choice: _Choice) -> str:
+    if choice.error:
+        raise Said(error_in({"error": choice.error}))
     if choice.usage is not None:
         answer.usage = usage_in(choice.usage) or answer.usage
     reason = choice.finish_reason
@@ -210,7 +229,9 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
     if reason:
         lowered = reason.lower()
         reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
-    said = choice.delta if isinstance(choice.delta, dict) and choice.delta else choice.message
+    said, take = choice.delta, answer.add
+    if not (isinstance(said, dict) and said):
+        said, take = choice.message, answer.add_message
     if not isinstance(said, dict):
         text = choice.text if isinstance(choice.text, str) else ""
         return answer.add(text, finish_reason=reason)
@@ -222,7 +243,7 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
             break
     if isinstance(refusal := said.get("refusal"), str):
         answer.add_refusal(refusal)
-    return answer.add(text, finish_reason=reason, thought=thought)
+    return take(text, finish_reason=reason, thought=thought)
 
 
 def _parts_in(content: object) -> tuple[str, str]:
@@ -235,11 +256,15 @@ def _parts_in(content: object) -> tuple[str, str]:
     if not isinstance(content, dict):
         return "", ""
     kind = content.get("type")
-    named = (content.get(name) for name in ("text", "thinking", "summary"))
-    text, thought = _parts_in(next(filter(None, named), ""))
-    if kind in _THOUGHT_PARTS or "thinking" in content:
+    named = (content.get(name) for name in _PART_NAMES)
+    text, thought = _parts_in(next(filter(_is_content, named), ""))
+    if kind in _THOUGHT_PARTS or "thinking" in content or content.get("thought") is True:
         return "", text + thought
     return text, thought
+
+
+def _is_content(value: object) -> bool:
+    return bool(value) and isinstance(value, str | list | dict)
 
 
 def _messages(messages: tuple[Message, ...], form: RequestForm) -> list[dict[str, str]]:

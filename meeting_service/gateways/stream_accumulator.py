@@ -21,8 +21,9 @@ class Answer:
     Shape: `finish_reason` is empty as long as the provider has not said that the answer is
     complete, or has gone on all the same. `pieces` counts those with text or thoughts. `is_done` is
     true once the provider has said that nothing follows; `is_over` once the answer is longer than
-    it can rightly be, so that reading on is no use. Units: `output_tokens` is the cap that was
-    sent; `max_bytes` bounds the text that is kept, and the thoughts.
+    it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
+    words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
+    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Answer:
         self.pieces = 0
         self.model = ""
         self.finish_reason = ""
+        self.remark = ""
         self.usage: ReportedUsage | None = None
         self._max_characters = SURELY_OVER * output_tokens
         self._output_tokens = output_tokens
@@ -48,6 +50,9 @@ class Answer:
         self._thought_joiner = DeltaJoiner()
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
         self._half = ""
+        self._messages = 0
+        self._has_open_piece = False
+        self._is_reason_taken_back = False
 
     @property
     def text(self) -> str:
@@ -65,6 +70,16 @@ class Answer:
     def began_in_thought(self) -> bool:
         """Whether only the closing tag of a thought came, so that it began in the prompt."""
         return self._splitter.began_in_thought
+
+    @property
+    def is_whole_in_silence(self) -> bool:
+        """Whether the answer is complete though the server neither goes on nor ends the stream.
+
+        A server that gave a reason and went on, or has given one with every piece so far, may do so
+        once more.
+        """
+        is_telling = self._has_open_piece and not self._is_reason_taken_back
+        return bool(self.finish_reason) and is_telling
 
     @property
     def has_begun(self) -> bool:
@@ -94,21 +109,40 @@ class Answer:
         """
         if text or thought:
             self.pieces += 1
+            self.remark = ""
+            if self.finish_reason:
+                self._is_reason_taken_back = True
             self.finish_reason = finish_reason
+            if not finish_reason:
+                self._has_open_piece = True
         elif finish_reason:
             self.finish_reason = finish_reason
+            self._has_open_piece = True
         if thought:
             self._add_thought(self._thought_joiner.add(thought))
         return self._shown(self._splitter.add(self._whole(self._joiner.add(text)))) if text else ""
 
+    def add_message(self, text: str, *, finish_reason: str = "", thought: str = "") -> str:
+        """Take a message that is given as a whole: after pieces of it, it says them again."""
+        if self.pieces == self._messages:
+            self._messages += bool(text or thought)
+            return self.add(text, finish_reason=finish_reason, thought=thought)
+        self._add_thought(self._thought_joiner.add_whole(thought) if thought else "")
+        new = self._whole(self._joiner.add_whole(text)) if text else ""
+        self.finish_reason = finish_reason or self.finish_reason
+        return self._shown(self._splitter.add(new))
+
     def end(self) -> str:
-        """Take the answer's end; return the text that was in doubt until now."""
+        """Take the answer's end, or its break; return the text that was in doubt until now."""
+        is_whole = self.is_done if not self.finish_reason else self.finish_reason != "length"
+        is_cut = self.is_over or not is_whole
         self._add_thought(self._thought_joiner.end())
         half = self._half
         held = self._splitter.add(self._whole(self._joiner.end()))
-        shown = self._shown(held) + self._shown(self._splitter.end())
+        shown = self._shown(held) + self._shown(self._splitter.end(is_cut=is_cut))
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
+        self._half = ""
         return shown
 
     def add_refusal(self, text: str) -> None:
@@ -138,6 +172,8 @@ class Answer:
             self._thought.add(self.text)
             self._speech = BoundedText(self._max_bytes)
         self._add_thought(split.thought)
+        if self._splitter.held_characters > self._max_bytes:
+            self.is_over = True
         shown = self._speech.add(split.speech)
         if self._speech.is_full or self._speech.length > self._max_characters:
             self._check_length()

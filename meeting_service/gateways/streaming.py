@@ -19,6 +19,7 @@ from meeting_service.gateways.answer_body import (
     Malformed,
     Said,
     json_or_text,
+    plain_words,
     refuse_errors,
 )
 from meeting_service.gateways.answer_verdict import reply_of
@@ -126,7 +127,7 @@ class StreamingGateway(ABC):
             on_delta(text)
         if answer.began_in_thought:
             self._models_in_thought.add(request.model)
-        if timeouts.missed and not answer.finish_reason:
+        if timeouts.missed and not answer.is_whole_in_silence:
             raise TimedOut(
                 f"{self._server.place} {timeouts.missed} ({len(answer.text)} characters had come)",
                 usage=answer.usage,
@@ -230,10 +231,12 @@ class StreamingGateway(ABC):
                     if text:
                         yield text
         except Said as said:
+            answer.end()
             # Not chained: a provider may repeat the key in its message.
             lesson = None if answer.has_begun else self._lesson(said.error, request)
             raise lesson or self._server.fault_said(said.error, answer, request.model) from None
         except connection_failures() as error:
+            answer.end()
             raise self._server.fault_met(error, answer) from None
         finally:
             if response is not None:
@@ -261,6 +264,7 @@ class StreamingGateway(ABC):
                     if answer.is_over:
                         return
                     if answer.is_done:
+                        _refuse_remark(answer)
                         # Nothing that follows can make a whole answer any less so.
                         with suppress(*connection_failures()):
                             await body.read_to_end()
@@ -270,6 +274,7 @@ class StreamingGateway(ABC):
             return
         if not answer.is_understood:
             yield self._taken_whole(answer, body.head)
+        _refuse_remark(answer)
 
     def _taken_whole(self, answer: Answer, head: bytearray) -> str:
         body = json_or_text(head)
@@ -277,4 +282,12 @@ class StreamingGateway(ABC):
             raise Said(error_in(body))
         if isinstance(body, dict):
             return self._take_whole(answer, body)
+        if answer.media_type != "text/html":
+            answer.remark = answer.remark or plain_words(head)
         return ""
+
+
+def _refuse_remark(answer: Answer) -> None:
+    """Raise what a server said in plain words, if the answer ends with it."""
+    if answer.remark and not answer.finish_reason:
+        raise Said(error_in(answer.remark))
