@@ -76,7 +76,7 @@ class DeltaJoiner:
         self._doubtful.append(piece)
         if self._growths(self._doubtful) < 2 or not _is_telling(piece):
             return ""
-        self._is_cumulative, self._doubtful = True, []
+        self._is_cumulative, self._doubtful, self._tail = True, [], ""
         self._state = self._first
         return self._grown(piece)
 

@@ -55,6 +55,14 @@ class Split(NamedTuple):
 
     speech: str = ""
     thought: str = ""
+    is_retraction: bool = False
+
+
+class _Place(NamedTuple):
+    """Where a tag stands in the text that is in doubt."""
+
+    start: int
+    end: int
 
 
 class ThoughtSplitter:
@@ -75,6 +83,7 @@ class ThoughtSplitter:
         self._pending = ""
         self._skips_blanks = False
         self._line_head = ""
+        self._last = ""
         self._is_fenced = False
         self._has_spoken = False
         self._has_thought = begins_in_thought
@@ -112,6 +121,9 @@ class ThoughtSplitter:
             more = self._thinking(is_end) if self._closing is not None else self._speaking(is_end)
             if more is None:
                 break
+            if more.is_retraction:
+                self.is_retracted = True
+                speech, thought = "", thought + speech
             speech += more.speech
             thought += more.thought
         return Split(speech, thought)
@@ -121,10 +133,10 @@ class ThoughtSplitter:
         found = self._closing.search(self._pending + "\n" * is_end)
         if found is not None:
             thought = self._pending[: found.start()]
-            self._after_thought(found)
+            self._after_thought(found.end())
             return self._thought(thought, is_closed=True)
         kept = 0 if is_end else _MAX_TAG_CHARACTERS
-        ready = self._pending[: len(self._pending) - kept] if kept else self._pending
+        ready = self._pending[: max(0, len(self._pending) - kept)]
         if not ready:
             return None
         self._pending = self._pending[len(ready) :]
@@ -146,20 +158,19 @@ class ThoughtSplitter:
         tag = _OPENING_ANYWHERE if self._has_thought else _OPENING_AT_LINE_START
         opening = self._first(tag, is_end=is_end)
         closing = self._first(_ANY_CLOSING, is_end=is_end)
-        if closing is not None and (opening is None or closing.start() < opening.start()):
+        if closing is not None and (opening is None or closing.start < opening.start):
             # Nothing had opened it: all that was said before was the thought.
-            thought = self._pending[: closing.start()]
-            self._after_thought(closing)
-            self.is_retracted = True
+            thought = self._pending[: closing.start]
+            self._after_thought(closing.end)
             self.began_in_thought = self.began_in_thought or not self._has_thought
             self._has_thought, self._has_spoken = True, False
-            return Split(thought=thought)
+            return Split(thought=thought, is_retraction=True)
         if opening is not None:
-            words = opening.group(opening.lastindex or 0)
-            speech = self._said(self._pending[: opening.end() - len(words)])
+            words = self._pending[opening.start : opening.end]
+            speech = self._said(self._pending[: opening.start])
             self._held = [words] if self._has_spoken else None
-            self._pending = self._pending[opening.end() :]
-            self._has_thought = self._skips_blanks = True
+            self._pending = self._pending[opening.end :]
+            self._has_thought, self._skips_blanks = True, self._held is None
             self._closing = _CLOSING.get(words.lower(), _CLOSING_NAME)
             return speech
         ready = self._pending if is_end else self._pending[: self._doubtful_from()]
@@ -168,18 +179,22 @@ class ThoughtSplitter:
         self._pending = self._pending[len(ready) :]
         return self._said(ready)
 
-    def _after_thought(self, closing: re.Match[str]) -> None:
-        self._pending = self._pending[closing.end() :]
+    def _after_thought(self, end: int) -> None:
+        self._pending = self._pending[end:]
         self._closing = None
-        self._line_head, self._is_fenced, self._skips_blanks = "", False, True
+        self._line_head, self._last = "", ""
+        self._is_fenced, self._skips_blanks = False, True
 
-    def _first(self, tag: re.Pattern[str], *, is_end: bool) -> re.Match[str] | None:
+    def _first(self, tag: re.Pattern[str], *, is_end: bool) -> _Place | None:
         """Return the first such tag that is meant as one: not within a block of code."""
-        for found in tag.finditer(self._pending + "\n" * is_end):
-            line_head, is_fenced = self._line_after(self._pending[: found.start()])
-            is_at_line_start = found.start() > 0 or not line_head.strip()
+        before = "" if tag is _OPENING_AT_LINE_START else self._last
+        text = self._pending + "\n" * is_end
+        for found in tag.finditer(before + text, len(before)):
+            start, end = (place - len(before) for place in found.span(found.lastindex or 0))
+            line_head, is_fenced = self._line_after(self._pending[:start])
+            is_at_line_start = not line_head.strip()
             if not is_fenced and (tag is not _OPENING_AT_LINE_START or is_at_line_start):
-                return found
+                return _Place(start, end)
         return None
 
     def _doubtful_from(self) -> int:
@@ -190,6 +205,7 @@ class ThoughtSplitter:
 
     def _said(self, text: str) -> Split:
         self._has_spoken = self._has_spoken or bool(text.strip())
+        self._last = text[-1:] or self._last
         self._line_head, self._is_fenced = self._line_after(text)
         return Split(text)
 
