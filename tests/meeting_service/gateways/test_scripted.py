@@ -16,7 +16,7 @@ import pytest
 from meeting_core import Configuration, Participant
 from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.minutes import parse_synthesis
-from meeting_core.model import FaultClass, Message, Usage
+from meeting_core.model import FaultClass, Message, ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_core.steps import Ask
 from meeting_service.gateways.script_file import (
@@ -248,7 +248,7 @@ class TestFaults:
         deltas: list[str] = []
         fault = await fault_of(partial(Scripted(script=script).complete, request(), deltas.append))
         assert isinstance(fault, Truncated)
-        assert fault.usage == Usage(90, 2, "reported")
+        assert fault.usage == ReportedUsage(90, 2)
         assert "".join(deltas).split() == ["one", "two"]
 
     async def test_a_share_of_calls_fails_always_the_same(self) -> None:
