@@ -1,7 +1,7 @@
 """Takes the content coding off an answer, and bounds what comes of it."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _PIECE_BYTES = 65_536
 _GZIP = zlib.MAX_WBITS | 16
@@ -40,14 +40,14 @@ class BodyDecoder:
                 "compression off there, or in the proxy before it"
             )
 
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes of the body mean.
+    def decode(self, data: bytes) -> Iterable[bytes]:
+        """Return what the next bytes of the body mean.
 
         Raises: `BodyTooLong`; `zlib.error` for bytes that are not what the server says.
         """
-        if not self._coding:
-            yield self._counted(data)
-            return
+        return self._inflated(data) if self._coding else (self._counted(data),)
+
+    def _inflated(self, data: bytes) -> Iterator[bytes]:
         while data:
             inflater = self._inflater
             if inflater is None:

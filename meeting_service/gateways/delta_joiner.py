@@ -9,6 +9,9 @@ MIN_TELLING_LETTERS = 4
 MIN_REPEATED_CHARACTERS = 20
 """A piece equal to a whole text this long is the text again, at the end of some streams."""
 
+MIN_PIECES_OF_A_WHOLE = 2
+"""One piece and its like may be meant; two and then both at once are a repetition."""
+
 MAX_TRIMMED_CHARACTERS = 4
 """How many blanks around a text may be missing where it is repeated."""
 
@@ -21,30 +24,28 @@ class DeltaJoiner:
 
     Shape: a piece may be new text, as the protocol has it, or the whole text so far, as some
     bridges send it. The first pieces show which; as long as each begins with the one before, so
-    that either may be meant, they wait.
+    that either may be meant, they wait. Once `is_plain`, a piece that is shorter than the text so
+    far may be added to `whole` directly.
     """
 
     def __init__(self) -> None:
-        self._whole: list[str] = []
-        self._length = 0
-        self._pieces = 0
+        self.is_plain = False
+        self.whole: list[str] = []
         self._first = ""
         self._tail = ""
         self._doubtful: list[str] = []
         self._state = ""
-        self._is_plain = False
         self._is_cumulative = False
 
     def add(self, piece: str) -> str:
         """Return the new text in a piece."""
-        self._pieces += 1
-        if self._is_plain:
-            if len(piece) + MAX_TRIMMED_CHARACTERS < self._length:
-                return self._kept(piece)
+        if not piece:
+            return ""
+        if self.is_plain:
             return self._unless_repeated(piece)
         if self._is_cumulative:
             return self._grown(piece)
-        if self._pieces == 1:
+        if not (self.whole or self._tail):
             self._first = piece.rstrip(_HALF_DECODED)
             self._tail = piece[len(self._first) :]
             return self._kept(self._first)
@@ -53,13 +54,13 @@ class DeltaJoiner:
     def add_whole(self, text: str) -> str:
         """Return what a text that is given as the whole has beyond the pieces that came."""
         new = self.end()
-        whole = "".join(self._whole)
+        whole = "".join(self.whole)
         return new + self._kept(text[len(whole) :]) if text.startswith(whole) else new
 
     def end(self) -> str:
         """Return the text that was still in doubt when the stream ended."""
         doubtful, self._doubtful = self._doubtful, []
-        self._is_plain = not self._is_cumulative
+        self.is_plain = not self._is_cumulative
         tail, self._tail = self._tail, ""
         if doubtful and self._is_repeat_at_end(doubtful):
             return self._kept(doubtful[-1][len(self._first) :])
@@ -70,7 +71,7 @@ class DeltaJoiner:
         is_longer = len(piece) > len(before)
         may_repeat = is_longer or len(piece) >= MIN_TELLING_CHARACTERS
         if not before or not may_repeat or not piece.startswith(before):
-            tail, self._tail, self._is_plain = self._tail, "", True
+            tail, self._tail, self.is_plain = self._tail, "", True
             doubtful, self._doubtful = "".join(self._doubtful), []
             return self._kept(tail + doubtful) + self._unless_repeated(piece)
         self._doubtful.append(piece)
@@ -109,21 +110,17 @@ class DeltaJoiner:
         return self._kept(state[common:])
 
     def _unless_repeated(self, piece: str) -> str:
-        if (
-            self._pieces > 2
-            and len(piece) >= MIN_REPEATED_CHARACTERS
-            and self._length >= MIN_TELLING_CHARACTERS
-        ):
-            whole = "".join(self._whole)
-            if piece.startswith(whole):
+        if len(piece) >= MIN_REPEATED_CHARACTERS and len(self.whole) >= MIN_PIECES_OF_A_WHOLE:
+            whole = "".join(self.whole)
+            if len(whole) >= MIN_TELLING_CHARACTERS and piece.startswith(whole):
                 return self._kept(piece[len(whole) :])
             if piece.strip() == whole.strip():
                 return ""
         return self._kept(piece)
 
     def _kept(self, text: str) -> str:
-        self._whole.append(text)
-        self._length += len(text)
+        if text:
+            self.whole.append(text)
         return text
 
 

@@ -23,10 +23,6 @@ log = logging.getLogger(__name__)
 
 _DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
 _MAX_DONE_BYTES = 16
-_THOUGHT_FIELDS = (
-    *("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text"),
-    *("reasoning_details", "thinking_blocks"),
-)
 _THOUGHT_PARTS = frozenset(
     {
         *("thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"),
@@ -50,10 +46,35 @@ _NO_REASONS = frozenset(
 )
 
 
+class _Delta(Struct):
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+    thought: Any = None
+    reasoning_text: Any = None
+    reasoning_details: Any = None
+    thinking_blocks: Any = None
+
+    @property
+    def thoughts(self) -> Any:
+        """What servers that know the model have taken out of its answer, by any name."""
+        return (
+            self.reasoning_content
+            or self.reasoning
+            or self.thinking
+            or self.thought
+            or self.reasoning_text
+            or self.reasoning_details
+            or self.thinking_blocks
+        )
+
+
 class _Choice(Struct):
     index: Any = 0
-    delta: Any = None
-    message: Any = None
+    delta: _Delta | None = None
+    message: _Delta | None = None
     text: Any = None
     finish_reason: Any = None
     usage: Any = None
@@ -71,6 +92,7 @@ class _Chunk(Struct):
     object: Any = None
 
 
+_NOTHING = _Delta()
 _CHUNKS = msgspec.json.Decoder(_Chunk)
 
 
@@ -199,8 +221,11 @@ class OpenAICompatible(StreamingGateway):
         return text
 
     def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
+        choices = body.get("choices")
+        if isinstance(choices, list):
+            choices = [_without_odd_parts(each) for each in choices if isinstance(each, dict)]
         try:
-            return self._take_chunk(answer, msgspec.convert(body, _Chunk))
+            return self._take_chunk(answer, msgspec.convert({**body, "choices": choices}, _Chunk))
         except msgspec.ValidationError:
             return ""
 
@@ -214,9 +239,11 @@ class OpenAICompatible(StreamingGateway):
         if not chunk.choices:
             return ""
         answer.is_understood = True
-        return "".join(
-            [_take_choice(answer, each) for each in chunk.choices if (each.index or 0) == 0]
-        )
+        text = ""
+        for choice in chunk.choices:
+            if not choice.index:
+                text += _take_choice(answer, choice)
+        return text
 
 
 def _take_choice(answer: Answer, choice: _Choice) -> str:
@@ -230,19 +257,16 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
         lowered = reason.lower()
         reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
     said, take = choice.delta, answer.add
-    if not (isinstance(said, dict) and said):
+    if choice.message is not None and (said is None or said == _NOTHING):
         said, take = choice.message, answer.add_message
-    if not isinstance(said, dict):
+    if said is None:
         text = choice.text if isinstance(choice.text, str) else ""
         return answer.add(text, finish_reason=reason)
-    content = said.get("content")
-    text, thought = (content, "") if isinstance(content, str) else _parts_in(content)
-    for name in _THOUGHT_FIELDS:
-        if more := said.get(name):
-            thought += more if isinstance(more, str) else "".join(_parts_in(more))
-            break
-    if isinstance(refusal := said.get("refusal"), str):
-        answer.add_refusal(refusal)
+    text, thought = _parts_in(said.content)
+    if thoughts := said.thoughts:
+        thought += "".join(_parts_in(thoughts))
+    if isinstance(said.refusal, str):
+        answer.add_refusal(said.refusal)
     return take(text, finish_reason=reason, thought=thought)
 
 
@@ -265,6 +289,15 @@ def _parts_in(content: object) -> tuple[str, str]:
 
 def _is_content(value: object) -> bool:
     return bool(value) and isinstance(value, str | list | dict)
+
+
+def _without_odd_parts(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a choice without what is no object where one should be, such as PHP's empty list."""
+    return {
+        name: value
+        for name, value in choice.items()
+        if name not in {"delta", "message"} or isinstance(value, dict)
+    }
 
 
 def _messages(messages: tuple[Message, ...], form: RequestForm) -> list[dict[str, str]]:

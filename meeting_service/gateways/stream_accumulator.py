@@ -6,13 +6,16 @@ from typing import Any
 from meeting_core.model import ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.bounded_text import BoundedText
-from meeting_service.gateways.delta_joiner import DeltaJoiner
-from meeting_service.gateways.thought_splitter import Split, ThoughtSplitter
+from meeting_service.gateways.delta_joiner import MAX_TRIMMED_CHARACTERS, DeltaJoiner
+from meeting_service.gateways.thought_splitter import TAG_STARTS, Split, ThoughtSplitter
 
 MAX_REFUSAL_BYTES = 2_000
 
 SURELY_OVER = 2
 """An estimate this many times the cap shows that the server does not keep the cap."""
+
+# The first halves of characters that take two in UTF-16.
+_FIRST_HALF, _LAST_FIRST_HALF = "\ud800", "\udbff"
 
 
 class Answer:
@@ -50,6 +53,7 @@ class Answer:
         self._thought_joiner = DeltaJoiner()
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
         self._half = ""
+        self._is_settled = False
         self._messages = 0
         self._has_open_piece = False
         self._is_reason_taken_back = False
@@ -107,30 +111,34 @@ class Answer:
         A finish reason is believed only as long as nothing follows it: some bridges put one into
         every piece.
         """
-        if text or thought:
-            self.pieces += 1
-            self.remark = ""
-            if self.finish_reason:
-                self._is_reason_taken_back = True
-            self.finish_reason = finish_reason
-            if not finish_reason:
-                self._has_open_piece = True
-        elif finish_reason:
-            self.finish_reason = finish_reason
+        if not text and not thought:
+            self._end_by(finish_reason)
+            return ""
+        self.pieces += 1
+        self.remark = ""
+        if self.finish_reason:
+            self._is_reason_taken_back = True
+        if not finish_reason:
             self._has_open_piece = True
+        self.finish_reason = finish_reason
         if thought:
             self._add_thought(self._thought_joiner.add(thought))
-        return self._shown(self._splitter.add(self._whole(self._joiner.add(text)))) if text else ""
+        if not text:
+            return ""
+        if self._is_mere_speech(text):
+            self._joiner.whole.append(text)
+            self._splitter.said.append(text)
+            return self._add_speech(text)
+        return self._add_joined(self._joiner.add(text))
 
     def add_message(self, text: str, *, finish_reason: str = "", thought: str = "") -> str:
         """Take a message that is given as a whole: after pieces of it, it says them again."""
         if self.pieces == self._messages:
             self._messages += bool(text or thought)
             return self.add(text, finish_reason=finish_reason, thought=thought)
+        self._end_by(finish_reason)
         self._add_thought(self._thought_joiner.add_whole(thought) if thought else "")
-        new = self._whole(self._joiner.add_whole(text)) if text else ""
-        self.finish_reason = finish_reason or self.finish_reason
-        return self._shown(self._splitter.add(new))
+        return self._add_joined(self._joiner.add_whole(text)) if text else ""
 
     def end(self) -> str:
         """Take the answer's end, or its break; return the text that was in doubt until now."""
@@ -139,7 +147,7 @@ class Answer:
         self._add_thought(self._thought_joiner.end())
         half = self._half
         held = self._splitter.add(self._whole(self._joiner.end()))
-        shown = self._shown(held) + self._shown(self._splitter.end(is_cut=is_cut))
+        shown = self._add_split(held) + self._add_split(self._splitter.end(is_cut=is_cut))
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
         self._half = ""
@@ -162,11 +170,32 @@ class Answer:
         if text.isascii() and not self._half:
             return text
         text = self._half + text
-        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        self._half = text[-1] if _FIRST_HALF <= text[-1:] <= _LAST_FIRST_HALF else ""
         text = text[: len(text) - len(self._half)]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
-    def _shown(self, split: Split) -> str:
+    def _end_by(self, finish_reason: str) -> None:
+        if finish_reason:
+            self.finish_reason = finish_reason
+            self._has_open_piece = True
+
+    def _add_joined(self, text: str) -> str:
+        shown = self._add_split(self._splitter.add(self._whole(text)))
+        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
+        return shown
+
+    def _is_mere_speech(self, text: str) -> bool:
+        """Return whether a piece needs no second look, as most do not once a text has begun."""
+        return (
+            self._is_settled
+            # Longer ones may be the whole text again, as some bridges send it at the end.
+            and len(text) + MAX_TRIMMED_CHARACTERS < self._speech.length
+            and TAG_STARTS.isdisjoint(text)
+            and not text.isspace()
+            and not _FIRST_HALF <= text[-1] <= _LAST_FIRST_HALF
+        )
+
+    def _add_split(self, split: Split) -> str:
         if self._splitter.is_retracted:
             self._splitter.is_retracted = False
             self._thought.add(self.text)
@@ -174,7 +203,10 @@ class Answer:
         self._add_thought(split.thought)
         if self._splitter.held_characters > self._max_bytes:
             self.is_over = True
-        shown = self._speech.add(split.speech)
+        return self._add_speech(split.speech)
+
+    def _add_speech(self, text: str) -> str:
+        shown = self._speech.add(text)
         if self._speech.is_full or self._speech.length > self._max_characters:
             self._check_length()
         return shown

@@ -41,7 +41,9 @@ _CLOSING = {opening.lower(): _unquoted(re.escape(closing)) for opening, closing 
 _ANY_CLOSING = _unquoted(rf"</{_NAME}[ ]?>|{_any_of(tuple(closing for _, closing in _OTHER_TAGS))}")
 _OPENING_AT_LINE_START = re.compile(rf"(?:\A|(?<=\n))[ \t]*({_OPENING_TAG})", re.IGNORECASE)
 _OPENING_ANYWHERE = _unquoted(_OPENING_TAG)
-_TAG_STARTS = frozenset("<[◁")
+TAG_STARTS = frozenset("<[◁")
+"""The characters that a tag begins with; text without them holds none."""
+
 _TAG_START = re.compile("[<\\[◁]")
 _MAX_TAG_CHARACTERS = 2 + max(
     *(len(f"</{name} >") for name in _NAMES), *(len(tag) for pair in _OTHER_TAGS for tag in pair)
@@ -73,13 +75,15 @@ class ThoughtSplitter:
     only its closing tag comes; `began_in_thought` tells that this answer was of that kind, though
     it was not expected: its thought was then taken for speech at first, and `is_retracted` says so.
     Only at the head is an opening tag sure to be one: what follows another waits for its closing
-    tag, and is speech if none comes. `held_characters` is how much waits.
+    tag, and is speech if none comes. `held_characters` is how much waits. `said` is what was said
+    lately; while the answer `is_speaking`, text without `TAG_STARTS` may be added to it directly.
     """
 
     def __init__(self, *, begins_in_thought: bool = False) -> None:
         self.began_in_thought = False
         self.is_retracted = False
         self.held_characters = 0
+        self.said: list[str] = []
         self._pending = ""
         self._skips_blanks = False
         self._line_head = ""
@@ -92,10 +96,14 @@ class ThoughtSplitter:
         # What may turn out to be a thought, or speech, once its end has come.
         self._held: list[str] | None = [] if begins_in_thought else None
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether nothing is in doubt, and no thought open."""
+        return self._closing is None and not self._pending and not self._skips_blanks
+
     def add(self, text: str) -> Split:
         """Return what a piece of the answer adds."""
-        is_in_doubt = self._closing is not None or self._pending or self._skips_blanks
-        if not is_in_doubt and _TAG_STARTS.isdisjoint(text):
+        if self.is_speaking and TAG_STARTS.isdisjoint(text):
             return self._said(text)
         self._pending += text
         return self._split(is_end=False)
@@ -168,6 +176,7 @@ class ThoughtSplitter:
         if opening is not None:
             words = self._pending[opening.start : opening.end]
             speech = self._said(self._pending[: opening.start])
+            self._look_back()
             self._held = [words] if self._has_spoken else None
             self._pending = self._pending[opening.end :]
             self._has_thought, self._skips_blanks = True, self._held is None
@@ -182,11 +191,12 @@ class ThoughtSplitter:
     def _after_thought(self, end: int) -> None:
         self._pending = self._pending[end:]
         self._closing = None
-        self._line_head, self._last = "", ""
+        self._line_head, self._last, self.said = "", "", []
         self._is_fenced, self._skips_blanks = False, True
 
     def _first(self, tag: re.Pattern[str], *, is_end: bool) -> _Place | None:
         """Return the first such tag that is meant as one: not within a block of code."""
+        self._look_back()
         before = "" if tag is _OPENING_AT_LINE_START else self._last
         text = self._pending + "\n" * is_end
         for found in tag.finditer(before + text, len(before)):
@@ -204,10 +214,15 @@ class ThoughtSplitter:
         return len(self._pending) if found is None else found.start()
 
     def _said(self, text: str) -> Split:
+        self.said.append(text)
+        return Split(text)
+
+    def _look_back(self) -> None:
+        """Take in where the answer stands after what was said lately."""
+        text, self.said = "".join(self.said), []
         self._has_spoken = self._has_spoken or bool(text.strip())
         self._last = text[-1:] or self._last
         self._line_head, self._is_fenced = self._line_after(text)
-        return Split(text)
 
     def _line_after(self, text: str) -> tuple[str, bool]:
         """Return the head of the line in which a text ends, and whether that is in a code block."""
