@@ -59,7 +59,7 @@ def believed_usage(
         elif prompt is not None and (written is None or not written.is_counted):
             rest = _written(total - prompt, reasoning, text_tokens, thought_tokens)
             written = rest if rest is not None and rest.is_counted else written
-    if prompt is None and written is None:
+    if prompt is None and (written is None or not written.tokens):
         return estimated
     if written is None:
         written = _Written(estimated.completion_tokens, thoughts, is_counted=False)

@@ -515,7 +515,7 @@ class BookkeepingOracle:
         written = 0 if is_free else max(reserved.total - reserved.prompt_tokens, seen)
         if reported.reasoning_tokens or reported.total_tokens:
             assert fact.charged >= (seen + (0 if is_free else reserved.prompt_tokens)) // 4
-        elif any(counts):
+        elif counts[0] or (counts[1] and reported.completion_tokens):
             prompt = reported.prompt_tokens if counts[0] else reserved.prompt_tokens
             output = reported.completion_tokens if counts[1] else written
             assert fact.usage is not None
