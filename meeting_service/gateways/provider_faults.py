@@ -183,6 +183,8 @@ def fault_of(
         one_line(detail, secrets),
         retry_after_seconds=wait if kind in {RateLimited, Unavailable} else None,
         usage=usage,
+        # In the stream of an answer, an error in the place of the first token means that none ran.
+        reached=error.status is not None or tokens_seen > 0,
         is_unreachable=is_unreachable,
         names_model=is_unreachable and _is_about_model(error, model),
         tokens_seen=tokens_seen,
