@@ -197,7 +197,7 @@ class OpenAICompatible(StreamingGateway):
             chunk = _CHUNKS.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._take_odd(answer, event)
-        if chunk.error or event.name == "error" or (chunk.choices is None and _is_odd(chunk)):
+        if chunk.error or event.name == "error" or (not chunk.choices and _is_odd(chunk)):
             return self._take_odd(answer, event)
         return self._take_chunk(answer, chunk)
 

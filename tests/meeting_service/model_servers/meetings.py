@@ -20,6 +20,7 @@ from tests.meeting_service.gateways.wire_peer import (
     ends,
     says,
     stream,
+    whole,
 )
 from tests.meeting_service.http.service import served, settings_for
 
@@ -99,27 +100,28 @@ async def hold(
     folder: Path,
     answers: Mapping[str, Script],
     *,
-    limits: Mapping[str, Any] | None = None,
+    service: Mapping[str, Any] | None = None,
     kind: type[OpenAICompatibleGateway | AnthropicGateway] = OpenAICompatibleGateway,
     **gateway: Any,
 ) -> Held:
     """Hold a meeting of two participants and one round, whose calls are answered by their names
-    within the meeting (`round-1-planner/1`).
+    within the meeting (`round-1-planner/1`). `service` are settings beside the gateway's.
     """
 
     is_watched = asyncio.Event()
 
     def choose(asked: Asked) -> Script:
+        if asked.method == "GET":
+            return whole("200 OK", '{"data": []}')
         call = asked.headers["idempotency-key"].partition("/")[2]
         # Nothing is answered before somebody watches, so that all deltas are seen.
         return [Waits(is_watched), *(answers.get(call) or other_answer(asked))]
 
     async with choosing_peer(choose) as peer:
         settings = kind(base_url=peer.base_url, model="small-1", **gateway)
-        async with served(
-            settings_for(database_url, folder, gateways={"wire": settings})
-        ) as client:
-            meeting_id = await client.start(**(limits or {}))
+        changes = {"gateways": {"wire": settings}, **(service or {})}
+        async with served(settings_for(database_url, folder, **changes)) as client:
+            meeting_id = await client.start()
             frames = await client.watched(meeting_id, is_watched.set)
             spending = await client.get(f"/api/meetings/{meeting_id}/spending")
             return Held(

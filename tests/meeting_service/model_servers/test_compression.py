@@ -81,7 +81,7 @@ async def test_a_bomb_is_bounded(database_url: str, tmp_path: Path, bomb: str) -
     answers = {FIRST: compressed("gzip", body), SECOND: spoken(TEXT)}
     tracemalloc.start()
     try:
-        held = await hold(database_url, tmp_path, answers, limits={"max_reply_bytes": 8_192})
+        held = await hold(database_url, tmp_path, answers, service={"max_reply_bytes": 8_192})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

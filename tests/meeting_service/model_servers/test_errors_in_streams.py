@@ -49,7 +49,7 @@ async def test_after_many_words_no_fault_is_free(
     broken = [head(), chunked(says(WORDS)), *tail]
     answers = {FIRST: broken, SECOND: broken}
     held = await hold(
-        database_url, tmp_path, answers, limits={"max_attempts": 2, "max_tokens_per_turn": 400}
+        database_url, tmp_path, answers, service={"max_attempts": 2, "max_tokens_per_turn": 400}
     )
     first, second = held.calls
     assert first["outcome"] == second["outcome"] != "completed"

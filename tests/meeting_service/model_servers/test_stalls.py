@@ -32,7 +32,7 @@ def test_by_default_two_tries_fit_into_a_turn() -> None:
         assert gateway.first_token_timeout_seconds == 25
         assert gateway.idle_timeout_seconds == 15
         silent = gateway.first_token_timeout_seconds + gateway.idle_timeout_seconds
-        assert silent < Settings().limits.turn_timeout_seconds
+        assert silent < Settings().turn_timeout_seconds
 
 
 @pytest.mark.parametrize(
