@@ -101,13 +101,13 @@ async def hold(
     answers: Mapping[str, Script],
     *,
     service: Mapping[str, Any] | None = None,
+    max_tokens_per_turn: int = 200,
     kind: type[OpenAICompatibleGateway | AnthropicGateway] = OpenAICompatibleGateway,
     **gateway: Any,
 ) -> Held:
     """Hold a meeting of two participants and one round, whose calls are answered by their names
     within the meeting (`round-1-planner/1`). `service` are settings beside the gateway's.
     """
-
     is_watched = asyncio.Event()
 
     def choose(asked: Asked) -> Script:
@@ -121,7 +121,7 @@ async def hold(
         settings = kind(base_url=peer.base_url, model="small-1", **gateway)
         changes = {"gateways": {"wire": settings}, **(service or {})}
         async with served(settings_for(database_url, folder, **changes)) as client:
-            meeting_id = await client.start()
+            meeting_id = await client.start(max_tokens_per_turn=max_tokens_per_turn)
             frames = await client.watched(meeting_id, is_watched.set)
             spending = await client.get(f"/api/meetings/{meeting_id}/spending")
             return Held(

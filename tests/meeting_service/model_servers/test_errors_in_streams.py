@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 TEXT = "I would ship on Monday."
 BUSY: dict[str, Any] = {"error": {"message": "upstream is busy", "code": 502}}
+BROKEN: dict[str, Any] = {"error": {"message": "something broke", "code": "odd"}}
 OVERLOADED: dict[str, Any] = {"error": {"message": "busy", "type": "overloaded_error"}}
 FULL: dict[str, Any] = {"error": {"message": "slow down, try again in 0.05s", "code": 429}}
 
@@ -49,7 +50,7 @@ async def test_after_many_words_no_fault_is_free(
     broken = [head(), chunked(says(WORDS)), *tail]
     answers = {FIRST: broken, SECOND: broken}
     held = await hold(
-        database_url, tmp_path, answers, service={"max_attempts": 2, "max_tokens_per_turn": 400}
+        database_url, tmp_path, answers, service={"max_attempts": 2}, max_tokens_per_turn=400
     )
     first, second = held.calls
     assert first["outcome"] == second["outcome"] != "completed"
@@ -65,11 +66,12 @@ async def test_after_many_words_no_fault_is_free(
     ("script", "fault", "words"),
     [
         (stream(event(**FULL)), "rate_limited", "slow down"),
-        (whole("200 OK", json.dumps(FULL)), "rate_limited", "slow down"),
-        (whole("200 OK", json.dumps([FULL], indent=2)), "rate_limited", "slow down"),
-        (stream(f"error: {json.dumps(FULL['error'])}\n\n"), "rate_limited", "slow down"),
-        (stream(json.dumps(FULL) + "\n"), "rate_limited", "slow down"),
-        (stream("data: Too many requests, try again in 0.05s\n\n"), "rate_limited", "requests"),
+        (whole("200 OK", json.dumps(BROKEN)), "truncated", "something broke"),
+        (whole("200 OK", json.dumps([BROKEN], indent=2)), "truncated", "something broke"),
+        (stream(f"error: {json.dumps(BROKEN['error'])}\n\n"), "truncated", "something broke"),
+        (stream(json.dumps(BROKEN) + "\n"), "truncated", "something broke"),
+        (stream("data: Something broke.\n\n"), "truncated", "Something broke"),
+        (whole("200 OK", "It broke.", content_type="text/plain"), "truncated", "It broke"),
         (stream(event(choices=[], base_resp={"status_code": 7, "status_msg": "no"})), None, "no"),
         (stream(event(**OVERLOADED)), None, "busy"),
         (stream(event(message="something broke", code="odd")), "truncated", "something broke"),

@@ -16,7 +16,7 @@ SENTENCE = "And then we talk about the plan once more, with all that belongs to 
 
 async def test_speech_is_closed_at_twice_its_cap(database_url: str, tmp_path: Path) -> None:
     script = [head(), chunked(says("Well. ")), Repeats(chunked(says(SENTENCE)))]
-    held = await hold(database_url, tmp_path, {FIRST: script}, service={"max_tokens_per_turn": CAP})
+    held = await hold(database_url, tmp_path, {FIRST: script}, max_tokens_per_turn=CAP)
     await held.peer.wait_until_left()
     assert held.outcomes == ["completed"]
     assert held.turn["is_cut"]
