@@ -138,7 +138,7 @@ def _parts(body: object, depth: int = 0) -> Iterator[object]:
             yield from _parts(each, depth + 1)
     elif isinstance(body, dict):
         yield body
-        for name in (*_TEXT_NAMES, "details", "metadata"):
+        for name in (*_TEXT_NAMES, "details", "metadata", "choices"):
             value = body.get(name)
             if isinstance(value, dict | list) or (isinstance(value, str) and name == "error"):
                 yield from _parts(value, depth + 1)
