@@ -1,9 +1,9 @@
 """Joins the pieces of a streamed text, also from servers that repeat the text so far in each."""
 
-MIN_TELLING_CHARACTERS = 8
+MIN_DECISIVE_CHARACTERS = 8
 """Pieces that grow from each other up to this length are no chance: they repeat the text so far."""
 
-MIN_TELLING_LETTERS = 4
+MIN_DECISIVE_LETTERS = 4
 """What is written with fewer different characters grows by chance: `--`, `----`, indentation."""
 
 MIN_REPEATED_CHARACTERS = 20
@@ -69,13 +69,13 @@ class DeltaJoiner:
     def _judged(self, piece: str) -> str:
         before = self._doubtful[-1].rstrip(_HALF_DECODED) if self._doubtful else self._first
         is_longer = len(piece) > len(before)
-        may_repeat = is_longer or len(piece) >= MIN_TELLING_CHARACTERS
+        may_repeat = is_longer or len(piece) >= MIN_DECISIVE_CHARACTERS
         if not before or not may_repeat or not piece.startswith(before):
             tail, self._tail, self.is_plain = self._tail, "", True
             doubtful, self._doubtful = "".join(self._doubtful), []
             return self._kept(tail + doubtful) + self._unless_repeated(piece)
         self._doubtful.append(piece)
-        if self._growths(self._doubtful) < 2 or not _is_telling(piece):
+        if self._growths(self._doubtful) < 2 or not _is_decisive(piece):
             return ""
         self._is_cumulative, self._doubtful, self._tail = True, [], ""
         self._state = self._first
@@ -112,7 +112,7 @@ class DeltaJoiner:
     def _unless_repeated(self, piece: str) -> str:
         if len(piece) >= MIN_REPEATED_CHARACTERS and len(self.whole) >= MIN_PIECES_OF_A_WHOLE:
             whole = "".join(self.whole)
-            if len(whole) >= MIN_TELLING_CHARACTERS and piece.startswith(whole):
+            if len(whole) >= MIN_DECISIVE_CHARACTERS and piece.startswith(whole):
                 return self._kept(piece[len(whole) :])
             if piece.strip() == whole.strip():
                 return ""
@@ -130,5 +130,5 @@ def _common_characters(one: str, other: str) -> int:
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _is_telling(piece: str) -> bool:
-    return len(piece.strip()) >= MIN_TELLING_CHARACTERS and len(set(piece)) >= MIN_TELLING_LETTERS
+def _is_decisive(piece: str) -> bool:
+    return len(piece.strip()) >= MIN_DECISIVE_CHARACTERS and len(set(piece)) >= MIN_DECISIVE_LETTERS

@@ -11,6 +11,7 @@ from meeting_core.model import Message
 from meeting_service.event_stream import ServerSentEvent
 from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.answer_verdict import reply_of
+from meeting_service.gateways.message_content import Delta, finish_reason_in, parts_in
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import one_line
 from meeting_service.gateways.reported_counts import usage_in
@@ -23,58 +24,12 @@ log = logging.getLogger(__name__)
 
 _DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
 _MAX_DONE_BYTES = 16
-_THOUGHT_PARTS = frozenset(
-    {
-        *("thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"),
-        *("reasoning_content", "reasoning.summary", "summary_text"),
-    }
-)
-_PART_NAMES = ("text", "thinking", "reasoning", "summary", "reasoning_text", "content", "value")
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-    "stop_sequence": "stop",
-}
-_NO_REASONS = frozenset(
-    {
-        *("", "null", "none", "undefined", "nil", "false", "unspecified", "incomplete"),
-        *("finish_reason_unspecified", "in_progress", "not_finished", "continue"),
-    }
-)
-
-
-class _Delta(Struct):
-    content: Any = None
-    refusal: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    thinking: Any = None
-    thought: Any = None
-    reasoning_text: Any = None
-    reasoning_details: Any = None
-    thinking_blocks: Any = None
-
-    @property
-    def thoughts(self) -> Any:
-        """What servers that know the model have taken out of its answer, by any name."""
-        return (
-            self.reasoning_content
-            or self.reasoning
-            or self.thinking
-            or self.thought
-            or self.reasoning_text
-            or self.reasoning_details
-            or self.thinking_blocks
-        )
 
 
 class _Choice(Struct):
     index: Any = 0
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: Delta | None = None
+    message: Delta | None = None
     text: Any = None
     finish_reason: Any = None
     usage: Any = None
@@ -92,7 +47,7 @@ class _Chunk(Struct):
     object: Any = None
 
 
-_NOTHING = _Delta()
+_NOTHING = Delta()
 _CHUNKS = msgspec.json.Decoder(_Chunk)
 
 
@@ -251,44 +206,19 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
         raise Said(error_in({"error": choice.error}))
     if choice.usage is not None:
         answer.usage = usage_in(choice.usage) or answer.usage
-    reason = choice.finish_reason
-    reason = reason.strip() if isinstance(reason, str) else ""
-    if reason:
-        lowered = reason.lower()
-        reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
+    reason = finish_reason_in(choice.finish_reason) if choice.finish_reason else ""
     said, take = choice.delta, answer.add
     if choice.message is not None and (said is None or said == _NOTHING):
         said, take = choice.message, answer.add_message
     if said is None:
         text = choice.text if isinstance(choice.text, str) else ""
         return answer.add(text, finish_reason=reason)
-    text, thought = _parts_in(said.content)
+    text, thought = parts_in(said.content)
     if thoughts := said.thoughts:
-        thought += "".join(_parts_in(thoughts))
+        thought += "".join(parts_in(thoughts))
     if isinstance(said.refusal, str):
         answer.add_refusal(said.refusal)
     return take(text, finish_reason=reason, thought=thought)
-
-
-def _parts_in(content: object) -> tuple[str, str]:
-    """Return the text and the thoughts in a content that is a list of parts, or a part."""
-    if isinstance(content, str):
-        return content, ""
-    if isinstance(content, list):
-        parts = [_parts_in(each) for each in content]
-        return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
-    if not isinstance(content, dict):
-        return "", ""
-    kind = content.get("type")
-    named = (content.get(name) for name in _PART_NAMES)
-    text, thought = _parts_in(next(filter(_is_content, named), ""))
-    if kind in _THOUGHT_PARTS or "thinking" in content or content.get("thought") is True:
-        return "", text + thought
-    return text, thought
-
-
-def _is_content(value: object) -> bool:
-    return bool(value) and isinstance(value, str | list | dict)
 
 
 def _without_odd_parts(choice: dict[str, Any]) -> dict[str, Any]:

@@ -82,8 +82,8 @@ class Answer:
         A server that gave a reason and went on, or has given one with every piece so far, may do so
         once more.
         """
-        is_telling = self._has_open_piece and not self._is_reason_taken_back
-        return bool(self.finish_reason) and is_telling
+        is_meant = self._has_open_piece and not self._is_reason_taken_back
+        return bool(self.finish_reason) and is_meant
 
     @property
     def has_begun(self) -> bool:

@@ -228,11 +228,11 @@ class StreamingGateway(ABC):
                         pieces = answer.pieces
                         timeouts.advance()
                     if text:
-                        _tell(on_delta, text)
+                        _notify(on_delta, text)
                     if answer.is_done or answer.is_over:
                         break
                 if text := self._taken_at_end(answer, body.head):
-                    _tell(on_delta, text)
+                    _notify(on_delta, text)
         except _ListenerFailed as failed:
             raise failed.error from None
         except (BodyTooLong, EventTooLong):
@@ -289,7 +289,7 @@ class _ListenerFailed(Exception):
         self.error = error
 
 
-def _tell(on_delta: Callable[[str], None], text: str) -> None:
+def _notify(on_delta: Callable[[str], None], text: str) -> None:
     try:
         on_delta(text)
     except Exception as error:

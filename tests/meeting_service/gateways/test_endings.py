@@ -64,7 +64,7 @@ def piece(text: str, reason: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "reason", ["stop", "null", "NULL", "", " ", "None", "undefined", "incomplete", False, 0, {}]
+    "reason", ["stop", "null", "NULL", "", " ", "None", "undefined", "in_progress", False, 0, {}]
 )
 async def test_no_reason_ends_an_answer_that_goes_on(reason: Any) -> None:
     for ending in (DONE, ends("stop"), ends("stop") + DONE):
@@ -81,13 +81,19 @@ async def test_a_clean_end_without_a_reason_is_a_break(reason: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
-    [("STOP", "stop"), ("MAX_TOKENS", "length"), ("eos", "stop"), ("end_turn", "stop")],
+    ("reason", "expected"),
+    [
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("incomplete", "length"),
+        ("eos", "stop"),
+        ("end_turn", "stop"),
+    ],
 )
-async def test_reasons_in_other_words(reason: str, told: str) -> None:
+async def test_reasons_in_other_words(reason: str, expected: str) -> None:
     reply, _ = await ask(stream(piece("One.", None), ends(reason)))
     assert isinstance(reply, GatewayReply)
-    assert reply.finish_reason == told
+    assert reply.finish_reason == expected
 
 
 @pytest.mark.parametrize("mark", ["[DONE]", " [DONE] ", '"[DONE]"', "[done]"])
