@@ -1,13 +1,19 @@
 """A short meeting through the whole service, whose model is a server of the test's own."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import pytest
 from msgspec import Struct
 
+from meeting_service import app
 from meeting_service.settings import AnthropicGateway, OpenAICompatibleGateway
+from meeting_service.store.memory import InMemoryRecorder
 from tests.builders import SYNTHESIS
 from tests.meeting_service.gateways.wire_peer import (
     DONE,
@@ -15,14 +21,16 @@ from tests.meeting_service.gateways.wire_peer import (
     Script,
     Waits,
     WirePeer,
-    choosing_peer,
     counts,
     ends,
     says,
+    serving,
     stream,
     whole,
 )
 from tests.meeting_service.http.service import served, settings_for
+
+OtherAnswer: TypeAlias = Callable[[Asked], Script]
 
 FIRST, SECOND = "round-1-planner/1", "round-1-planner/2"
 """The first two calls of a meeting's first turn."""
@@ -89,45 +97,64 @@ def spoken(text: str, *, prompt: int = 300, completion: int = 9) -> Script:
     return stream(says(text), ends(), counts(prompt, completion), DONE)
 
 
-def other_answer(asked: Asked) -> Script:
+def good_answer(asked: Asked) -> Script:
     """What the model answers to the calls that a test does not care about."""
     is_synthesis = "/synthesis/" in asked.headers["idempotency-key"]
     return spoken(SYNTHESIS if is_synthesis else OTHER_TEXT)
 
 
+class AnsweringPeer(WirePeer):
+    """Answers the calls of a meeting by their names in it (`round-1-planner/1`).
+
+    Nothing is answered before somebody watches the meeting, so that all deltas are seen.
+    """
+
+    def __init__(self, answers: Mapping[str, Script], other_answer: OtherAnswer) -> None:
+        super().__init__(())
+        self.is_watched = asyncio.Event()
+        self._answers = answers
+        self._other_answer = other_answer
+
+    def _script_of(self, asked: Asked) -> Script:
+        if asked.method == "GET":
+            return whole("200 OK", '{"data": []}')
+        call = asked.headers["idempotency-key"].partition("/")[2]
+        return [Waits(self.is_watched), *(self._answers.get(call) or self._other_answer(asked))]
+
+
+@asynccontextmanager
+async def _in_memory(*_: Any) -> AsyncIterator[InMemoryRecorder]:
+    yield InMemoryRecorder(partial(datetime.now, UTC))
+
+
 async def hold(
-    database_url: str,
     folder: Path,
     answers: Mapping[str, Script],
     *,
+    other_answer: OtherAnswer = good_answer,
     service: Mapping[str, Any] | None = None,
     max_tokens_per_turn: int = 200,
     kind: type[OpenAICompatibleGateway | AnthropicGateway] = OpenAICompatibleGateway,
     **gateway: Any,
 ) -> Held:
-    """Hold a meeting of two participants and one round, whose calls are answered by their names
-    within the meeting (`round-1-planner/1`). `service` are settings beside the gateway's.
+    """Hold a meeting of two participants and one round, over a store in memory.
+
+    `service` are settings beside the gateway's.
     """
-    is_watched = asyncio.Event()
-
-    def choose(asked: Asked) -> Script:
-        if asked.method == "GET":
-            return whole("200 OK", '{"data": []}')
-        call = asked.headers["idempotency-key"].partition("/")[2]
-        # Nothing is answered before somebody watches, so that all deltas are seen.
-        return [Waits(is_watched), *(answers.get(call) or other_answer(asked))]
-
-    async with choosing_peer(choose) as peer:
+    peer = AnsweringPeer(answers, other_answer)
+    async with serving(peer):
         settings = kind(base_url=peer.base_url, model="small-1", **gateway)
         changes = {"gateways": {"wire": settings}, **(service or {})}
-        async with served(settings_for(database_url, folder, **changes)) as client:
-            meeting_id = await client.start(max_tokens_per_turn=max_tokens_per_turn)
-            frames = await client.watched(meeting_id, is_watched.set)
-            spending = await client.get(f"/api/meetings/{meeting_id}/spending")
-            return Held(
-                peer,
-                await client.status(meeting_id),
-                await client.facts(meeting_id),
-                dict(spending.json()),
-                frames,
-            )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(app, "open_recorder", _in_memory)
+            async with served(settings_for("postgresql://unused", folder, **changes)) as client:
+                meeting_id = await client.start(max_tokens_per_turn=max_tokens_per_turn)
+                frames = await client.watched(meeting_id, peer.is_watched.set)
+                spending = await client.get(f"/api/meetings/{meeting_id}/spending")
+                return Held(
+                    peer,
+                    await client.status(meeting_id),
+                    await client.facts(meeting_id),
+                    dict(spending.json()),
+                    frames,
+                )

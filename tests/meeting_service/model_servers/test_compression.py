@@ -50,25 +50,23 @@ def compressed(coding: str, body: bytes) -> Script:
     ],
 )
 async def test_an_answer_is_decoded(
-    database_url: str, tmp_path: Path, coding: str, pack: Callable[[bytes], bytes]
+    tmp_path: Path, coding: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: compressed(coding, pack(ANSWER))})
+    held = await hold(tmp_path, {FIRST: compressed(coding, pack(ANSWER))})
     held.assert_whole(TEXT)
     assert {asked.headers["accept-encoding"] for asked in held.peer.asked} == {"identity"}
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
-async def test_what_was_not_offered_is_refused_with_its_name(
-    database_url: str, tmp_path: Path, coding: str
-) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: compressed(coding, b"\x0b\x02" * 20)})
+async def test_what_was_not_offered_is_refused_with_its_name(tmp_path: Path, coding: str) -> None:
+    held = await hold(tmp_path, {FIRST: compressed(coding, b"\x0b\x02" * 20)})
     assert held.turn["skipped_reason"] == "rejected"
     assert f"content-encoding {coding}" in held.details[0]
     assert "turn compression off" in held.details[0]
 
 
 @pytest.mark.parametrize("bomb", ["comments", "one line", "text"])
-async def test_a_bomb_is_bounded(database_url: str, tmp_path: Path, bomb: str) -> None:
+async def test_a_bomb_is_bounded(tmp_path: Path, bomb: str) -> None:
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     line = {
         "comments": b": " + b" " * 998 + b"\n",
@@ -81,7 +79,7 @@ async def test_a_bomb_is_bounded(database_url: str, tmp_path: Path, bomb: str) -
     answers = {FIRST: compressed("gzip", body), SECOND: spoken(TEXT)}
     tracemalloc.start()
     try:
-        held = await hold(database_url, tmp_path, answers, service={"max_reply_bytes": 8_192})
+        held = await hold(tmp_path, answers, service={"max_reply_bytes": 8_192})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

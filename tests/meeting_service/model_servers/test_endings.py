@@ -42,8 +42,8 @@ def piece(text: str, reason: object) -> str:
     ],
     ids=["stop", "null", "empty", "stop alone", "no reason", "unspecified"],
 )
-async def test_both_halves_are_the_turn(database_url: str, tmp_path: Path, script: Script) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: script})
+async def test_both_halves_are_the_turn(tmp_path: Path, script: Script) -> None:
+    held = await hold(tmp_path, {FIRST: script})
     held.assert_whole(WHOLE)
     assert held.reply["finish_reason"] == "stop"
     # The last one may be lost to the whole turn that comes right behind it.
@@ -61,37 +61,27 @@ async def test_both_halves_are_the_turn(database_url: str, tmp_path: Path, scrip
     ],
     ids=["reset", "reset after the reason", "the text null", "no reason", "a reason taken back"],
 )
-async def test_half_an_answer_is_asked_for_again(
-    database_url: str, tmp_path: Path, script: Script
-) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: script, SECOND: spoken(WHOLE)})
+async def test_half_an_answer_is_asked_for_again(tmp_path: Path, script: Script) -> None:
+    held = await hold(tmp_path, {FIRST: script, SECOND: spoken(WHOLE)})
     assert held.outcomes == ["failed:truncated", "completed"]
     assert held.turn["response"] == WHOLE
     assert held.calls[0]["charged_tokens"] == held.calls[0]["reserved_tokens"] > 0
 
 
-async def test_a_finish_reason_and_then_silence_is_the_end(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_a_finish_reason_and_then_silence_is_the_end(tmp_path: Path) -> None:
     script = [head(), chunked(says(WHOLE) + ends("stop")), Hangs()]
-    held = await hold(database_url, tmp_path, {FIRST: script}, idle_timeout_seconds=0.1)
+    held = await hold(tmp_path, {FIRST: script}, idle_timeout_seconds=0.1)
     held.assert_whole(WHOLE)
 
 
-async def test_silence_is_no_end_where_every_piece_has_a_reason(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_silence_is_no_end_where_every_piece_has_a_reason(tmp_path: Path) -> None:
     script = [head(), chunked(piece(FIRST_HALF, '"stop"')), Hangs()]
-    held = await hold(
-        database_url, tmp_path, {FIRST: script, SECOND: spoken(WHOLE)}, idle_timeout_seconds=0.1
-    )
+    held = await hold(tmp_path, {FIRST: script, SECOND: spoken(WHOLE)}, idle_timeout_seconds=0.1)
     assert held.outcomes == ["failed:timed_out", "completed"]
     assert held.turn["response"] == WHOLE
 
 
-async def test_a_server_may_be_held_to_its_finish_reasons(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_a_server_may_be_held_to_its_finish_reasons(tmp_path: Path) -> None:
     answers = {FIRST: stream(says(FIRST_HALF), DONE), SECOND: spoken(WHOLE)}
-    held = await hold(database_url, tmp_path, answers, requires_finish_reason=True)
+    held = await hold(tmp_path, answers, requires_finish_reason=True)
     assert held.outcomes == ["failed:truncated", "completed"]

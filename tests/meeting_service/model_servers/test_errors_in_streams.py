@@ -44,14 +44,10 @@ FULL: dict[str, Any] = {"error": {"message": "slow down, try again in 0.05s", "c
     ],
     ids=["502", "overloaded", "named", "line", "words", "raw", "text", "choice", "drop"],
 )
-async def test_after_many_words_no_fault_is_free(
-    database_url: str, tmp_path: Path, tail: Script
-) -> None:
+async def test_after_many_words_no_fault_is_free(tmp_path: Path, tail: Script) -> None:
     broken = [head(), chunked(says(WORDS)), *tail]
     answers = {FIRST: broken, SECOND: broken}
-    held = await hold(
-        database_url, tmp_path, answers, service={"max_attempts": 2}, max_tokens_per_turn=400
-    )
+    held = await hold(tmp_path, answers, service={"max_attempts": 2}, max_tokens_per_turn=400)
     first, second = held.calls
     assert first["outcome"] == second["outcome"] != "completed"
     for call in held.calls:
@@ -78,9 +74,9 @@ async def test_after_many_words_no_fault_is_free(
     ],
 )
 async def test_nothing_is_charged_where_nothing_was_said(
-    database_url: str, tmp_path: Path, script: Script, fault: str | None, words: str
+    tmp_path: Path, script: Script, fault: str | None, words: str
 ) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: script, SECOND: spoken(TEXT)})
+    held = await hold(tmp_path, {FIRST: script, SECOND: spoken(TEXT)})
     assert held.turn["response"] == TEXT
     assert words in held.details[0]
     assert "after 0 characters" not in held.details[0]

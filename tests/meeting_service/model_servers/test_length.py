@@ -14,9 +14,9 @@ CAP = 100
 SENTENCE = "And then we talk about the plan once more, with all that belongs to it. "
 
 
-async def test_speech_is_closed_at_twice_its_cap(database_url: str, tmp_path: Path) -> None:
+async def test_speech_is_closed_at_twice_its_cap(tmp_path: Path) -> None:
     script = [head(), chunked(says("Well. ")), Repeats(chunked(says(SENTENCE)))]
-    held = await hold(database_url, tmp_path, {FIRST: script}, max_tokens_per_turn=CAP)
+    held = await hold(tmp_path, {FIRST: script}, max_tokens_per_turn=CAP)
     await held.peer.wait_until_left()
     assert held.outcomes == ["completed"]
     assert held.turn["is_cut"]
@@ -37,11 +37,9 @@ async def test_speech_is_closed_at_twice_its_cap(database_url: str, tmp_path: Pa
         says(f"<think>{SENTENCE}"),
     ],
 )
-async def test_a_thought_is_closed_at_the_bound_in_bytes(
-    database_url: str, tmp_path: Path, piece: str
-) -> None:
+async def test_a_thought_is_closed_at_the_bound_in_bytes(tmp_path: Path, piece: str) -> None:
     answers = {FIRST: [head(), Repeats(chunked(piece))], SECOND: spoken("I see.")}
-    held = await hold(database_url, tmp_path, answers, service={"max_reply_bytes": 2_000})
+    held = await hold(tmp_path, answers, service={"max_reply_bytes": 2_000})
     await held.peer.wait_until_left()
     assert held.outcomes == ["failed:empty", "completed"]
     assert "thoughts" in held.details[0]

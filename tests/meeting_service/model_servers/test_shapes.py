@@ -68,8 +68,8 @@ SHAPES: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_the_turn_is_the_text_once(database_url: str, tmp_path: Path, shape: str) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: SHAPES[shape]})
+async def test_the_turn_is_the_text_once(tmp_path: Path, shape: str) -> None:
+    held = await hold(tmp_path, {FIRST: SHAPES[shape]})
     held.assert_whole(TEXT)
     assert TEXT.startswith(held.deltas)
     assert held.calls[0]["charged_tokens"] == 312

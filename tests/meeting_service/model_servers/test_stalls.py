@@ -49,10 +49,9 @@ def test_by_default_two_tries_fit_into_a_turn() -> None:
     ids=["silence", "comments", "role", "roles", "thought", "text", "text and comments"],
 )
 async def test_a_stall_leaves_time_for_a_second_try(
-    database_url: str, tmp_path: Path, script: Script, words: str
+    tmp_path: Path, script: Script, words: str
 ) -> None:
     held = await hold(
-        database_url,
         tmp_path,
         {FIRST: script, SECOND: spoken(TEXT)},
         first_token_timeout_seconds=0.15,
@@ -64,7 +63,7 @@ async def test_a_stall_leaves_time_for_a_second_try(
     assert held.calls[0]["charged_tokens"] > 0
 
 
-async def test_thoughts_are_a_sign_of_life(database_url: str, tmp_path: Path) -> None:
+async def test_thoughts_are_a_sign_of_life(tmp_path: Path) -> None:
     thinking = [chunked(THOUGHT) for _ in range(20)]
     script = [
         head(),
@@ -72,5 +71,5 @@ async def test_thoughts_are_a_sign_of_life(database_url: str, tmp_path: Path) ->
         chunked(says(TEXT) + ends() + counts(300, 30) + DONE),
         b"0\r\n\r\n",
     ]
-    held = await hold(database_url, tmp_path, {FIRST: script}, first_token_timeout_seconds=5.0)
+    held = await hold(tmp_path, {FIRST: script}, first_token_timeout_seconds=5.0)
     held.assert_whole(TEXT)

@@ -79,10 +79,8 @@ def assert_unsaid(held: Held) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_a_thought_is_dropped_and_its_tokens_are_charged(
-    database_url: str, tmp_path: Path, shape: str
-) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: SHAPES[shape]})
+async def test_a_thought_is_dropped_and_its_tokens_are_charged(tmp_path: Path, shape: str) -> None:
+    held = await hold(tmp_path, {FIRST: SHAPES[shape]})
     assert_unsaid(held)
     held.assert_whole(TEXT)
     assert "SECRET" not in json.dumps(held.facts)
@@ -90,18 +88,14 @@ async def test_a_thought_is_dropped_and_its_tokens_are_charged(
 
 
 @pytest.mark.parametrize("shape", ["a tag in letters", "a field", "parts"])
-async def test_a_thought_is_kept_apart_if_that_is_set(
-    database_url: str, tmp_path: Path, shape: str
-) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: SHAPES[shape]}, reasoning="keep")
+async def test_a_thought_is_kept_apart_if_that_is_set(tmp_path: Path, shape: str) -> None:
+    held = await hold(tmp_path, {FIRST: SHAPES[shape]}, reasoning="keep")
     assert_unsaid(held)
     assert held.reply["thought"] == SECRET.strip()
     assert held.reply["text"] == TEXT
 
 
-async def test_blocks_of_anthropic_are_kept_apart(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_blocks_of_anthropic_are_kept_apart(tmp_path: Path) -> None:
     def answer(text: str, thought: str = "") -> Script:
         thinking = {"type": "thinking_delta", "thinking": thought}
         return stream(
@@ -116,11 +110,10 @@ async def test_blocks_of_anthropic_are_kept_apart(
         is_synthesis = "/synthesis/" in asked.headers["idempotency-key"]
         return answer(meetings.SYNTHESIS if is_synthesis else meetings.OTHER_TEXT)
 
-    monkeypatch.setattr(meetings, "other_answer", other_answer)
     held = await hold(
-        database_url,
         tmp_path,
         {FIRST: answer(TEXT, SECRET)},
+        other_answer=other_answer,
         kind=AnthropicGateway,
         reasoning="keep",
     )
@@ -138,9 +131,9 @@ async def test_blocks_of_anthropic_are_kept_apart(
     ],
 )
 async def test_an_answer_that_is_all_thought_is_empty_with_a_hint(
-    database_url: str, tmp_path: Path, script: Script
+    tmp_path: Path, script: Script
 ) -> None:
-    held = await hold(database_url, tmp_path, {FIRST: script, SECOND: spoken(TEXT)})
+    held = await hold(tmp_path, {FIRST: script, SECOND: spoken(TEXT)})
     assert_unsaid(held)
     assert held.outcomes == ["failed:empty", "completed"]
     assert "raise max_tokens_per_turn" in held.details[0]
