@@ -59,7 +59,10 @@ class AnswerBody:
         reader = EventStreamReader()
         keeps_head = True
         async for data in self._raw:
-            for piece in self._decoder.decode(data):
+            for n, piece in enumerate(self._decoder.decode(data)):
+                if n:
+                    # A few bytes may hold megabytes: others have their turn in between.
+                    await anyio.lowlevel.checkpoint()
                 if keeps_head:
                     self.head += piece
                 if events := reader.feed(piece):
