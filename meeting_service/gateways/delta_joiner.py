@@ -31,6 +31,8 @@ class DeltaJoiner:
     def __init__(self) -> None:
         self.is_plain = False
         self.whole: list[str] = []
+        # Of the whole; pieces that were added to it directly are not counted.
+        self._min_length = 0
         self._first = ""
         self._tail = ""
         self._doubtful: list[str] = []
@@ -92,7 +94,8 @@ class DeltaJoiner:
             return len(doubtful) == 1 and len(first) >= MIN_REPEATED_CHARACTERS
         is_periodic = not last.replace(first, "")
         has_letters = any(character.isalpha() for character in last)
-        return has_letters and not is_periodic and (growths > 1 or len(first) > 1)
+        is_next_word = last[len(first) :][:1].isspace()
+        return has_letters and not is_periodic and (growths > 1 or len(first) > 1 or is_next_word)
 
     def _grown(self, piece: str) -> str:
         state = piece.rstrip(_HALF_DECODED)
@@ -110,7 +113,10 @@ class DeltaJoiner:
         return self._kept(state[common:])
 
     def _unless_repeated(self, piece: str) -> str:
-        if len(piece) >= MIN_REPEATED_CHARACTERS and len(self.whole) >= MIN_PIECES_OF_A_WHOLE:
+        may_repeat = len(piece) + MAX_TRIMMED_CHARACTERS >= max(
+            self._min_length, MIN_REPEATED_CHARACTERS + MAX_TRIMMED_CHARACTERS
+        )
+        if may_repeat and len(self.whole) >= MIN_PIECES_OF_A_WHOLE:
             whole = "".join(self.whole)
             if len(whole) >= MIN_DECISIVE_CHARACTERS and piece.startswith(whole):
                 return self._kept(piece[len(whole) :])
@@ -121,6 +127,7 @@ class DeltaJoiner:
     def _kept(self, text: str) -> str:
         if text:
             self.whole.append(text)
+            self._min_length += len(text)
         return text
 
 

@@ -42,6 +42,12 @@ def test_what_is_repeated_is_there_once(pieces: list[str]) -> None:
     assert join(*pieces)[0].strip() == SENTENCE
 
 
+@pytest.mark.parametrize("pieces", [["Yes", "Yes."], ["I", "I do."], ["No", "No", "No, we do."]])
+def test_short_answers_in_two_states(pieces: list[str]) -> None:
+    is_plain = pieces[0] == pieces[1]
+    assert join(*pieces)[0] == ("".join(pieces) if is_plain else pieces[-1])
+
+
 def test_a_half_decoded_character_is_replaced_by_the_whole_one() -> None:
     pieces = ["Gr\ufffd", "Grün\ufffd\ufffd", "Grüne 漢字, s", "Grüne 漢字, so."]
     assert join(*pieces)[0] == "Grüne 漢字, so."
