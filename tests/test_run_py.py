@@ -358,6 +358,34 @@ def test_the_command_takes_the_place_of_run_py_so_signals_reach_it(project, tmp_
     assert shown.split()[1] == str(process.pid)
 
 
+@pytest.mark.parametrize("arguments", [(), ("-k", "one")])
+def test_an_extra_job_runs_its_folder_alone(project, tmp_path, arguments):
+    environment = pretend_set_up(project)
+    for option, job in load(project).EXTRA_JOBS.items():
+        for name in job.programs:
+            program = tmp_path / name
+            program.write_text("#!/bin/sh\n")
+            program.chmod(0o755)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        said = run(project, "test", option, *arguments, **environment, PATH=path)
+        assert said.stdout.split()[-1 - len(arguments) :] == [job.folder, *arguments]
+        assert said.returncode == 7
+
+
+def test_an_extra_job_says_what_it_lacks_and_how_to_get_it(project, monkeypatch, capsys):
+    run_py = load(project)
+    monkeypatch.setattr(run_py, "PROGRAM_PATH", str(project))
+    assert run_py.main(["test", "--databases"]) == run_py.SETUP_FAILED
+    said = capsys.readouterr().err
+    assert said == (
+        "run.py: test --databases needs pgbouncer and openssl: install them (Debian, Ubuntu:"
+        " apt-get install pgbouncer openssl) and run again\n"
+    )
+    monkeypatch.setattr(run_py, "has_embedded_server", lambda: False)
+    assert run_py.main(["test", "--databases"]) == run_py.SETUP_FAILED
+    assert "needs the embedded PostgreSQL" in capsys.readouterr().err
+
+
 def test_the_tests_run_in_the_projects_folder(project, tmp_path):
     environment = pretend_set_up(project)
     said = run(project, "test", "-k", "one", cwd=tmp_path, **environment)
@@ -417,16 +445,6 @@ def test_where_the_real_model_has_no_wheel_one_line_says_where_it_has(project):
     assert trouble.startswith("run.py: test --real-model cannot run here: xllamacpp has no wheel")
     assert "; Linux with glibc on x86_64 or aarch64 and macOS from 13 on have one; see" in trouble
     assert not (project / ".venv" / "setup-local-model.stamp").exists()
-
-
-def test_the_plain_tests_leave_out_the_folder_of_every_job(project):
-    from tests.conftest import collect_ignore
-
-    jobs = load(project).EXTRA_JOBS
-    assert jobs
-    for job in jobs.values():
-        assert (ROOT / job.folder).is_dir()
-        assert Path(job.folder).name in collect_ignore
 
 
 def test_the_lock_of_the_local_model_holds_two_hashed_packages_and_no_address(project):

@@ -182,6 +182,9 @@ def kept_reply(
         text_tokens=came,
         thought_tokens=command.thought_tokens,
     )
+    thought = command.thought
+    if thought:
+        thought = clean_text(_within_bytes(thought, max_bytes)[0])[0].strip()
     # The estimate is rather too high: a report that the cap was kept is believed, within reason.
     is_over = text_tokens > cap and (usage.text_tokens > cap or text_tokens > SURELY_OVER * cap)
     is_turn = isinstance(command.task, TurnTask)
@@ -195,7 +198,7 @@ def kept_reply(
         len(cut_to_tokens(text, cap, count).removesuffix(CUT_MARK)) if is_over else None,
         command.timing,
         is_truncated or command.is_truncated,
-        clean_text(_within_bytes(command.thought, max_bytes)[0])[0].strip(),
+        thought,
         label,
         speaks_for(text, meeting.config.participants, attempt.agent_id) if is_turn else (),
     )

@@ -94,7 +94,8 @@ async def running(
 
     `gateways` are those of kind `custom`, by their names in the settings.
 
-    Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
+    Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, `SettingsError`, or the store's
+    error.
     """
     with _single_error(), _logging_at(settings.log_level):
         save = _output_folder(settings).save

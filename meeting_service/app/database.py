@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from getpass import getuser
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from anyio import to_thread
 
 from meeting_service.background_loops import BackgroundLoops
+from meeting_service.database_address import DatabaseAddress, parse_address
 from meeting_service.embedded_postgres import (
     DataDirError,
     EmbeddedServer,
@@ -21,9 +21,12 @@ from meeting_service.embedded_postgres import (
     UnsupportedPlatformError,
     user_state_dir,
 )
-from meeting_service.settings import Settings, SettingsError
+from meeting_service.settings import DatabaseUrl, Settings, SettingsError
+from meeting_service.store.postgres.connect import Connector
+from meeting_service.store.postgres.connect_problems import UnsuitableDatabase, explained
 from meeting_service.store.postgres.migrate import upgrade
 from meeting_service.store.postgres.recorder import PostgresRecorder
+from meeting_service.store.postgres.suitability import check_database
 
 log = logging.getLogger(__name__)
 
@@ -56,19 +59,18 @@ def describe_database(settings: Settings) -> str:
     """Name the database that the settings name, without secrets, for people."""
     if settings.database_url is None:
         return embedded_server(settings.data_dir).description
-    parts = urlsplit(settings.database_url)
-    hosts = parts.netloc.rpartition("@")[2] or "".join(parse_qs(parts.query).get("host", ()))
-    return f"PostgreSQL at {hosts or 'localhost'}/{parts.path.strip('/')}"
+    return f"PostgreSQL at {parse_address(settings.database_url)}"
 
 
 @asynccontextmanager
 async def open_recorder(
     settings: Settings, loops: BackgroundLoops | None = None
 ) -> AsyncIterator[PostgresRecorder]:
-    """Connect to the database, of the newest schema, that the settings name."""
-    async with _database(settings, loops or BackgroundLoops()) as dsn:
-        await upgrade(dsn)
-        recorder = await PostgresRecorder.open(dsn)
+    """Connect to the database, of the newest schema, that the settings name.
+
+    Raises: `SettingsError` for one that has to be changed, `UnavailableDatabase`.
+    """
+    async with _recorder(settings, loops or BackgroundLoops()) as recorder:
         try:
             yield recorder
         finally:
@@ -78,12 +80,53 @@ async def open_recorder(
 
 
 @asynccontextmanager
-async def _database(settings: Settings, loops: BackgroundLoops) -> AsyncIterator[str]:
-    """Yield the database's URL; start an embedded server, and keep it running."""
-    if settings.database_url is not None:
-        _check_user(settings.database_url)
-        yield settings.database_url
+async def _recorder(settings: Settings, loops: BackgroundLoops) -> AsyncIterator[PostgresRecorder]:
+    if settings.database_url is None:
+        async with _embedded_database(settings, loops) as dsn:
+            await upgrade(dsn)
+            yield await PostgresRecorder.open(dsn)
         return
+    _check_user(settings.database_url)
+    yield await _connected(settings.database_url, settings.direct_database_url)
+
+
+async def _connected(url: DatabaseUrl, direct_url: DatabaseUrl | None) -> PostgresRecorder:
+    """Connect to a server of the user's; with a second address the first is only read through."""
+    connector = Connector(parse_address(direct_url or url))
+    readers = None if direct_url is None else Connector(parse_address(url), keeps_session=False)
+    try:
+        max_readers = await check_database(connector, readers)
+        await upgrade(connector)
+        with explained(connector.address):
+            recorder = await PostgresRecorder.open(
+                connector, readers=readers, max_readers=max_readers
+            )
+    except UnsuitableDatabase as error:
+        is_direct = readers is not None and error.address is not readers.address
+        name = "direct_database_url" if is_direct else "database_url"
+        raise SettingsError(f"{name}: {error}") from error
+    # Only now: what keeps the service from starting is one line.
+    _log_hints("database_url", (readers or connector).address)
+    if readers is not None:
+        _log_hints("direct_database_url", connector.address)
+    return recorder
+
+
+def _log_hints(name: str, address: DatabaseAddress) -> None:
+    """Log what an address asks for in vain."""
+    if address.ignored:
+        log.warning("%s: these have no meaning here: %s", name, ", ".join(address.ignored))
+    if address.wants_channel_binding and address.tls.get("sslmode") != "verify-full":
+        log.warning(
+            "%s: channel_binding is not possible here; sslmode=verify-full with sslrootcert=system "
+            "protects as well",
+            name,
+        )
+
+
+@asynccontextmanager
+async def _embedded_database(settings: Settings, loops: BackgroundLoops) -> AsyncIterator[str]:
+    """Yield the URL of the embedded server's database; keep the server running."""
     server = embedded_server(settings.data_dir)
     try:
         try:
@@ -111,8 +154,7 @@ def _check_user(database_url: str) -> None:
 
     Raises: `SettingsError`.
     """
-    parts = urlsplit(database_url)
-    if parts.username or "user" in parse_qs(parts.query) or os.environ.get("PGUSER"):
+    if parse_address(database_url).user or os.environ.get("PGUSER"):
         return
     try:
         getuser()

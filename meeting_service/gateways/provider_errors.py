@@ -38,6 +38,7 @@ _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
         "retry_after_seconds": 1.0,
         "retrydelay": 1.0,
         "retry_delay": 1.0,
+        "estimated_time": 1.0,
     }
 )
 _UNITS: Mapping[str, float] = MappingProxyType(

@@ -14,6 +14,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
 from meeting_core.model import Limits
+from meeting_service.database_address.parsing import normalized, parse_address
 from meeting_service.settings.gateways import GATEWAY_KINDS, GatewaySettings, Secret
 from meeting_service.settings.model import (
     DEFAULT_FILE,
@@ -35,6 +36,8 @@ SCALARS: dict[str, FieldInfo] = {
 _NOT_IN_FILE = {"api_key": "an API key does not belong in the file; name its variable: api_key_env"}
 # They exclude each other: either one in a later layer replaces the other of an earlier layer.
 _DATABASE = ("database_url", "data_dir")
+VARIABLES = {"DATABASE_URL": "database_url", "DIRECT_DATABASE_URL": "direct_database_url"}
+_HIDDEN = ("database_url", "direct_database_url", "headers", "proxy")
 
 
 def load_settings(
@@ -67,12 +70,23 @@ def load_settings(
                 "the embedded database"
             )
         if both:
-            found = {name: value for name, value in found.items() if name not in _DATABASE}
+            found = _without_database(found, sources, both[0])
         found.update(layer)
         sources.update(dict.fromkeys(layer, source))
     settings = Settings(**found)
     check_settings(settings, sources, str(path))
     return with_api_keys(settings, environ) if for_service else settings
+
+
+def _without_database(
+    found: Mapping[str, Any], sources: Mapping[str, str], replacement: str
+) -> dict[str, Any]:
+    """Leave out the database of earlier layers, and the direct address that belongs to it."""
+    replaced = set(_DATABASE)
+    direct = sources.get("direct_database_url")
+    if replacement == "data_dir" or direct == sources.get("database_url"):
+        replaced.add("direct_database_url")
+    return {name: value for name, value in found.items() if name not in replaced}
 
 
 def _read_file(path: Path, *, is_wanted: bool) -> dict[str, Any]:
@@ -101,12 +115,11 @@ def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> 
     # file must not become a database's name.
     wanted = {name: clean_value(value) for name, value in environ.items() if _is_ours(name)}
     given = {name: value for name, value in wanted.items() if value}
-    if "DATABASE_URL" in given:
-        found["database_url"] = _converted(
-            given["DATABASE_URL"], SCALARS["database_url"], "DATABASE_URL"
-        )
+    for variable, name in VARIABLES.items():
+        if variable in given:
+            found[name] = _converted(given[variable], SCALARS[name], variable)
     for name, value in given.items():
-        if name == "DATABASE_URL" or name in key_variables:
+        if name in VARIABLES or name in key_variables:
             continue
         if name not in names:
             raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
@@ -122,7 +135,7 @@ def _items(value: str) -> list[str]:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(ENVIRONMENT_PREFIX) or name == "DATABASE_URL"
+    return name.startswith(ENVIRONMENT_PREFIX) or name in VARIABLES
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,7 +236,7 @@ def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True)
         problem = problem[:1].lower() + problem[1:]
         if choices := _choices(known.type):
             problem = f"must be {' or '.join(choices)}"
-        shown = "" if known.name in ("database_url", "headers", "proxy") else f"is {value!r}; "
+        shown = "" if known.name in _HIDDEN else f"is {value!r}; "
         raise SettingsError(f"{where}: {shown}{problem}{_example(known)}") from None
 
 
@@ -252,7 +265,8 @@ def _decode(wanted: type, value: Any) -> Any:
     if wanted is Secret:
         return Secret(value)
     if wanted is DatabaseUrl:
-        return _database_url(str(value))
+        parse_address(str(value))
+        return DatabaseUrl(normalized(str(value)))
     raise NotImplementedError(f"no way to read a {wanted.__name__}")
 
 
@@ -261,14 +275,6 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ValueError("names a home folder that is not known here; write the path out") from None
-
-
-def _database_url(value: str) -> DatabaseUrl:
-    scheme, separator, rest = value.partition("://")
-    # Some platforms give the older spelling, which the migrations' library refuses.
-    if not separator or scheme not in ("postgresql", "postgres"):
-        raise ValueError("must begin with postgresql://, the only database there is")
-    return DatabaseUrl(f"postgresql://{rest}")
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr, replace
@@ -40,13 +39,14 @@ class DatabaseUrl(str):
 
     @property
     def redacted(self) -> str:
-        """Return the URL without its secrets."""
-        parts = urlsplit(self)
-        user, at, place = parts.netloc.rpartition("@")
-        shown = f"{user.partition(':')[0]}:***@{place}" if at and ":" in user else parts.netloc
-        # A query may carry a password too.
-        query = "***" if parts.query else ""
-        return urlunsplit((parts.scheme, shown, parts.path, query, ""))
+        """Return the URL without its secrets, even where they are not encoded as they should be."""
+        scheme, separator, rest = self.partition("://")
+        account, at, place = rest.rpartition("@")
+        user, colon, _ = account.partition(":")
+        shown = f"{user}:***" if colon else user
+        # A query may carry a password too, and so may what only looks like a place.
+        place, query, _ = place.partition("?")
+        return f"{scheme}{separator}{shown}{at}{place}" + ("?***" if query else "")
 
     def __repr__(self) -> str:
         return repr(self.redacted)
@@ -104,6 +104,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: Annotated[
         DatabaseUrl | None,
         Meta(description="PostgreSQL server (`postgresql://...`); left out, an embedded one runs."),
+    ] = None
+    direct_database_url: Annotated[
+        DatabaseUrl | None,
+        Meta(
+            description="The same database without a pooler, where `database_url` leads through "
+            "one in transaction mode: for appends, notifications, leases and the schema."
+        ),
     ] = None
     data_dir: Annotated[
         Path | None,

@@ -10,7 +10,7 @@ from msgspec.structs import FieldInfo, fields
 
 from meeting_core.model import Limits
 from meeting_service.settings.gateways import GATEWAY_KINDS
-from meeting_service.settings.loading import ENVIRONMENT_PREFIX, SCALARS
+from meeting_service.settings.loading import ENVIRONMENT_PREFIX, SCALARS, VARIABLES
 from meeting_service.settings.model import AgentSettings
 from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 
@@ -38,7 +38,7 @@ def describe_settings() -> tuple[SettingDescription, ...]:
 def _rows() -> Iterator[SettingDescription]:
     for known in SCALARS.values():
         variable = ENVIRONMENT_PREFIX + known.name.upper()
-        also = ", DATABASE_URL" if known.name == "database_url" else ""
+        also = "".join(f", {other}" for other, name in VARIABLES.items() if name == known.name)
         yield _row("", known, variable + also)
     for known in fields(Limits):
         words = known.name.removeprefix("max_").replace("_", " ")

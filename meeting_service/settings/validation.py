@@ -58,6 +58,11 @@ def with_api_keys(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 def _problems(settings: Settings) -> Iterator[str]:
     yield from _folder_problems(settings)
+    if settings.direct_database_url is not None and settings.database_url is None:
+        yield (
+            "direct_database_url: is set without database_url; the address through the pooler goes "
+            "there, or this one if there is no pooler"
+        )
     yield from _gateway_problems(settings)
     yield from _agent_problems(settings)
     yield from _limit_problems(settings.limits)

@@ -12,7 +12,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 ALLOWED = {
     *("bisect", "collections", "datetime", "enum", "functools", "hashlib", "itertools", "operator"),
-    *("re", "types", "typing", "uuid"),
+    *("re", "types", "typing", "unicodedata", "uuid"),
     *("msgspec", "statemachine", "eventsourcing", "meeting_core"),
 }
 """Packages the core may import: the standard library's pure parts, and its three libraries."""
@@ -24,7 +24,13 @@ FORBIDDEN_ATTRIBUTES = {
 FORBIDDEN_CALLS = {"open", "print", "input", "eval", "exec", "globals", "__import__", "breakpoint"}
 
 
-BOUNDED_CACHES = {"_estimate_of_short", "_turn_marks"}
+BOUNDED_CACHES = {
+    "_estimate_of_short",
+    "_turn_marks",
+    "_first_words",
+    "_own_label",
+    "_others_label",
+}
 """Functions whose results may be kept: of short texts only, and not many of them. A cache of whole
 texts would keep documents alive long after their meetings."""
 

@@ -215,7 +215,7 @@ async def test_a_claim_renews_the_claimants_own_life(store: PostgresStore):
 async def test_a_read_that_gets_no_connection_says_so(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("meeting_service.store.postgres.recorder.MAX_ACQUIRE_SECONDS", 0.05)
+    monkeypatch.setattr("meeting_service.store.postgres.readers.MAX_ACQUIRE_SECONDS", 0.05)
     async with await PostgresRecorder.open(store.dsn, max_readers=1) as busy:
         async with store.transaction() as connection, anyio.create_task_group() as tasks:
             await connection.execute("LOCK TABLE meetings_summaries IN ACCESS EXCLUSIVE MODE")
@@ -266,7 +266,7 @@ async def test_no_connection_sends_parameters_that_a_pooler_refuses(store: Postg
     await recorder.claim_leases("a", lease_seconds=LONG, limit=9)
     others = (recorder._writer, recorder._renewals, recorder._claims)
     sent, names = set(), set()
-    async with recorder._pool.acquire() as reading:
+    async with recorder._readers._pool.acquire() as reading:
         for connection in (reading, *(other._connection for other in others)):
             assert connection is not None
             settings = await connection.fetch(

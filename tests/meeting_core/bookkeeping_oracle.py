@@ -232,12 +232,12 @@ class BookkeepingOracle:
 
     def on_attempt_failed(self, fact: AttemptFailed) -> None:
         assert isinstance(self.command, AcceptReply | ReportFault)
-        is_away = self._is_unreachable(fact)
-        is_digest_away = is_away and isinstance(fact.task, DigestTask)
+        is_unreachable = self._is_unreachable(fact)
+        is_digest_unreachable = is_unreachable and isinstance(fact.task, DigestTask)
         is_unserved = self._is_model_unavailable(fact)
         assert fact.is_model_unavailable == is_unserved
-        self._check_failed_charge(fact, is_away=is_away or is_unserved)
-        if is_away and not is_digest_away:
+        self._check_failed_charge(fact, is_unreachable=is_unreachable or is_unserved)
+        if is_unreachable and not is_digest_unreachable:
             self._wait_for_gateway(fact)
             return
         self.unreachable.pop(fact.task, None)
@@ -246,7 +246,7 @@ class BookkeepingOracle:
         goes_on = len(self._models_left(fact.agent_id)) > 1
         if fact.fault is FaultClass.REJECTED or (is_unserved and goes_on):
             self._next_model(fact, goes_on=goes_on, is_unserved=is_unserved)
-        elif is_digest_away or (is_unserved and isinstance(fact.task, DigestTask)):
+        elif is_digest_unreachable or (is_unserved and isinstance(fact.task, DigestTask)):
             assert fact.retry_at is None
         elif not is_adapted:
             self._check_retry(fact)
@@ -272,13 +272,13 @@ class BookkeepingOracle:
             and fact.fault is FaultClass.UNAVAILABLE
         )
 
-    def _check_failed_charge(self, fact: AttemptFailed, *, is_away: bool) -> None:
+    def _check_failed_charge(self, fact: AttemptFailed, *, is_unreachable: bool) -> None:
         """A call is free if it never ran, or failed in a way that is free, with no word said."""
         assert isinstance(self.command, AcceptReply | ReportFault)
         assert self.open is not None
         reached = self.command.reached if isinstance(self.command, ReportFault) else True
         reserved, seen = self.open.reserved, self._seen
-        is_free = not seen and (fact.fault in FREE or not reached or is_away)
+        is_free = not seen and (fact.fault in FREE or not reached or is_unreachable)
         if self.command.usage is not None:
             self._check_charge(fact, self.command.usage, seen, is_free=is_free)
         elif is_free:

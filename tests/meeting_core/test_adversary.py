@@ -106,7 +106,7 @@ class Siege:
         # Some models have one vice and keep to it; others have any, now and then or always.
         self.vice = self.pick(VICES) if draw(3) == 0 else None
         self.one_in = (1, 2, 4, 10)[draw(4)]
-        self.charged_at_least = 0
+        self.min_spent = 0
 
     def pick(self, choices: tuple[str, ...]) -> str:
         return choices[self.draw(len(choices))]
@@ -198,9 +198,9 @@ class Siege:
         self.stage.now += timedelta(seconds=1 + self.draw(6))
         assert self.meeting.task_state is not None
         assert self.meeting.task_state.open is not None
-        self.charged_at_least = 0
+        self.min_spent = 0
         self.stage.give(ANSWERS[vice](self, ask, self.meeting.task_state.open.reserved))
-        assert self.meeting.ledger.spent >= self.charged_at_least, "words that came were free"
+        assert self.meeting.ledger.spent >= self.min_spent, "words that came were free"
 
     # --- what a model may do -------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class Siege:
     def break_off(self, ask: Ask, reserved: Reservation) -> Command:
         """Fail after words that were paid for; such a fault is never free, nor an outage."""
         fault, seen = FAULTS[self.draw(len(FAULTS))], 1 + self.draw(3 * reserved.output_tokens)
-        is_away, before = self.draw(2) > 0, self.meeting.ledger.spent
+        is_unreachable, before = self.draw(2) > 0, self.meeting.ledger.spent
         usage = (None, ReportedUsage(reserved.prompt_tokens, 1), ReportedUsage(0, 0))[self.draw(3)]
         broken = ReportFault(
             ask.task,
@@ -281,11 +281,11 @@ class Siege:
             "broken off",
             None,
             usage,
-            reached=not is_away,
-            is_unreachable=is_away,
+            reached=not is_unreachable,
+            is_unreachable=is_unreachable,
             tokens_seen=seen,
         )
-        self.charged_at_least = before + min(seen, reserved.total)
+        self.min_spent = before + min(seen, reserved.total)
         return broken
 
     def not_know_the_request(self, ask: Ask, _: Reservation) -> Command:
@@ -329,7 +329,7 @@ ANSWERS: dict[str, Callable[[Siege, Ask, Reservation], Command]] = {
     "answers nothing": Siege.answer_nothing,
     "never answers": Siege.never_answer,
 }
-VICES = (*(vice for vice in ANSWERS if vice != "none"), "crashes")
+VICES = (*(vice for vice in ANSWERS if vice != "none"), "crashes", *2 * ("is unreachable",))
 ENDINGS = (
     *(f"complete: {cause}" for cause in ("agenda", "budget", "deadline", "operator")),
     *(f"failed: {why}" for why in ("budget", "nobody_spoke", "gateway_unreachable", "crash_loop")),

@@ -1,5 +1,6 @@
 """What GitHub and pre-commit run: the gate that contributors run, by commands that exist."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -25,22 +26,30 @@ def assert_runs(command: str) -> None:
     assert (ROOT / script).is_file(), command
     if script == "run.py":
         text = (ROOT / script).read_text()
-        own = re.findall(r"^ +python3 run\.py (test|lint) ", text, re.M)
-        jobs = re.findall(r"^ +python3 run\.py test (--[a-z-]+) ", text, re.M)
-        assert arguments[0] in own
-        assert arguments[1:] in ([], *([job] for job in jobs if arguments[0] == "test"))
+        own = re.findall(r"^ +python3 run\.py (lint|test(?: --[a-z-]+)?) ", text, re.M)
+        assert " ".join(arguments) in own
+
+
+def extra_jobs() -> dict[str, Any]:
+    spec = importlib.util.spec_from_file_location("run_under_test", ROOT / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.EXTRA_JOBS)
+
+
+def test_an_extra_job_is_a_folder_that_the_suite_leaves_out():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    folders = {job.folder for job in extra_jobs().values()}
+    assert all(list((ROOT / folder).glob("test_*.py")) for folder in folders)
+    assert {folder.rpartition("/")[2] for folder in folders} <= set(options["norecursedirs"])
 
 
 def test_the_gate_is_lint_and_tests_and_every_job_of_theirs():
     commands = [line for line in GATE.read_text().splitlines() if line.startswith("python3")]
-    text = (ROOT / "run.py").read_text()
-    jobs = re.findall(r"^ +python3 run\.py test (--[a-z-]+) ", text, re.M)
-    assert jobs
-    assert commands == [
-        "python3 run.py lint",
-        "python3 run.py test",
-        *(f"python3 run.py test {job}" for job in jobs),
-    ]
+    extra = [f"python3 run.py test {option}" for option in extra_jobs()]
+    assert commands == ["python3 run.py lint", "python3 run.py test", *extra]
     for command in commands:
         assert_runs(command)
     subprocess.run(["bash", "-n", GATE], check=True)

@@ -1,5 +1,5 @@
 """The connection that appends and listens: the commits of many meetings together, each append
-accepted or refused by itself.
+accepted or refused by itself. Long because the queue and its connection end and begin together.
 
 One task takes all queued appends, sends them as one transaction, and then takes those that came
 meanwhile. No append waits for others: a single one has the latency of one round trip.
@@ -13,13 +13,17 @@ from typing import TypeAlias
 
 import asyncpg
 import stamina
-from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
 
 from meeting_core.model import MeetingId
 from meeting_service.ports import VersionConflict
 from meeting_service.store.postgres.append_request import Append, arguments, arguments_alone, settle
-from meeting_service.store.postgres.connect import connect
-from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
+from meeting_service.store.postgres.connect import Connector
+from meeting_service.store.postgres.persistence_errors import (
+    DRIVER_ERRORS,
+    is_not_writable,
+    translated,
+)
 from meeting_service.store.postgres.statements import QUERIES
 
 logger = logging.getLogger(__name__)
@@ -119,8 +123,11 @@ class Writer:
     more. While it is lost appends fail at once, and it reconnects in the background.
     """
 
-    def __init__(self, dsn: str, timeout_seconds: float) -> None:
-        self._dsn = dsn
+    def __init__(
+        self, connector: Connector, timeout_seconds: float, on_reconnect: Callable[[], None]
+    ) -> None:
+        self._connector = connector
+        self._on_reconnect = on_reconnect
         self._timeout_seconds = timeout_seconds
         self._group = GroupCommit()
         self._subscribers: list[Callable[[], None]] = []
@@ -175,6 +182,7 @@ class Writer:
             else:
                 return
             commit = await self._reconnect()
+            self._on_reconnect()
             self._notify()  # of what was appended while this process could not listen
 
     async def _reconnect(self) -> Commit:
@@ -188,7 +196,7 @@ class Writer:
         raise AssertionError("it never gives up")
 
     async def _connect(self) -> Commit:
-        connection = await connect(self._dsn, APPLICATION_NAME, self._timeout_seconds)
+        connection = await self._connector.connect(APPLICATION_NAME, self._timeout_seconds)
         try:
             await connection.execute(QUERIES["configure_writer"], timeout=self._timeout_seconds)
             connection.add_termination_listener(lambda _: self._group.wake())
@@ -248,11 +256,18 @@ async def _prepare(connection: asyncpg.Connection, timeout_seconds: float) -> Co
                 raise VersionConflict(str(error)) from error
             raise translated(error) from error
         except DRIVER_ERRORS as error:
-            raise translated(error) from error
+            raise _refusal_by(connection, error) from error
         assert answer is not None
         settle(batch, *answer)
 
     return commit
+
+
+def _refusal_by(connection: asyncpg.Connection, error: BaseException) -> PersistenceError:
+    """Return the library's error; leave a server that was the primary once and is no more."""
+    if is_not_writable(error):
+        connection.terminate()
+    return translated(error)
 
 
 async def _commit_batch(batch: Sequence[Append], commit: Commit) -> None:

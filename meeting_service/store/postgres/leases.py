@@ -12,8 +12,12 @@ from eventsourcing.persistence import OperationalError
 
 from meeting_core.model import MeetingId, clean_text
 from meeting_service.ports import Lease, MissingGateway, RoomTaken
-from meeting_service.store.postgres.connect import connect
-from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
+from meeting_service.store.postgres.connect import MAX_CONNECT_SECONDS, Connector
+from meeting_service.store.postgres.persistence_errors import (
+    DRIVER_ERRORS,
+    is_not_writable,
+    translated,
+)
 from meeting_service.store.postgres.statements import QUERIES
 
 MIN_RENEWAL_SECONDS = 1.0
@@ -22,10 +26,10 @@ MIN_RENEWAL_SECONDS = 1.0
 class PostgresLeases:
     """The part of the recorder that grants, renews and releases leases."""
 
-    def __init__(self, dsn: str, timeout_seconds: float) -> None:
+    def __init__(self, connector: Connector, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
-        self._renewals = OwnConnection(dsn, "meetings: renewals")
-        self._claims = OwnConnection(dsn, "meetings: claims")
+        self._renewals = OwnConnection(connector, "meetings: renewals")
+        self._claims = OwnConnection(connector, "meetings: claims")
 
     async def register_owner(self, owner: str, *, lease_seconds: float) -> None:
         """Register an owner as alive for `lease_seconds`."""
@@ -90,6 +94,14 @@ class PostgresLeases:
             raise RoomTaken(room_id, holder)
         return bool(is_released)
 
+    async def _connect(self) -> None:
+        for connection in (self._renewals, self._claims):
+            await connection.open(self._timeout_seconds)
+
+    def _expire(self) -> None:
+        self._renewals.expire()
+        self._claims.expire()
+
     def _disconnect(self) -> None:
         self._renewals.close()
         self._claims.close()
@@ -111,12 +123,21 @@ class OwnConnection:
     It connects when it is first needed, and again after it was lost.
     """
 
-    def __init__(self, dsn: str, application_name: str) -> None:
-        self._dsn = dsn
+    def __init__(self, connector: Connector, application_name: str) -> None:
+        self._connector = connector
         self._application_name = application_name
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection | None = None
         self._is_closed = False
+        self._is_expired = False
+
+    async def open(self, timeout_seconds: float) -> None:
+        """Connect before there is a statement, so that it is known whether that is possible.
+
+        Raises: what asyncpg raises when the database is unreachable.
+        """
+        async with self._lock:
+            await self._connected(timeout_seconds)
 
     async def fetch(
         self, name: str, *arguments: object, timeout_seconds: float
@@ -136,20 +157,34 @@ class OwnConnection:
             raise translated(error) from error
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        if self._is_closed:
-            raise OperationalError("the store is closed")
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, self._application_name)
-        connection = self._connection
+        connection = await self._connected(MAX_CONNECT_SECONDS)
         try:
             records: list[asyncpg.Record] = await connection.fetch(QUERIES[name], *arguments)
-        except asyncpg.PostgresError:
+        except asyncpg.PostgresError as error:
+            if is_not_writable(error):
+                connection.terminate()
             raise
         except BaseException:
             # Late or broken: the next statement shall not wait for what became of this one.
             connection.terminate()
             raise
         return records
+
+    async def _connected(self, timeout_seconds: float) -> asyncpg.Connection:
+        if self._is_closed:
+            raise OperationalError("the store is closed")
+        if self._connection is not None and self._is_expired:
+            self._connection.terminate()
+        self._is_expired = False
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connector.connect(
+                self._application_name, timeout_seconds
+            )
+        return self._connection
+
+    def expire(self) -> None:
+        """Connect anew for the next statement: the host may be another by now."""
+        self._is_expired = True
 
     def close(self) -> None:
         """Disconnect for good."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from meeting_service.store.postgres.connect import connect
+from meeting_service.store.postgres.connect import Dsn, connector_for
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,24 +27,29 @@ class MigrationError(Exception):
     """
 
 
-async def current(dsn: str) -> str | None:
+async def current(dsn: Dsn) -> str | None:
     """Return the database's revision; None for a database without our schema.
 
     Raises: what asyncpg raises when the database is unreachable.
     """
-    connection = await connect(dsn, APPLICATION_NAME)
+    connection = await connector_for(dsn).connect(APPLICATION_NAME)
     try:
-        if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
-            return None
-        revision: str | None = await connection.fetchval(
-            "SELECT version_num FROM meetings_schema_version"
-        )
-        return revision
+        return await revision_of(connection)
     finally:
         await connection.close()
 
 
-async def upgrade(dsn: str) -> None:
+async def revision_of(connection: asyncpg.Connection) -> str | None:
+    """Return the revision of a connection's database; None without our schema."""
+    if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
+        return None
+    revision: str | None = await connection.fetchval(
+        "SELECT version_num FROM meetings_schema_version"
+    )
+    return revision
+
+
+async def upgrade(dsn: Dsn) -> None:
     """Bring the database to the newest revision, all in one transaction; do nothing if it has it.
 
     Raises: `MigrationError`.
@@ -59,14 +64,14 @@ async def upgrade(dsn: str) -> None:
         raise MigrationError(f"the database schema could not be upgraded: {reason}") from error
 
 
-async def run_in_transaction(dsn: str, migrate: "Callable[[Connection], None]") -> None:
+async def run_in_transaction(dsn: Dsn, migrate: "Callable[[Connection], None]") -> None:
     """Run a synchronous migration on a new connection, in one transaction, alone."""
     # SQLAlchemy and alembic are slow to import, and a current database needs neither.
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
     async def creator() -> asyncpg.Connection:
-        return await connect(dsn, APPLICATION_NAME)
+        return await connector_for(dsn).connect(APPLICATION_NAME)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
     try:

@@ -27,6 +27,11 @@ _BY_CLASS = {state: error for error, states in _STATES.items() for state in stat
 _READ_ONLY = "25006"
 """What a standby answers to a writer; the server that writes may be back any moment."""
 
+
+class NotWritableError(ConnectionError):
+    """A server was reached and cannot be written to; another may be the primary by now."""
+
+
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -55,6 +60,12 @@ def translated(error: BaseException) -> PersistenceError:
         case ValueError():
             return DataError(text)  # a value the driver cannot send
         case OSError():
-            return OperationalError(f"the database is unreachable: {text}")
+            what = "only reads" if isinstance(error, NotWritableError) else "is unreachable"
+            return OperationalError(f"the database {what}: {text}")
         case _:
             return DatabaseError(text)
+
+
+def is_not_writable(error: BaseException) -> bool:
+    """Return whether a server refused because it is no primary, and so is to be left."""
+    return getattr(error, "sqlstate", None) == _READ_ONLY

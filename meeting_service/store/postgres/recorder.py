@@ -1,15 +1,12 @@
 """The recorder on PostgreSQL: appends through the group commit, reads through a pool."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 from eventsourcing.persistence import (
     Notification,
-    OperationalError,
     PersistenceError,
     ProgrammingError,
     StoredEvent,
@@ -25,56 +22,53 @@ from meeting_service.ports import (
 )
 from meeting_service.store.postgres import rebuilding, rows
 from meeting_service.store.postgres.append_request import Append
+from meeting_service.store.postgres.connect import Connector, Dsn, connector_for
 from meeting_service.store.postgres.group_commit import Writer
 from meeting_service.store.postgres.leases import PostgresLeases
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, translated
+from meeting_service.store.postgres.readers import MAX_READERS, Readers
 from meeting_service.store.postgres.statements import QUERIES
-
-APPLICATION_NAME = "meetings: reads"
-MAX_ACQUIRE_SECONDS = 10.0
-"""How long a read waits for one of the pool's connections."""
-
-
-class _PooledConnection(asyncpg.Connection):
-    # Reads leave nothing behind in a session, and a RESET would be one more round trip each.
-    def get_reset_query(self) -> str:
-        return ""
 
 
 class PostgresRecorder(PostgresLeases):
     """Records meetings in PostgreSQL. `open` makes one; `async with` or `aclose` ends it."""
 
-    def __init__(self, dsn: str, pool: asyncpg.Pool, timeout_seconds: float) -> None:
-        super().__init__(dsn, timeout_seconds)
-        self._pool = pool
-        self._max_acquire_seconds = min(MAX_ACQUIRE_SECONDS, timeout_seconds)
-        self._writer = Writer(dsn, timeout_seconds)
+    def __init__(self, connector: Connector, readers: Readers, timeout_seconds: float) -> None:
+        super().__init__(connector, timeout_seconds)
+        self._readers = readers
+        self._writer = Writer(connector, timeout_seconds, self._expire)
 
     @classmethod
-    async def open(cls, dsn: str, *, max_readers: int = 8, timeout_seconds: float = 30.0) -> Self:
+    async def open(
+        cls,
+        dsn: Dsn,
+        *,
+        readers: Dsn | None = None,
+        max_readers: int = MAX_READERS,
+        timeout_seconds: float = 30.0,
+    ) -> Self:
         """Connect to a database whose schema is current.
 
+        `readers` is another address of the same database, for reading alone.
         Units: connections for reading; seconds that one statement may take.
         Raises: `OperationalError` when it is unreachable, `ProgrammingError` when its schema is
         not ours.
         """
+        connector = connector_for(dsn)
+        reading = connector if readers is None else connector_for(readers)
         try:
-            pool = await asyncpg.create_pool(
-                dsn,
-                min_size=1,
-                max_size=max_readers,
-                connection_class=_PooledConnection,
-                init=_configure,
-                timeout=timeout_seconds,
-                command_timeout=timeout_seconds,
-            )
+            opened = await Readers.open(reading, max_readers, timeout_seconds)
         except DRIVER_ERRORS as error:
             raise translated(error) from error
-        recorder = cls(dsn, pool, timeout_seconds)
+        recorder = cls(connector, opened, timeout_seconds)
         try:
             await recorder._writer.open()
+            await recorder._connect()
+        except DRIVER_ERRORS as error:
+            await recorder.aclose()
+            raise translated(error) from error
         except PersistenceError:
-            pool.terminate()
+            await recorder.aclose()
             raise
         return recorder
 
@@ -88,7 +82,7 @@ class PostgresRecorder(PostgresLeases):
         """Commit what is queued, then disconnect."""
         await self._writer.aclose()
         self._disconnect()
-        self._pool.terminate()
+        self._readers.terminate()
 
     async def insert_events(
         self,
@@ -203,18 +197,18 @@ class PostgresRecorder(PostgresLeases):
 
     async def select_read_models(self, meeting_id: MeetingId) -> ReadModels:
         """Return the rows that are stored for a meeting."""
-        async with self._reading() as connection:
+        async with self._readers.lend() as connection:
             return await rebuilding.select_read_models(connection, meeting_id)
 
     async def correct_read_models(
         self, meeting_id: MeetingId, project: rebuilding.Project
     ) -> tuple[ReadModels, ReadModels]:
         """Replace a meeting's rows by what its events say; return them as they were and are."""
-        async with self._reading() as connection:
+        async with self._readers.lend() as connection:
             return await rebuilding.correct_read_models(connection, meeting_id, project)
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        async with self._reading() as connection:
+        async with self._readers.lend() as connection:
             records: list[asyncpg.Record] = await connection.fetch(QUERIES[name], *arguments)
         return records
 
@@ -222,34 +216,7 @@ class PostgresRecorder(PostgresLeases):
         records = await self._fetch(name, *arguments)
         return records[0][0] if records else None
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[PoolConnectionProxy]:
-        """Lend one of the pool's connections, and raise the driver's errors as the library's."""
-        connection = await self._acquire()
-        try:
-            yield connection
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error
-        except DRIVER_ERRORS as error:
-            # Late or broken: its release would wait for what became of the statement.
-            connection.terminate()
-            raise translated(error) from error
-        finally:
-            # The answer is known by now, and the pool drops a connection that it fails to release.
-            with suppress(*DRIVER_ERRORS):
-                await self._pool.release(connection)
-
-    async def _acquire(self) -> PoolConnectionProxy:
-        seconds = self._max_acquire_seconds
-        try:
-            return await self._pool.acquire(timeout=seconds)
-        except TimeoutError as error:
-            raise OperationalError(
-                f"no connection for reading was free within {seconds:g} s"
-            ) from error
-        except DRIVER_ERRORS as error:
-            raise translated(error) from error
-
-
-async def _configure(connection: asyncpg.Connection) -> None:
-    await connection.execute(QUERIES["configure_session"], APPLICATION_NAME)
+    def _expire(self) -> None:
+        """Connect anew for what comes next: the writer did, perhaps to another host."""
+        super()._expire()
+        self._readers.expire()

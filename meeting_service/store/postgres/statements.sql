@@ -4,15 +4,89 @@
 -- configure_session:
 -- Set what every session needs, whatever the database's defaults are: $1 is the application's name.
 -- Under another isolation level a check would not see what was committed while it waited for a lock.
+-- Whether the server can be written to is asked on the way.
 SELECT set_config('default_transaction_isolation', 'read committed', false),
     set_config('application_name', $1, false),
-    set_config('jit', 'off', false);
+    set_config('jit', 'off', false),
+    pg_is_in_recovery() AS is_standby,
+    current_setting('default_transaction_read_only')::boolean AS only_reads;
+
+-- configure_as_asked:
+-- Set what the address asks for, names in $1 and values in $2: for the session, or if $3 for the
+-- transaction.
+SELECT set_config(setting.name, setting.value, $3)
+FROM unnest($1::text[], $2::text[]) AS setting (name, value);
 
 -- configure_writer:
 -- Have plans not depend on how small the tables were when they were made: a connection that first
 -- appended to an empty table would go on reading all of it for ever.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
     set_config('enable_seqscan', 'off', false);
+
+-- describe_database:
+-- Read what decides whether the service can work here: the encoding, whose rights count and on what,
+-- and how many connections the account may have.
+SELECT current_setting('server_encoding') AS encoding,
+    current_database() AS database,
+    current_user AS account,
+    current_schema() AS schema,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+    (
+        SELECT string_agg(relname, ', ' ORDER BY relname)
+        FROM pg_class
+        WHERE relkind IN ('r', 'S') AND relname LIKE 'meetings\_%'
+            AND relnamespace = (
+                SELECT relnamespace FROM pg_class WHERE oid = to_regclass('meetings_events')
+            )
+            AND NOT CASE
+                WHEN relkind = 'S' THEN has_sequence_privilege(oid, 'USAGE')
+                WHEN relname = 'meetings_schema_version' THEN has_table_privilege(oid, 'SELECT')
+                ELSE has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT') AND (
+                    -- Events are never changed, and an account may be kept from it.
+                    relname = 'meetings_events'
+                    OR has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
+                )
+            END
+    ) AS closed,
+    least(
+        CASE WHEN NOT account.rolsuper THEN nullif(account.rolconnlimit, -1) END,
+        CASE WHEN NOT account.rolsuper THEN nullif(here.datconnlimit, -1) END,
+        current_setting('max_connections')::int
+            - CASE WHEN account.rolsuper THEN 0
+                ELSE current_setting('superuser_reserved_connections')::int
+                    + coalesce(current_setting('reserved_connections', true)::int, 0) END
+    ) AS max_connections
+FROM pg_roles account, pg_database here
+WHERE account.rolname = current_user AND here.datname = current_database();
+
+-- has_schema:
+-- Find out whether the schema $1 is there.
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1);
+
+-- statement_creating_schema:
+-- Write the statement that creates the schema $1.
+SELECT format('CREATE SCHEMA IF NOT EXISTS %I', $1::text);
+
+-- current_schema:
+-- Name the schema in which tables are created and found.
+SELECT current_schema();
+
+-- lock_for_check:
+-- Hold a lock, until the transaction ends, that another connection to the same database can see.
+SELECT pg_advisory_xact_lock($1::int, $2::int);
+
+-- is_locked_for_check:
+-- See whether somebody holds that lock in this database.
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = $1::int::oid AND objid = $2::int::oid AND objsubid = 2
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+);
+
+-- end_when_idle:
+-- Have this session end when it has been idle for as long as $1; null where that is not known.
+SELECT CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL
+    THEN set_config('idle_session_timeout', $1, false) END;
 
 -- append:
 -- Append events of several meetings, each append by itself accepted or refused: heads, events,

@@ -63,8 +63,8 @@ def test_what_was_reported_is_charged_if_it_can_be_true():
 
 def test_a_gateway_that_spoke_is_not_unreachable_and_the_attempt_counts():
     """Else a meeting would call again and again, each call paid for, and then fail."""
-    away = broken(reached=False, is_unreachable=True)
-    given(*asked()).when(away).then(attempt_failed(charged=300, retry_at=waited()))
+    unreachable = broken(reached=False, is_unreachable=True)
+    given(*asked()).when(unreachable).then(attempt_failed(charged=300, retry_at=waited()))
 
 
 def test_max_attempts_holds_for_them():
@@ -74,8 +74,8 @@ def test_max_attempts_holds_for_them():
 
 
 def test_a_wait_for_the_gateway_ends_when_it_speaks():
-    away = attempt_failed(charged=0, give_up_at=after(60))
-    facts = [*asked(), away, Later(5, attempt_started(number=2))]
+    unreachable = attempt_failed(charged=0, give_up_at=after(60))
+    facts = [*asked(), unreachable, Later(5, attempt_started(number=2))]
     spoke = ReportFault(
         turn(), 2, FaultClass.UNAVAILABLE, "reset", is_unreachable=True, tokens_seen=40
     )

@@ -226,5 +226,5 @@ def test_a_service_that_cannot_start_says_why_in_one_line(command: str) -> None:
     ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert ended.returncode == Exit.FAILED
     assert ended.stdout == ""
-    assert ended.stderr.splitlines()[-1].startswith("meetings: the database")
+    assert ended.stderr.splitlines()[-1].startswith("meetings: no PostgreSQL answers at")
     assert "Traceback" not in ended.stderr

@@ -223,6 +223,7 @@ def test_a_complete_meeting_shows_how_it_ended_and_what_it_took():
                 "silent": [],
                 "partial_rounds": [2],
                 "silent_rounds": [],
+                "overrun_tokens": 0,
             },
         ),
     )

@@ -69,6 +69,7 @@ async def test_the_status_of_a_complete_meeting_has_every_field_of_the_contract(
         "silent": [],
         "partial_rounds": [],
         "silent_rounds": [],
+        "overrun_tokens": 0,
     }
     assert not any(turn["is_cut"] for turn in turns)
     assert [held["digest"] for held in status["rounds"]] == [None, None]

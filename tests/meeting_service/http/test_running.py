@@ -22,7 +22,7 @@ from meeting_service.settings import (
     Secret,
     SettingsError,
 )
-from meeting_service.store.postgres.migrate import MigrationError
+from meeting_service.store.postgres.connect_problems import UnavailableDatabase
 from tests.meeting_service.http.service import (
     BODY,
     STALLED,
@@ -128,12 +128,12 @@ async def test_a_port_in_use_is_one_clear_line(database_url: str, tmp_path: Path
 async def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"postgresql://u:sesame@127.0.0.1:{closed.getsockname()[1]}/x"
-    with pytest.raises(MigrationError, match="could not be upgraded"):
+    with pytest.raises(UnavailableDatabase, match="no PostgreSQL answers at"):
         async with app.running(settings_for(url, tmp_path)):
             pass
     code, output = await failed_serve("--port", "0", "--database-url", url)
     assert code == 1
-    assert "could not be upgraded" in output
+    assert "no PostgreSQL answers at" in output
     assert output.count("\n") == 1
     assert "sesame" not in output
 

@@ -34,7 +34,7 @@ async def test_thoughts_are_in_the_history_alone_and_what_passed_a_cap_is_told(
     async with served(settings_for(database_url, tmp_path, gateways=gateways)) as client:
         participants = [{"id": "planner", "name": "Planner"}, {"id": "dev", "name": "Dev"}]
         meeting_id = await client.start(
-            participants=participants, meeting_tokens=6_000, context_tokens=1_500
+            participants=participants, meeting_tokens=20_000, context_tokens=1_500
         )
         frames = await client.watched(meeting_id)
         status = await client.status(meeting_id)
@@ -45,7 +45,7 @@ async def test_thoughts_are_in_the_history_alone_and_what_passed_a_cap_is_told(
     first, second = [each["data"]["reply"] for each in facts if "turn_completed" in each["name"]]
     assert first["thought"] == second["thought"] == thinking["thought"]
     assert (first["label"], first["text"]) == ("**Planner:** ", "Let us begin.\nDev: I will.")
-    assert (first["speaks_for"], second["speaks_for"]) == (["dev"], [])
+    assert (first["speaks_for"], second["speaks_for"]) == (["dev"], ["planner"])
     assert first["usage"]["reasoning_tokens"] == 2_000
     planner, adapted, dev, *_ = [
         each["data"] for each in facts if "attempt_started" in each["name"]

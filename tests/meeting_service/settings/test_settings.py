@@ -10,6 +10,7 @@ from meeting_core import ModelPrice, PriceTable
 from meeting_core.model import Participant
 from meeting_service.settings import (
     DEFAULT_AGENTS,
+    DatabaseUrl,
     OpenAICompatibleGateway,
     ScriptedGateway,
     Settings,
@@ -141,6 +142,40 @@ def test_a_data_folder_named_later_takes_the_place_of_a_database_named_before() 
     assert (settings.database_url, settings.data_dir) == (None, Path("d"))
 
 
+@pytest.mark.parametrize("variable", ["DIRECT_DATABASE_URL", "MEETINGS_DIRECT_DATABASE_URL"])
+def test_a_second_address_comes_from_either_variable(variable: str) -> None:
+    environ = {"DATABASE_URL": "postgresql://a/b", variable: "postgres://c/b"}
+    assert load_settings(None, environ, {}).direct_database_url == "postgresql://c/b"
+
+
+def test_a_database_named_later_takes_the_place_of_both_addresses_of_one_before() -> None:
+    both = {"DATABASE_URL": "postgresql://a/b", "DIRECT_DATABASE_URL": "postgresql://c/b"}
+    settings = load_settings(None, both, {"database_url": "postgresql://x/y"})
+    assert (settings.database_url, settings.direct_database_url) == ("postgresql://x/y", None)
+    settings = load_settings(None, both, {"data_dir": Path("d")})
+    assert (settings.data_dir, settings.direct_database_url) == (Path("d"), None)
+
+
+def test_a_second_address_given_alone_goes_with_a_database_named_later(folder: Path) -> None:
+    config = written(folder, "direct_database_url = 'postgresql://c/b'")
+    settings = load_settings(config, {"DATABASE_URL": "postgresql://a/b"}, {})
+    assert settings.direct_database_url == "postgresql://c/b"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:hidden@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:hi@dden@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:hid/den?#@h/d?password=hidden", "postgresql://u:***@h/d?***"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://h:1/d", "postgresql://h:1/d"),
+    ],
+)
+def test_a_database_shows_no_secret_even_where_it_is_not_encoded(url: str, shown: str) -> None:
+    assert DatabaseUrl(url).redacted == shown
+
+
 def test_the_only_gateway_is_the_default_one(folder: Path) -> None:
     settings = load_settings(written(folder, OPENAI), {}, {})
     assert settings.default_gateway == "main"
@@ -205,6 +240,19 @@ def test_clients_find_the_service_where_it_listens(
         ("output_dir = 3", ["output_dir: is 3", "expected text, got int"]),
         ("port = ", ["some.toml: is not valid TOML"]),
         ("database_url = 'mysql://u:secret@h/d'", ["database_url: must begin with postgresql://"]),
+        (
+            "database_url = 'postgresql://u:se@cret@h/d'",
+            ["database_url: holds a user or a password", "%40"],
+        ),
+        ("database_url = 'postgresql://h/d?sslmod=x'", ["sslmod, which", "did you mean sslmode?"]),
+        (
+            "database_url = 'postgresql://h'\ndirect_database_url = 'postgresql://u:secret@h:x'",
+            ["direct_database_url: has a port"],
+        ),
+        (
+            "direct_database_url = 'postgresql://u:secret@h'",
+            ["direct_database_url: is set without database_url"],
+        ),
         ("database_url = 'postgresql://x'\ndata_dir = 'y'", ["both set", "keep one"]),
         ("agents = 3", ["agents: is no table"]),
         ("[agents]", ["agents: is no table"]),
