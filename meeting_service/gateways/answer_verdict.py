@@ -87,7 +87,7 @@ def _silent(
     answer: Answer, request: GatewayRequest, reason: str, source: str, secrets: Sequence[str]
 ) -> GatewayFault:
     said = f"{source} answered without text (finish reason {reason or 'none'})"
-    if answer.tokens_seen:
+    if answer.thought_tokens:
         detail = (
             f"{said}: all {answer.thought_tokens} tokens of it, about, were thoughts; "
             "raise max_tokens_per_turn, or turn the model's reasoning off"
@@ -101,7 +101,7 @@ def _silent(
             f"; the cap of {request.output_tokens} tokens went into something else, such as "
             "thoughts that are not shown: raise max_tokens_per_turn"
         )
-    return Empty(one_line(said, secrets), usage=answer.usage)
+    return Empty(one_line(said, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
 
 
 def _fills_window(answer: Answer, reason: str) -> bool:

@@ -21,9 +21,11 @@ MAX_DEPTH = 6
 MAX_PARTS = 50
 
 _TEXT_NAMES = (
-    *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage"),
+    *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
     *("detail", "error", "errors", "base_resp", "title"),
 )
+_FAILED = ("error", "failed", "fail")
+_ERROR_NAMES = ("detail", "message", "Message", "msg", "error_msg", "error_message", "errorMessage")
 _CODE_NAMES = ("code", "type", "status", "error_code", "error_type", "errorCode", "status_code")
 _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
     {
@@ -75,10 +77,14 @@ def is_error(body: object) -> bool:
             return True
         case {"object": "error"} | {"type": "error"} | {"errors": [_, *_]}:
             return True
-        case {"choices": _} | {"content": _}:
+        case {"base_resp": {"status_code": int(code)}} if code:
+            return True
+        case {"choices": [_, *_]} | {"content": _}:
             return False
-        case {"detail": detail} | {"message": detail} | {"msg": detail}:
-            return bool(detail)
+        case dict():
+            has_failed = body.get("success") is False or body.get("status") in _FAILED
+            has_words = "choices" not in body and any(map(body.get, _ERROR_NAMES))
+            return has_failed or has_words
         case _:
             return False
 
@@ -133,7 +139,7 @@ def _parts(body: object, depth: int = 0) -> Iterator[object]:
             yield from _parts(each, depth + 1)
     elif isinstance(body, dict):
         yield body
-        for name in (*_TEXT_NAMES, "details", "metadata"):
+        for name in (*_TEXT_NAMES, "details", "metadata", "choices"):
             value = body.get(name)
             if isinstance(value, dict | list) or (isinstance(value, str) and name == "error"):
                 yield from _parts(value, depth + 1)

@@ -115,6 +115,24 @@ _STATUS_OF_CODE = {
     "unauthenticated": 401,
     "unavailable": 503,
 }
+_STATUS_IN_WORDS = re.compile(
+    r"\b(?:error|status|code|http(?:/[\d.]+)?)\b\W{0,3}(?:(?:code|status)\W{0,3})?([45]\d\d)\b"
+    r"|^\W*([45]\d\d)\b",
+    re.IGNORECASE,
+)
+_STATUS_OF_WORDS = tuple(
+    (re.compile(words, re.IGNORECASE), status)
+    for words, status in (
+        (r"\brate[ -]?limit|\btoo many requests\b", 429),
+        (r"\boverloaded\b|\bat capacity\b", 529),
+        (r"\bbad gateway\b", 502),
+        (r"\bservice (?:is )?(?:temporarily )?unavailable\b|\bno healthy upstream\b", 503),
+        (r"\bupstream connect error\b|\bconnection refused\b", 503),
+        (r"\bgateway time-?out\b", 504),
+        (r"\binternal server error\b", 500),
+        (r"\bunauthori[sz]ed\b|\b(?:invalid|incorrect) api[ _-]?key\b", 401),
+    )
+)
 _COME_BACK = frozenset({408, 409, 425})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
 # plain 500 may be about this one request, and a 504 may have cost something.
@@ -152,7 +170,7 @@ def fault_of(
 
     Once anything of the answer had come, the provider was reached, whatever it says.
     """
-    status = error.status or _status_in(error.codes)
+    status = error.status or _status_in(error.codes) or _status_in_words(error.message)
     wait = wait_in_header(error.headers, now)
     wait = error.wait_seconds if wait is None else wait
     kind = _kind_of(error, status, may_come_back=wait is not None)
@@ -165,6 +183,8 @@ def fault_of(
         one_line(detail, secrets),
         retry_after_seconds=wait if kind in {RateLimited, Unavailable} else None,
         usage=usage,
+        # In the stream of an answer, an error in the place of the first token means that none ran.
+        reached=error.status is not None or tokens_seen > 0,
         is_unreachable=is_unreachable,
         names_model=is_unreachable and _is_about_model(error, model),
         tokens_seen=tokens_seen,
@@ -178,6 +198,13 @@ def _status_in(codes: Sequence[str]) -> int | None:
         if code.lower() in _STATUS_OF_CODE:
             return _STATUS_OF_CODE[code.lower()]
     return None
+
+
+def _status_in_words(message: str) -> int | None:
+    """Return the status that a text without a code of any kind speaks of."""
+    if found := _STATUS_IN_WORDS.search(message):
+        return int(found.group(1) or found.group(2))
+    return next((status for words, status in _STATUS_OF_WORDS if words.search(message)), None)
 
 
 def _kind_of(

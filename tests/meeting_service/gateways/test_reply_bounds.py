@@ -1,7 +1,9 @@
 """However much a provider sends, no more of it is kept than the request allows."""
 
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import pytest
 
@@ -10,11 +12,18 @@ from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import PlannedReply, Script
 from meeting_service.gateways.scripted import Scripted
-from meeting_service.ports import Gateway
-from tests.contracts.gateway_cases import request
+from meeting_service.ports import Gateway, GatewayFault
+from tests.contracts.gateway_cases import ignore, request
 from tests.meeting_service.gateways import test_anthropic as anthropic
 from tests.meeting_service.gateways import test_openai_compatible as openai
-from tests.meeting_service.gateways.wire_peer import DONE, stream, wire_peer
+from tests.meeting_service.gateways.wire_peer import (
+    DONE,
+    END,
+    chunked,
+    head,
+    stream,
+    wire_peer,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +92,30 @@ def test_a_text_is_kept_up_to_the_character_that_passes_the_bound(
 ) -> None:
     text = BoundedText(6)
     assert "".join(text.add(piece) for piece in pieces) == kept == str(text)
+
+
+BOMBS = {
+    "comments": b": " + b" " * 998 + b"\n",
+    "one line": b" " * 1_000,
+    "letters": openai.says("and so on " * 100).encode(),
+    "thoughts": openai.event(choices=[{"delta": {"reasoning": "hm " * 300}}]).encode(),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+async def test_sixty_megabytes_out_of_a_few_thousand_bytes_fill_no_memory(bomb: str) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    million = BOMBS[bomb] * (1_000_000 // len(BOMBS[bomb]))
+    body = packer.compress(b"data: " if bomb == "one line" else b"")
+    body += b"".join(packer.compress(million) for _ in range(60)) + packer.flush()
+    async with wire_peer([head(content_encoding="gzip"), chunked(body), END]) as peer:
+        gateway = OpenAICompatible(base_url=peer.base_url)
+        tracemalloc.start()
+        try:
+            with suppress(GatewayFault):
+                await gateway.complete(request(max_reply_bytes=8_192), ignore)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await gateway.aclose()
+    assert peak < 12_000_000
