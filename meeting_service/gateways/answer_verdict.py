@@ -22,6 +22,9 @@ _BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_
 MIN_WINDOW = 512
 """Windows of models are multiples of this; a prompt that takes exactly so much was cut to it."""
 
+MAX_BLANKS = 16
+"""So many tokens may have been written, such as line ends, though nothing came of them."""
+
 
 def reply_of(
     answer: Answer,
@@ -107,15 +110,14 @@ def _silent(
 def _fills_window(answer: Answer, reason: str) -> bool:
     """Return whether a model had no room to answer: some servers say nothing but the usage."""
     usage = answer.usage
-    if usage is None or not usage.prompt_tokens:
+    if usage is None or not usage.prompt_tokens or usage.reasoning_tokens:
         return False
-    if usage.completion_tokens is None and usage.total_tokens is None:
+    total = usage.total_tokens or usage.prompt_tokens + (usage.completion_tokens or 0)
+    written = total - usage.prompt_tokens
+    if written > MAX_BLANKS:
         return False
-    written = usage.completion_tokens or 0
-    if written > 1 or usage.reasoning_tokens:
-        return False
-    total = usage.total_tokens or usage.prompt_tokens + written
-    return reason == "length" or any(
+    is_counted = usage.completion_tokens is not None or usage.total_tokens is not None
+    return (reason == "length" and is_counted) or any(
         each >= MIN_WINDOW and each % MIN_WINDOW in {0, MIN_WINDOW - 1}
         for each in (usage.prompt_tokens, total)
     )

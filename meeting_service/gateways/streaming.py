@@ -26,6 +26,7 @@ from meeting_service.gateways.body_decoder import BodyTooLong
 from meeting_service.gateways.model_server import ModelServer, connection_failures
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import checked_header, secrets_in
+from meeting_service.gateways.request_forms import RequestForm
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.stream_timeouts import StreamTimeouts
 from meeting_service.ports import (
@@ -81,12 +82,14 @@ class StreamingGateway(ABC):
     ) -> None:
         if taken := sorted(self.own_fields & extra_body.keys()):
             raise ValueError(f"extra_body may not set {', '.join(taken)}: the gateway does")
-        checked_header("api_key", api_key)
+        checked_header("api_key", api_key, name=auth_header or "authorization")
         for name, value in headers.items():
-            checked_header(f"header {name!r}", value)
+            checked_header(f"header {name!r}", value, name=name)
+        set_headers = {name.lower(): value for name, value in headers.items()}
         self._server = ModelServer(
             base_url,
-            headers={**self._own_headers(api_key, auth_header), **headers},
+            # What is set goes before what we would send, however its name is spelt.
+            headers={**self._own_headers(api_key, auth_header), **set_headers},
             query=query,
             secrets=secrets_in(api_key, headers, base_url, query),
             connect_timeout_seconds=connect_timeout_seconds,
@@ -169,7 +172,7 @@ class StreamingGateway(ABC):
         """Return the path, below the base address, of an answer or of the list of models."""
 
     @abstractmethod
-    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+    def _body(self, request: GatewayRequest, form: RequestForm) -> dict[str, Any]:
         """Return the body of a request, without the fields that the settings add."""
 
     @abstractmethod
@@ -183,7 +186,11 @@ class StreamingGateway(ABC):
     def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
         """Take an answer that came in one piece, as `_take` takes one of a stream."""
 
-    def _lesson(self, error: ProviderError, request: GatewayRequest) -> GatewayFault | None:
+    def _form_for(self, model: str) -> RequestForm:
+        """Return the form in which a model is asked at present."""
+        return RequestForm()
+
+    def _lesson(self, error: ProviderError, model: str, asked: RequestForm) -> GatewayFault | None:
         """Return the fault that makes the next request come in another form, if that may help."""
         return None
 
@@ -215,8 +222,9 @@ class StreamingGateway(ABC):
     ) -> AsyncGenerator[str]:
         """Send a request; yield the text of its answer as it comes."""
         response: httpx2.Response | None = None
+        form = self._form_for(request.model)
         try:
-            body = {**self._extra_body, **self._body(request)}
+            body = {**self._extra_body, **self._body(request, form)}
             path = self._path("answer")
             response = await self._server.ask(path, body, request.call_key, answer)
             await refuse_errors(response)
@@ -231,7 +239,9 @@ class StreamingGateway(ABC):
                         yield text
         except Said as said:
             # Not chained: a provider may repeat the key in its message.
-            lesson = None if answer.has_begun else self._lesson(said.error, request)
+            lesson = None
+            if not answer.has_begun:
+                lesson = self._lesson(said.error, request.model, form)
             raise lesson or self._server.fault_said(said.error, answer, request.model) from None
         except connection_failures() as error:
             raise self._server.fault_met(error, answer) from None

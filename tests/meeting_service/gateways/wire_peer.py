@@ -73,6 +73,9 @@ class WirePeer:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
+    def _script_of(self, asked: Asked) -> Script:
+        return self._scripts.pop(0)
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
@@ -82,7 +85,7 @@ class WirePeer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.asked.append(Asked(method, path, headers, json.loads(body or b"{}")))
         self.arrived.set()
-        for piece in self._scripts.pop(0):
+        for piece in self._script_of(self.asked[-1]):
             match piece:
                 case Hangs():
                     await reader.read()
@@ -168,3 +171,8 @@ def counts(prompt: Any, completion: Any) -> str:
 
 def refusal(status: str, error: Any, **headers: str) -> list[bytes]:
     return whole(status, json.dumps({"error": error}), **headers)
+
+
+def error(message: str, **more: Any) -> dict[str, Any]:
+    """The usual envelope of an error."""
+    return {"error": {"message": message, **more}}
