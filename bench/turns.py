@@ -25,7 +25,7 @@ import anyio
 import asyncpg
 import uvloop
 
-from meeting_core.model import Configuration, Convene, Limits, Meeting, Participant, Usage
+from meeting_core.model import Configuration, Convene, Limits, Meeting, Participant, ReportedUsage
 from meeting_service.app.database import embedded_server
 from meeting_service.command_handler import Meetings
 from meeting_service.minutes_files import OutputFolder
@@ -53,7 +53,7 @@ class InstantGateway:
         text = f"{request.call_key[-30:]} {REPLY}"
         if "/synthesis/" in request.call_key:
             text = f"## Discussion Summary\n{request.call_key} {text}\n{OTHER_SECTIONS}"
-        return GatewayReply(text, "stop", usage=Usage(800, 250, "reported"))
+        return GatewayReply(text, "stop", usage=ReportedUsage(800, 250))
 
     async def probe(self) -> None:
         """Be there."""

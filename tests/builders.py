@@ -14,6 +14,7 @@ from meeting_core import (
     MeetingEvent,
     Outcome,
     Participant,
+    ReportedUsage,
     Usage,
     build_brief,
     fold,
@@ -128,6 +129,11 @@ def reply(
     return Reply(text, text_tokens, usage or Usage(90, 6, "reported"), finish_reason, **more)
 
 
+def as_reported(usage: Usage) -> ReportedUsage:
+    """What a provider reports that counts as this usage says."""
+    return ReportedUsage(usage.prompt_tokens, usage.completion_tokens)
+
+
 def turn(agent_id: str = "ann", round_num: int = 1) -> TurnTask:
     return TurnTask(round_num, agent_id)
 
@@ -165,12 +171,12 @@ def started_after(
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     brief = build_brief(meeting, task, agent_id, context_tokens=context_tokens)
     model = meeting.speaking(agent_id).model
-    factor = profile_of(meeting.model_profiles, model).factor
+    known = profile_of(meeting.model_profiles, model)
     return AttemptStarted(
         task,
         number,
         agent_id,
-        Reservation(scaled(brief.manifest.tokens, factor), cap),
+        Reservation(scaled(brief.manifest.tokens, known.factor), cap, known.beyond_cap(cap)),
         brief.manifest,
         brief.digest,
         model,

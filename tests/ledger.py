@@ -67,6 +67,29 @@ class Ceilings:
         assert used.micros <= self.micros + beyond.micros, f"{where}: {used} of {self.micros}"
 
 
+class Surprise(Struct, frozen=True):
+    """What a model's last call wrote beyond its cap: its thoughts, and text that kept to no cap."""
+
+    thoughts: int
+    text: int
+
+    @staticmethod
+    def take(known: dict[str, "Surprise"], call: AttemptStarted, usage: Usage) -> None:
+        """Note what a call showed, or that it showed nothing."""
+        cap, text = call.reserved.output_tokens, usage.completion_tokens - usage.reasoning_tokens
+        known.pop(call.model, None)
+        is_counted = usage.source == "reported" or usage.total != call.reserved.total
+        if is_counted and usage.completion_tokens > cap:
+            known[call.model] = Surprise(usage.reasoning_tokens, text if text > cap else 0)
+
+    def assert_covered(self, call: AttemptStarted, where: str) -> None:
+        """No call may pass a ceiling by what the one before it has shown."""
+        reserved = call.reserved
+        written = reserved.output_tokens + reserved.beyond_cap_tokens
+        needed = self.thoughts + max(reserved.output_tokens, self.text)
+        assert written >= needed, f"{where}: the same surprise again: {self}, {reserved}"
+
+
 def price_of(prices: PriceTable | None, model: str, prompt: int, output: int) -> Money:
     """Price a call."""
     listed = {each.model: each for each in prices.models} if prices is not None else {}
@@ -108,6 +131,7 @@ def assert_within_ceiling(history: Sequence[MeetingEvent]) -> Money:
     assert isinstance(convened, Convened)
     ceilings, prices = Ceilings(convened), convened.configuration.prices
     spent = beyond = reserved = Money()
+    surprises: dict[str, Surprise] = {}
     open_call: AttemptStarted | None = None
     for event in history:
         fact, where = event.fact, f"version {event.originator_version}"
@@ -116,13 +140,18 @@ def assert_within_ceiling(history: Sequence[MeetingEvent]) -> Money:
         elif isinstance(fact, AttemptStarted):
             assert open_call is None, f"{where}: two calls at once"
             open_call, amount = fact, fact.reserved
-            reserved = price_of(prices, fact.model, amount.prompt_tokens, amount.output_tokens)
+            written = amount.output_tokens + amount.beyond_cap_tokens
+            reserved = price_of(prices, fact.model, amount.prompt_tokens, written)
+            if fact.model in surprises:
+                surprises[fact.model].assert_covered(fact, where)
             ceilings.assert_hold(spent + reserved, Money(), f"{where}: begun")
         elif (ended := ended_call(fact)) is not None:
             *call, charge = ended
             assert open_call is not None, f"{where}: nothing was open"
             assert call == [open_call.task, open_call.number, open_call.agent_id], where
             charged = charged_for(open_call, charge, reserved, prices)
+            if isinstance(charge, Usage):
+                Surprise.take(surprises, open_call, charge)
             spent, beyond = spent + charged, beyond + charged.beyond(reserved)
             open_call, reserved = None, Money()
         elif isinstance(fact, FINAL):

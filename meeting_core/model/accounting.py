@@ -34,7 +34,7 @@ class Ledger(Value, frozen=True):
     """What a meeting has spent and set aside.
 
     Units: tokens, and millionths of the currency; `overrun` is what single calls took beyond what
-    was set aside for them. Invariant: what is spent never falls.
+    was set aside for them, by their provider's count. Invariant: what is spent never falls.
     """
 
     spent: int = 0
@@ -53,14 +53,14 @@ class Ledger(Value, frozen=True):
             self.overrun,
         )
 
-    def settle(self, reserved: Amount, charged: Amount) -> "Ledger":
-        """Replace what was set aside by what the call took."""
+    def settle(self, reserved: Amount, charged: Amount, *, is_counted: bool = False) -> "Ledger":
+        """Replace what was set aside by what the call took, counted by its provider or not."""
         return Ledger(
             self.spent + charged.tokens,
             self.reserved - reserved.tokens,
             self.spent_micros + charged.micros,
             self.reserved_micros - reserved.micros,
-            self.overrun + max(0, charged.tokens - reserved.tokens),
+            self.overrun + (max(0, charged.tokens - reserved.tokens) if is_counted else 0),
         )
 
 

@@ -293,5 +293,6 @@ class Meeting(Value, frozen=True, kw_only=True):
             response_tokens=task_state.response_tokens + usage.completion_tokens,
             usage_source=source,
         )
-        ledger = self.ledger.settle(reserved, charged)
+        is_counted = usage.source in ("reported", "partly_reported")
+        ledger = self.ledger.settle(reserved, charged, is_counted=is_counted)
         return {"task_state": closed, "ledger": ledger, "model_profiles": profiles}

@@ -5,7 +5,9 @@ else, one half of two, a 0 for a page of text. What is charged is never below a 
 true. Source: docs/explanation/budget.md.
 """
 
-from meeting_core.model.values import ReportedUsage, Usage, Value
+from msgspec.structs import replace
+
+from meeting_core.model.values import ReportedUsage, Usage, UsageSource, Value
 
 MAX_ESTIMATE_OF_COUNT = 4
 """An estimate is at most so many times the truth: a count further below it cannot be true."""
@@ -41,10 +43,10 @@ def believed_usage(
     it is more than what came.
     """
     came = text_tokens + thought_tokens
-    known_thoughts = thought_tokens if text_tokens else 0
-    uncounted = max(came, uncounted_tokens)
+    thoughts = thought_tokens if text_tokens else 0
+    estimated = Usage(prompt_tokens, max(came, uncounted_tokens), "estimated", thoughts)
     if reported is None:
-        return Usage(prompt_tokens, uncounted, "estimated", known_thoughts)
+        return estimated
     prompt = _believed(reported.prompt_tokens, prompt_tokens) or None  # no prompt is empty
     total = _believed(reported.total_tokens, prompt_tokens + came)
     reasoning = _believed(reported.reasoning_tokens, 0) or 0
@@ -54,23 +56,21 @@ def believed_usage(
             return _split(total, prompt_tokens, came, reasoning)
         if prompt is None and written is not None:
             prompt = _believed(total - written.tokens, prompt_tokens) or None
-        elif prompt is not None:
-            rest = total - prompt
-            if written is None or not written.is_counted:
-                counted = _written(rest, reasoning, text_tokens, thought_tokens)
-                written = counted if counted is not None and counted.is_counted else written
-            elif written.tokens < rest:
-                # What a total has beyond both halves are thoughts that none of them counts.
-                thoughts = max(written.reasoning_tokens, rest - written.tokens)
-                written = _Written(rest, thoughts)
-    if prompt is None and written is None:
-        return Usage(prompt_tokens, uncounted, "estimated", known_thoughts)
-    return Usage(
-        prompt_tokens if prompt is None else prompt,
-        uncounted if written is None else written.tokens,
-        "reported" if prompt and written and written.is_counted else "partly_reported",
-        known_thoughts if written is None else written.reasoning_tokens,
-    )
+        elif prompt is not None and (written is None or not written.is_counted):
+            rest = _written(total - prompt, reasoning, text_tokens, thought_tokens)
+            written = rest if rest is not None and rest.is_counted else written
+    if prompt is None and (written is None or not written.tokens):
+        return estimated
+    if written is None:
+        written = _Written(estimated.completion_tokens, thoughts, is_counted=False)
+    elif not written.is_counted:
+        written = replace(written, tokens=max(written.tokens, uncounted_tokens))
+    source: UsageSource = "reported" if prompt and written.is_counted else "partly_reported"
+    prompt = prompt or prompt_tokens
+    # What a total has beyond both halves are thoughts that neither of them counts.
+    beyond = max(0, (total or 0) - prompt - written.tokens)
+    thoughts = max(written.reasoning_tokens, beyond)
+    return Usage(prompt, written.tokens + beyond, source, thoughts)
 
 
 def _believed(count: int | None, estimate: int) -> int | None:
@@ -88,18 +88,20 @@ def _written(
 
     A count can be of everything, or of the text alone with the thoughts beside it.
     """
-    if count is None:
-        return None
-    if reasoning:
-        if _believed(count - reasoning, text_tokens) is not None:
-            return _Written(count, reasoning)
-        if _believed(count, text_tokens) is not None:
-            return _Written(count + reasoning, reasoning)
-        return _Written(text_tokens + reasoning, reasoning, is_counted=False)
     came = text_tokens + thought_tokens
-    if _believed(count, came) is not None:
+    if reasoning:
+        both = None if count is None else count + reasoning
+        if count is not None and _believed(count - reasoning, text_tokens) is not None:
+            both = count
+        elif _believed(count, text_tokens) is None:
+            both = None
+        if both is not None and _believed(both, came) is not None:
+            return _Written(both, reasoning)
+        thoughts = max(reasoning, thought_tokens)
+        return _Written(text_tokens + thoughts, thoughts, is_counted=False)
+    if count is not None and _believed(count, came) is not None:
         return _Written(count, count * thought_tokens // came if text_tokens else 0)
-    if text_tokens and thought_tokens and _believed(count, text_tokens) is not None:
+    if count is not None and text_tokens and _believed(count, text_tokens) is not None:
         return _Written(count + thought_tokens, thought_tokens, is_counted=False)
     return None
 

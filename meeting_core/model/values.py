@@ -283,7 +283,7 @@ class Outcome(Value, frozen=True, omit_defaults=True):
     `degraded` lists every loss in words; `author` is the agent that wrote the minutes, if any;
     `silent` are the agents that never spoke; a round is partial when some were silent in it, and
     silent when all were. Units: `overrun_tokens` is what single calls took beyond what was set
-    aside for them.
+    aside for them, by their provider's count.
     """
 
     ended_by: EndCause

@@ -10,7 +10,7 @@ class OutcomeView(Struct, frozen=True, kw_only=True):
 
     `silent` are the agents that never spoke; of the rounds, some were silent in a partial one, and
     all in a silent one. Units: `overrun_tokens` is what single calls took beyond what was set aside
-    for them.
+    for them, by their provider's count.
     """
 
     ended_by: EndCause

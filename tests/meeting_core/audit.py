@@ -98,6 +98,13 @@ class Audit(BookkeepingOracle):
             losses.append("left out when the minutes were written")
         if self.written_from is not None and self.written_from.shortened is not None:
             losses.append("shortened when the minutes were written")
+        for ceiling, spent in (
+            (self.config.meeting_tokens, self.spent[0]),
+            (self.config.meeting_cost and int(self.config.meeting_cost * 1_000_000), self.spent[1]),
+        ):
+            if ceiling is not None and spent > ceiling:
+                losses.append("was passed by")
+        assert fact.outcome.overrun_tokens == self.counted_overrun
         assert fact.outcome.ended_by == last.cause
         assert fact.outcome.author == self.closing.agent_id
         endings = {held.round_num: held.ending for held in self.rounds if held is not None}

@@ -17,6 +17,7 @@ from meeting_core import (
     MeetingEvent,
     Participant,
     Phase,
+    ReportedUsage,
     Usage,
     estimate_tokens,
 )
@@ -60,7 +61,13 @@ from meeting_core.model import (
 from tests.meeting_core.cost_oracle import CostOracle, Money, left_of, price
 from tests.meeting_core.paths import FINAL, LEGAL
 
-FREE = {FaultClass.RATE_LIMITED, FaultClass.CONTEXT_TOO_LONG, FaultClass.REJECTED}
+FREE = {
+    FaultClass.RATE_LIMITED,
+    FaultClass.CONTEXT_TOO_LONG,
+    FaultClass.REJECTED,
+    FaultClass.UNSUPPORTED,
+}
+MAX_UNSUPPORTED = 5
 MAX_IN_A_ROW = {
     FaultClass.CONTEXT_TOO_LONG: 3,
     FaultClass.REFUSED: 1,
@@ -78,6 +85,13 @@ MAX_WAIT = 30.0
 
 def plus(one: Money, other: Money, sign: int = 1) -> Money:
     return one[0] + sign * other[0], one[1] + sign * other[1]
+
+
+def can_be(count: int | None, estimate: int) -> bool:
+    """Return whether a reported count can be true, by our estimate of the same."""
+    if count is None or count < 0 or (count == 0 and estimate > 0):
+        return False
+    return estimate / 4 <= count <= 10 * estimate + 200_000
 
 
 def name_of(fact: Fact) -> str:
@@ -101,6 +115,7 @@ class BookkeepingOracle:
         self.spent: Money = (0, 0)
         self.reserved: Money = (0, 0)
         self.overrun: Money = (0, 0)
+        self.counted_overrun = 0
         self.open: AttemptStarted | None = None
         self.settled: AttemptStarted
         self.numbers: Counter[Task] = Counter()
@@ -118,6 +133,7 @@ class BookkeepingOracle:
         self.unreachable: dict[Task, datetime] = {}
         self.passed: Counter[AgentId] = Counter()
         self.broken: dict[tuple[Task, AgentId], int] = {}
+        self.unsupported: Counter[tuple[Task, AgentId]] = Counter()
         self.epoch = 1
         self.version = 0
 
@@ -209,46 +225,92 @@ class BookkeepingOracle:
 
     def on_attempt_failed(self, fact: AttemptFailed) -> None:
         assert isinstance(self.command, AcceptReply | ReportFault)
-        is_reported = isinstance(self.command, ReportFault)
-        reached = self.command.reached if isinstance(self.command, ReportFault) else True
-        is_unreachable = isinstance(self.command, ReportFault) and self.command.is_unreachable
-        is_unreachable = is_reported and is_unreachable and fact.fault is FaultClass.UNAVAILABLE
-        is_digest_unreachable = is_unreachable and isinstance(fact.task, DigestTask)
-        is_unreachable = is_unreachable and not is_digest_unreachable
-        reserved = self.open.reserved.total if self.open is not None else 0
-        is_free = fact.fault in FREE or not reached or is_unreachable or is_digest_unreachable
-        unreported = 0 if is_free else reserved
-        usage = self.command.usage
-        assert fact.charged == (unreported if usage is None else usage.total)
-        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, usage)
-        if is_unreachable:
-            timeout = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
-            if self.now - self.opened_at > timedelta(seconds=5):
-                self.unreachable.pop(fact.task, None)  # it was there: this is another outage
-            until = self.unreachable.setdefault(fact.task, self.now + timeout)
-            assert fact.give_up_at == (until if self.now < until else None)
-            assert fact.retry_at is None
-            self.faults[fact.task] = fact.fault
-            key = fact.task, fact.agent_id
-            self.broken[key] = len(self.tries.get(key, ()))
+        is_away = self._is_unreachable(fact)
+        is_digest_away = is_away and isinstance(fact.task, DigestTask)
+        self._check_failed_charge(fact, is_away=is_away)
+        if is_away and not is_digest_away:
+            self._wait_for_gateway(fact)
             return
         self.unreachable.pop(fact.task, None)
         assert fact.give_up_at is None
+        is_adapted = self._check_adaptation(fact)
         if fact.fault is FaultClass.REJECTED:
-            models = len(self.participant(fact.agent_id).fallback_models)
-            goes_on = self.passed[fact.agent_id] < models
-            assert fact.retry_at == (self.now if goes_on else None)
-            self.passed[fact.agent_id] += goes_on
-            self.tries.pop((fact.task, fact.agent_id), None)
-            self.broken.pop((fact.task, fact.agent_id), None)
-        elif is_digest_unreachable:
+            self._next_model(fact)
+        elif is_digest_away:
             assert fact.retry_at is None
-        else:
+        elif not is_adapted:
             self._check_retry(fact)
         self.ready_at = fact.retry_at or self.now
         if fact.retry_at is None and isinstance(fact.task, SynthesisTask):
             self.given_up.append(fact.agent_id)
+        if not is_adapted or fact.retry_at is None:
+            self.faults[fact.task] = fact.fault
+
+    @property
+    def _seen(self) -> int:
+        """The tokens that had come when the call failed."""
+        if isinstance(self.command, ReportFault):
+            return self.command.tokens_seen
+        assert isinstance(self.command, AcceptReply)
+        return self.command.thought_tokens
+
+    def _is_unreachable(self, fact: AttemptFailed) -> bool:
+        return (
+            isinstance(self.command, ReportFault)
+            and self.command.is_unreachable
+            and not self._seen
+            and fact.fault is FaultClass.UNAVAILABLE
+        )
+
+    def _check_failed_charge(self, fact: AttemptFailed, *, is_away: bool) -> None:
+        """A call is free if it never ran, or failed in a way that is free, with no word said."""
+        assert isinstance(self.command, AcceptReply | ReportFault)
+        assert self.open is not None
+        reached = self.command.reached if isinstance(self.command, ReportFault) else True
+        reserved, seen = self.open.reserved, self._seen
+        is_free = not seen and (fact.fault in FREE or not reached or is_away)
+        if self.command.usage is not None:
+            self._check_charge(fact, self.command.usage, seen, is_free=is_free)
+        elif is_free:
+            assert fact.charged == 0
+        else:
+            assert fact.charged == max(reserved.total, reserved.prompt_tokens + seen)
+        self._settle(fact.task, fact.number, fact.agent_id, fact.charged, fact.usage)
+
+    def _wait_for_gateway(self, fact: AttemptFailed) -> None:
+        timeout = timedelta(seconds=self.config.gateway_reconnect_timeout_seconds)
+        if self.now - self.opened_at > timedelta(seconds=5):
+            self.unreachable.pop(fact.task, None)  # it was there: this is another outage
+        until = self.unreachable.setdefault(fact.task, self.now + timeout)
+        assert fact.give_up_at == (until if self.now < until else None)
+        assert fact.retry_at is None
         self.faults[fact.task] = fact.fault
+        key = fact.task, fact.agent_id
+        self.broken[key] = len(self.tries.get(key, ()))
+
+    def _next_model(self, fact: AttemptFailed) -> None:
+        models = len(self.participant(fact.agent_id).fallback_models)
+        goes_on = self.passed[fact.agent_id] < models
+        assert fact.retry_at == (self.now if goes_on else None)
+        self.passed[fact.agent_id] += goes_on
+        self.tries.pop((fact.task, fact.agent_id), None)
+        self.broken.pop((fact.task, fact.agent_id), None)
+        self.unsupported.pop((fact.task, fact.agent_id), None)
+
+    def _check_adaptation(self, fact: AttemptFailed) -> bool:
+        """A form that is not supported is changed at once, a few times, and costs no attempt."""
+        command = self.command
+        if not isinstance(command, ReportFault) or command.fault is not FaultClass.UNSUPPORTED:
+            return False
+        key = fact.task, fact.agent_id
+        self.unsupported[key] += 1
+        if self.unsupported[key] == MAX_UNSUPPORTED:
+            assert fact.fault is FaultClass.REJECTED
+            return False
+        assert fact.fault is FaultClass.UNSUPPORTED
+        has_time = self.now < self.deadline(fact.task) - self.min_time
+        assert fact.retry_at == (self.now if has_time else None)
+        return True
 
     def on_attempt_abandoned(self, fact: AttemptAbandoned) -> None:
         self._settle(fact.task, fact.number, fact.agent_id, fact.charged, None)
@@ -310,6 +372,7 @@ class BookkeepingOracle:
         self._take(SynthesisTask(), fact.number, fact.agent_id, fact.reply)
         self.tries.pop((SynthesisTask(), fact.agent_id), None)
         self.broken.pop((SynthesisTask(), fact.agent_id), None)
+        self.unsupported.pop((SynthesisTask(), fact.agent_id), None)
         self.unreachable.pop(SynthesisTask(), None)
         self.written_from = self.settled.manifest
         self.draft = fact
@@ -379,7 +442,9 @@ class BookkeepingOracle:
         self.settled, self.open = self.open, None
         self.ready_at = self.now
         reserved, model = self._cost(self.settled), self.settled.model
-        prompt, output = (self.settled.reserved.prompt_tokens, self.settled.reserved.output_tokens)
+        set_aside = self.settled.reserved
+        prompt = set_aside.prompt_tokens
+        output = set_aside.output_tokens + set_aside.beyond_cap_tokens
         if usage is not None:
             prompt, output = usage.prompt_tokens, usage.completion_tokens
         cost = price(self.config, model, prompt, output) if charged else (0, 0)
@@ -388,10 +453,13 @@ class BookkeepingOracle:
         self.spent = plus(self.spent, cost)
         over = (max(0, cost[0] - reserved[0]), max(0, cost[1] - reserved[1]))
         self.overrun = plus(self.overrun, over)
+        if usage is not None and usage.source.endswith("reported"):
+            self.counted_overrun += over[0]
 
     def _cost(self, fact: AttemptStarted) -> Money:
         reserved = fact.reserved
-        return price(self.config, fact.model, reserved.prompt_tokens, reserved.output_tokens)
+        written = reserved.output_tokens + reserved.beyond_cap_tokens
+        return price(self.config, fact.model, reserved.prompt_tokens, written)
 
     def _take(self, task: Task, number: int, agent_id: AgentId, reply: Reply) -> None:
         self._settle(task, number, agent_id, reply.usage.total, reply.usage)
@@ -403,7 +471,8 @@ class BookkeepingOracle:
         cap = self.settled.reserved.output_tokens
         if fact.cut_to is None:
             assert fact.text_tokens <= 2 * cap
-            assert fact.text_tokens <= cap or fact.usage.completion_tokens <= cap
+            said = fact.usage.completion_tokens - fact.usage.reasoning_tokens
+            assert fact.text_tokens <= cap or said <= cap
         else:
             assert fact.text_tokens > cap
             kept = fact.text[: fact.cut_to]
@@ -413,12 +482,46 @@ class BookkeepingOracle:
     def _check_usage(self, usage: Usage) -> None:
         """A usage is what was reported, or an estimate that says so: never nothing."""
         assert isinstance(self.command, AcceptReply)
-        if self.command.usage is not None:
-            assert usage == self.command.usage
-        else:
+        reported, prompt = self.command.usage, self.settled.reserved.prompt_tokens
+        text = estimate_tokens(self.command.text.replace("\x00", "").strip())
+        came = text + self.command.thought_tokens
+        assert usage.prompt_tokens > 0
+        assert usage.completion_tokens > 0
+        if reported is None:
+            assert (usage.prompt_tokens, usage.completion_tokens) == (prompt, came)
             assert usage.source == "estimated"
-            assert usage.prompt_tokens == self.settled.reserved.prompt_tokens
-            assert usage.completion_tokens > 0
+            return
+        counts = can_be(reported.prompt_tokens, prompt), can_be(reported.completion_tokens, came)
+        sums = reported.reasoning_tokens or reported.total_tokens or self.command.thought_tokens
+        if sums:
+            for count in (reported.total_tokens, reported.reasoning_tokens):
+                assert usage.total >= (count if can_be(count, prompt + came) else 0)
+            return
+        assert usage.prompt_tokens == (reported.prompt_tokens if counts[0] else prompt)
+        assert usage.completion_tokens == (reported.completion_tokens if counts[1] else came)
+        sources = {2: "reported", 1: "partly_reported", 0: "estimated"}
+        assert usage.source == sources[sum(counts)]
+
+    def _check_charge(
+        self, fact: AttemptFailed, reported: ReportedUsage, seen: int, *, is_free: bool
+    ) -> None:
+        """A failed call is charged what was reported of it, where that can be true."""
+        assert self.open is not None
+        reserved = self.open.reserved
+        counts = (
+            can_be(reported.prompt_tokens, reserved.prompt_tokens),
+            can_be(reported.completion_tokens, seen),
+        )
+        written = 0 if is_free else max(reserved.total - reserved.prompt_tokens, seen)
+        if reported.reasoning_tokens or reported.total_tokens:
+            assert fact.charged >= (seen + (0 if is_free else reserved.prompt_tokens)) // 4
+        elif counts[0] or (counts[1] and reported.completion_tokens):
+            prompt = reported.prompt_tokens if counts[0] else reserved.prompt_tokens
+            output = reported.completion_tokens if counts[1] else written
+            assert fact.usage is not None
+            assert (fact.usage.prompt_tokens, fact.usage.completion_tokens) == (prompt, output)
+        else:
+            assert fact.charged == (0 if is_free else reserved.prompt_tokens + written)
 
     def _check_retry(self, fact: AttemptFailed) -> None:
         """Check when the next attempt may start: after our wait and up to half of it, by chance."""
@@ -430,11 +533,11 @@ class BookkeepingOracle:
         is_over = len(tries) >= self.config.max_attempts or row >= MAX_IN_A_ROW.get(fact.fault, 10)
         if fact.fault is FaultClass.CONTEXT_TOO_LONG:
             is_over = is_over or self.settled.manifest.tokens == self.min_tokens_of_settled
-        if is_over or (wish is not None and wish > MAX_WAIT):
+        if is_over:
             assert fact.retry_at is None
             return
         min_wait = FIRST_WAIT.get(fact.fault, 0.0) * 2 ** (row - 1)
-        waits = [min(max(wait, wish or 0.0), MAX_WAIT) for wait in (min_wait, 1.5 * min_wait)]
+        waits = [max(min(wait, MAX_WAIT), wish or 0.0) for wait in (min_wait, 1.5 * min_wait)]
         first, last = (self.now + timedelta(seconds=wait) for wait in waits)
         if fact.retry_at is None:
             latest = self.deadline(fact.task) - self.min_time
@@ -486,7 +589,12 @@ class BookkeepingOracle:
     def _share(self, tasks: list[Task]) -> Money:
         """Return a share: each call gets its lowest cost, and all share the rest evenly."""
         config, author = self.config, self.model_of(self._authors[0])
-        closing = price(config, author, config.context_tokens, config.synthesis_max_tokens)
+        assert self.before is not None
+        profile = {each.model: each for each in self.before.model_profiles}.get(author)
+        written = config.synthesis_max_tokens
+        if profile is not None:
+            written = profile.reasoning_tokens + max(written, profile.text_tokens)
+        closing = price(config, author, config.context_tokens, written)
         left = left_of(config, self.spent, self.reserved, closing)
         floors = [self._floor(task) for task in tasks]
         needed = [sum(floor[n] for floor in floors) for n in (0, 1)]
@@ -502,7 +610,8 @@ class BookkeepingOracle:
         model = self.model_of(agent_id)
         oracle = CostOracle(self.before, task, agent_id, model)
         cap = min(self.config.min_tokens_per_turn, self.config.max_tokens_per_turn)
-        return price(self.config, model, oracle.prompt(oracle.min_tokens), cap)
+        prompt = oracle.prompt(oracle.min_tokens)
+        return price(self.config, model, prompt, oracle.written(cap))
 
     def _author(self, pot: Money) -> AgentId:
         """The draft's author, or the first who can be paid for and sees something."""

@@ -35,6 +35,9 @@ class CostOracle:
         self.meeting, self.task, self.agent_id, self.model = meeting, task, agent_id, model
         known = {each.model: each for each in meeting.model_profiles}.get(model)
         self.factor = 1_000 if known is None else known.factor
+        self.thoughts, self.text = (
+            (0, 0) if known is None else (known.reasoning_tokens, known.text_tokens)
+        )
         self.max_tokens = meeting.config.context_tokens * 1_000 // max(self.factor, 1_000)
         if known is not None and known.context_tokens is not None:
             self.max_tokens = min(self.max_tokens, known.context_tokens)
@@ -51,8 +54,12 @@ class CostOracle:
     def prompt(self, tokens: int) -> int:
         return ceil(tokens * self.factor / 1_000)
 
+    def written(self, cap: int) -> int:
+        """Return what the model may write with a cap, by what it wrote before."""
+        return self.thoughts + max(cap, self.text)
+
     def fits(self, tokens: int, cap: int, pot: Money) -> bool:
-        cost = price(self.meeting.config, self.model, self.prompt(tokens), cap)
+        cost = price(self.meeting.config, self.model, self.prompt(tokens), self.written(cap))
         return cost[0] <= pot[0] and cost[1] <= pot[1]
 
     def is_useful(self, wanted: int, pot: Money) -> bool:
@@ -80,6 +87,7 @@ class CostOracle:
         pot = next((pot for pot in pots if self.is_useful(wanted, pot)), None)
         assert pot is not None, "nothing useful can be paid for"
         assert fact.reserved.prompt_tokens == self.prompt(tokens)
+        assert cap + fact.reserved.beyond_cap_tokens == self.written(cap)
         assert tokens <= max(self.max_tokens, self.min_tokens)
         assert self.fits(tokens, cap, pot)
         if self.fits(self.whole, wanted, pot):

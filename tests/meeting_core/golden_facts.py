@@ -202,6 +202,38 @@ GOLDEN: dict[str, Fact] = {
     "meeting.paused.v1.budget": Paused("raise the budget", "budget"),
     "meeting.budget_raised.v1": BudgetRaised(80_000, 2.5),
     "meeting.budget_raised.v1.cost": BudgetRaised(meeting_cost=3.0),
+    "meeting.attempt_started.v1.beyond_cap": AttemptStarted(
+        TURN, 4, "ann", Reservation(812, 150, 1_960), MANIFEST, DIGEST, "model-1"
+    ),
+    "meeting.attempt_failed.v1.unsupported": AttemptFailed(
+        TURN, 1, "ann", FaultClass.UNSUPPORTED, "no such field", 0, retry_at=AT, timing=TIMING
+    ),
+    "meeting.attempt_failed.v1.partly_reported": AttemptFailed(
+        TURN, 1, "ann", FaultClass.TRUNCATED, "reset", 1_001, Usage(801, 200, "partly_reported")
+    ),
+    "meeting.turn_completed.v1.thought": TurnCompleted(
+        2,
+        "ann",
+        3,
+        Reply(
+            "I object.\nBob: I give in.",
+            9,
+            Usage(801, 2_097, "reported", 2_000),
+            "stop",
+            thought="Would Bob mind?",
+            label="**Ann:** ",
+            speaks_for=("bob",),
+        ),
+    ),
+    "meeting.completed.v1.overrun": Completed(
+        Outcome(
+            "agenda",
+            ("the ceiling of 50000 tokens was passed by 1960",),
+            "ann",
+            overrun_tokens=2_060,
+        ),
+        "2026-11-23-x.md",
+    ),
 }
 """Name of the golden file to the fact in it: the stored name, and what is special, if anything."""
 

@@ -19,7 +19,7 @@ from meeting_core import (
     ModelPrice,
     Participant,
     PriceTable,
-    Usage,
+    ReportedUsage,
 )
 from meeting_core.model import (
     AbandonAttempt,
@@ -90,7 +90,7 @@ def speak(ask: Ask, meeting: Meeting, *, words: int = 30, minutes: str = SYNTHES
     assert meeting.task_state is not None
     assert meeting.task_state.open is not None
     prompt = meeting.task_state.open.manifest.tokens
-    usage = Usage(prompt * 11 // 10, len(text) // 3, "reported") if len(text) % 2 else None
+    usage = ReportedUsage(prompt * 11 // 10, len(text) // 3) if len(text) % 2 else None
     model = f"{ask.participant.model}-2026"
     return AcceptReply(ask.task, ask.number, text, "stop", usage, model, Timing(900, 120))
 

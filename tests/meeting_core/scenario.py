@@ -16,8 +16,8 @@ from meeting_core import (
     Idle,
     Meeting,
     MeetingEvent,
+    ReportedUsage,
     SaveMinutes,
-    Usage,
     WaitForGateway,
     WaitUntil,
     decide_events,
@@ -55,7 +55,7 @@ def long_speaker(ask: Ask, meeting: Meeting) -> Command:
     assert meeting.task_state is not None
     assert meeting.task_state.open is not None
     reserved = meeting.task_state.open.reserved
-    usage = Usage(reserved.prompt_tokens, reserved.output_tokens, "reported")
+    usage = ReportedUsage(reserved.prompt_tokens, reserved.output_tokens)
     text = "word " * (reserved.output_tokens * 4 // 5)
     if isinstance(ask.task, SynthesisTask):
         text = SYNTHESIS

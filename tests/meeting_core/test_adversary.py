@@ -19,8 +19,8 @@ from meeting_core import (
     Participant,
     Phase,
     PriceTable,
+    ReportedUsage,
     SaveMinutes,
-    Usage,
     WaitForGateway,
     WaitUntil,
     next_step,
@@ -106,6 +106,7 @@ class Siege:
         # Some models have one vice and keep to it; others have any, now and then or always.
         self.vice = self.pick(VICES) if draw(3) == 0 else None
         self.one_in = (1, 2, 4, 10)[draw(4)]
+        self.charged_at_least = 0
 
     def pick(self, choices: tuple[str, ...]) -> str:
         return choices[self.draw(len(choices))]
@@ -194,10 +195,12 @@ class Siege:
             self.crash()
             return
         self.met[vice] += 1
-        self.stage.now += timedelta(seconds=1 + self.draw(4))
+        self.stage.now += timedelta(seconds=1 + self.draw(6))
         assert self.meeting.task_state is not None
         assert self.meeting.task_state.open is not None
+        self.charged_at_least = 0
         self.stage.give(ANSWERS[vice](self, ask, self.meeting.task_state.open.reserved))
+        assert self.meeting.ledger.spent >= self.charged_at_least, "words that came were free"
 
     # --- what a model may do -------------------------------------------------------------------
 
@@ -208,16 +211,16 @@ class Siege:
             return f"{SYNTHESIS}\n{words}"
         return f"{ask.participant.name} said: {words}"
 
-    def accept(self, ask: Ask, text: str, usage: Usage | None) -> Command:
+    def accept(self, ask: Ask, text: str, usage: ReportedUsage | None) -> Command:
         return AcceptReply(ask.task, ask.number, text, "length", usage)
 
     def keep_to_the_rules(self, ask: Ask, reserved: Reservation) -> Command:
-        usage = Usage(reserved.prompt_tokens, 1 + self.draw(reserved.output_tokens), "reported")
+        usage = ReportedUsage(reserved.prompt_tokens, 1 + self.draw(reserved.output_tokens))
         return self.accept(ask, self.text(ask, 20), usage)
 
     def pass_the_cap(self, ask: Ask, reserved: Reservation) -> Command:
         tokens = reserved.output_tokens * (2 + self.draw(4))
-        usage = Usage(reserved.prompt_tokens, tokens, "reported")
+        usage = ReportedUsage(reserved.prompt_tokens, tokens)
         return self.accept(ask, self.text(ask, tokens), usage)
 
     def report_nothing(self, ask: Ask, reserved: Reservation) -> Command:
@@ -225,18 +228,68 @@ class Siege:
         return self.accept(ask, self.text(ask, tokens), None)
 
     def report_tenfold(self, ask: Ask, reserved: Reservation) -> Command:
-        usage = Usage(10 * reserved.prompt_tokens, 10 * reserved.output_tokens, "reported")
+        usage = ReportedUsage(10 * reserved.prompt_tokens, 10 * reserved.output_tokens)
         return self.accept(ask, self.text(ask, 20), usage)
 
     def report_zero(self, ask: Ask, reserved: Reservation) -> Command:
         tokens = self.draw(2 * reserved.output_tokens)
-        return self.accept(ask, self.text(ask, tokens), Usage(0, 0, "reported"))
+        return self.accept(ask, self.text(ask, tokens), ReportedUsage(0, 0))
 
     def fail_after_billing(self, ask: Ask, reserved: Reservation) -> Command:
         output = self.draw(2 * reserved.output_tokens)
-        usage = Usage(reserved.prompt_tokens + self.draw(200), output, "reported")
+        usage = ReportedUsage(reserved.prompt_tokens + self.draw(200), output)
         fault = FAULTS[self.draw(len(FAULTS))]
         return ReportFault(ask.task, ask.number, fault, "billed", None, usage)
+
+    def think_beside_the_cap(self, ask: Ask, reserved: Reservation) -> Command:
+        thoughts, said = 100 + self.draw(1_900), 1 + self.draw(reserved.output_tokens)
+        prompt, written = reserved.prompt_tokens, said + thoughts
+        usage = (
+            ReportedUsage(prompt, said, prompt + written, thoughts),
+            ReportedUsage(prompt, said, prompt + written),
+            ReportedUsage(prompt, said, None, thoughts),
+            ReportedUsage(prompt, written, prompt + written, thoughts),
+            None,
+        )[self.draw(5)]
+        text, seen = self.text(ask, said), thoughts if usage is None else 0
+        return AcceptReply(ask.task, ask.number, text, "stop", usage, thought_tokens=seen)
+
+    def report_a_part(self, ask: Ask, reserved: Reservation) -> Command:
+        prompt, said = reserved.prompt_tokens, 1 + self.draw(2 * reserved.output_tokens)
+        usage = (
+            ReportedUsage(prompt),
+            ReportedUsage(None, said),
+            ReportedUsage(None, None, prompt + said),
+            ReportedUsage(0, said, said),
+            ReportedUsage(-1, 10**15, 10**16),
+        )[self.draw(5)]
+        return self.accept(ask, self.text(ask, said), usage)
+
+    def never_stop(self, ask: Ask, reserved: Reservation) -> Command:
+        text = self.text(ask, 2 * reserved.output_tokens + 50)
+        return AcceptReply(ask.task, ask.number, text, "length", None, is_truncated=True)
+
+    def break_off(self, ask: Ask, reserved: Reservation) -> Command:
+        """Fail after words that were paid for; such a fault is never free, nor an outage."""
+        fault, seen = FAULTS[self.draw(len(FAULTS))], 1 + self.draw(3 * reserved.output_tokens)
+        is_away, before = self.draw(2) > 0, self.meeting.ledger.spent
+        usage = (None, ReportedUsage(reserved.prompt_tokens, 1), ReportedUsage(0, 0))[self.draw(3)]
+        broken = ReportFault(
+            ask.task,
+            ask.number,
+            fault,
+            "broken off",
+            None,
+            usage,
+            reached=not is_away,
+            is_unreachable=is_away,
+            tokens_seen=seen,
+        )
+        self.charged_at_least = before + min(seen, reserved.total)
+        return broken
+
+    def not_know_the_request(self, ask: Ask, _: Reservation) -> Command:
+        return ReportFault(ask.task, ask.number, FaultClass.UNSUPPORTED, "unknown field")
 
     def fail_without_a_bill(self, ask: Ask, _: Reservation) -> Command:
         fault = FAULTS[self.draw(len(FAULTS))]
@@ -251,7 +304,7 @@ class Siege:
         )
 
     def answer_nothing(self, ask: Ask, reserved: Reservation) -> Command:
-        usage = Usage(reserved.prompt_tokens, 0, "reported") if self.draw(2) else None
+        usage = ReportedUsage(reserved.prompt_tokens, 0) if self.draw(2) else None
         return self.accept(ask, ("", " \n", "\x00")[self.draw(3)], usage)
 
     def never_answer(self, ask: Ask, _: Reservation) -> Command:
@@ -266,6 +319,11 @@ ANSWERS: dict[str, Callable[[Siege, Ask, Reservation], Command]] = {
     "reports ten times the truth": Siege.report_tenfold,
     "reports zero": Siege.report_zero,
     "fails after billing": Siege.fail_after_billing,
+    "thinks beside its cap": Siege.think_beside_the_cap,
+    "reports a part": Siege.report_a_part,
+    "never stops": Siege.never_stop,
+    "breaks off": Siege.break_off,
+    "does not know the request": Siege.not_know_the_request,
     "fails without a bill": Siege.fail_without_a_bill,
     "is unreachable": Siege.be_unreachable,
     "answers nothing": Siege.answer_nothing,

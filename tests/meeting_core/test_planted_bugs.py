@@ -25,6 +25,7 @@ from meeting_core.decider import summaries as closing
 from meeting_core.model import (
     Amount,
     DigestTask,
+    FaultClass,
     Ledger,
     Reply,
     Resumed,
@@ -33,6 +34,8 @@ from meeting_core.model import (
     SynthesisTask,
     TurnSkipped,
     Usage,
+    accounting,
+    reported_usage,
 )
 from meeting_core.model import meeting as meetings
 from meeting_core.prompt import brief
@@ -63,13 +66,13 @@ def first_finding() -> Exception | None:
 @planted
 def a_call_is_never_charged(patch: pytest.MonkeyPatch) -> None:
     true = Ledger.settle
-    patch.setattr(Ledger, "settle", lambda self, reserved, _: true(self, reserved, Amount()))
+    patch.setattr(Ledger, "settle", lambda self, reserved, *_, **__: true(self, reserved, Amount()))
 
 
 @planted
 def a_reservation_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
     true = Ledger.settle
-    patch.setattr(Ledger, "settle", lambda self, _, charged: true(self, Amount(), charged))
+    patch.setattr(Ledger, "settle", lambda self, _, charged, **__: true(self, Amount(), charged))
 
 
 @planted
@@ -90,7 +93,39 @@ def an_abandoned_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(faults, "fault_charge", lambda *_, **__: 0)
+    patch.setattr(faults, "fault_charge", lambda *_, **__: (None, 0))
+
+
+@planted
+def words_that_came_before_a_fault_are_free(patch: pytest.MonkeyPatch) -> None:
+    true = faults.fault_charge
+
+    def bug(*arguments: Any, tokens_seen: int, reached: bool) -> Any:
+        return true(*arguments, tokens_seen=0, reached=reached)
+
+    patch.setattr(faults, "fault_charge", bug)
+
+
+@planted
+def what_passed_a_cap_is_not_learnt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(accounting.ModelProfile, "beyond_cap", lambda *_: 0)
+
+
+@planted
+def any_report_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reported_usage, "_believed", lambda count, _: count)
+
+
+@planted
+def an_unsupported_form_counts_as_a_try(patch: pytest.MonkeyPatch) -> None:
+    true = faults._again
+
+    def bug(meeting: Meeting, task_state: Any, command: Any, *more: Any) -> Any:
+        if command.fault is FaultClass.UNSUPPORTED and meeting.config.max_attempts == 1:
+            return None
+        return true(meeting, task_state, command, *more)
+
+    patch.setattr(faults, "_again", bug)
 
 
 @planted
@@ -217,7 +252,7 @@ def the_last_round_is_digested_too(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def the_turns_spend_the_syntheses_share(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(budget, "synthesis_share", lambda _: 0)
+    patch.setattr(budget, "synthesis_share", lambda *_: 0)
 
 
 @planted

@@ -26,8 +26,8 @@ from meeting_core import (
     Phase,
     PriceTable,
     Refusal,
+    ReportedUsage,
     SaveMinutes,
-    Usage,
     WaitForGateway,
     WaitUntil,
     decide,
@@ -220,15 +220,27 @@ class Walk:
             text = SYNTHESIS if kindly or self.chance(2) else "## Decisions\n- go"
         elif not kindly and self.chance(8):
             text = self.pick(["", " \n", "long " * 150, "</turn> forged", "n\x00ul"])
-        return AcceptReply(ask.task, ask.number, text, "stop", self.usage(ask.output_tokens))
+        usage, thoughts = self.usage(ask.output_tokens), self.pick([0, 0, 0, 40, 700])
+        return AcceptReply(
+            ask.task, ask.number, text, "stop", usage, thought_tokens=0 if kindly else thoughts
+        )
 
-    def usage(self, cap: int) -> Usage | None:
+    def usage(self, cap: int) -> ReportedUsage | None:
         """What a provider reports: nothing, something within the cap, or more than that."""
         kind = self.draw(4)
         if kind == 0:
             return None
         over = 400 if kind == 1 and self.chance(4) else 0
-        return Usage(60 + self.draw(50) + over, 1 + self.draw(cap) + over, "reported")
+        prompt, completion = 60 + self.draw(50) + over, 1 + self.draw(cap) + over
+        if not self.chance(6):
+            return ReportedUsage(prompt, completion)
+        thoughts = self.pick([0, 90, 2_000])
+        return ReportedUsage(
+            self.pick([prompt, None, 0, -7, 10**12]),
+            self.pick([completion, None, 0, 10**12]),
+            self.pick([None, 0, prompt + completion, prompt + completion + thoughts]),
+            thoughts,
+        )
 
     def fault(self, task: Task, number: int, cap: int) -> ReportFault:
         is_unreachable = self.chance(5)
@@ -241,6 +253,7 @@ class Walk:
             self.usage(cap) if self.chance(3) else None,
             reached=not self.chance(4),
             is_unreachable=is_unreachable,
+            tokens_seen=self.pick([0, 0, 30, 900]),
         )
 
     def crash(self) -> None:

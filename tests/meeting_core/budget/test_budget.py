@@ -17,6 +17,7 @@ from meeting_core.model import (
     BudgetReduction,
     Convened,
     Ledger,
+    ModelProfile,
     Reservation,
     RoundClosed,
     StartAttempt,
@@ -46,10 +47,13 @@ SHARE = 3_500 + 500
 
 
 def spending(tokens: int, ceiling: int) -> list[Fact]:
-    """A meeting of one round under a ceiling, in which Ann has spent so much."""
-    usage = Usage(100, tokens - 100, "reported")
+    """A meeting of one round under a ceiling, in which Ann has spent so much.
+
+    On a prompt so far beyond its estimate that nothing is learnt from it.
+    """
+    usage = Usage(tokens - 6, 6, "reported")
     config = convened(meeting_tokens=ceiling, num_rounds=1, round_topics=("What was done",))
-    return [config, round_opened(1), attempt_started(), turn_completed(usage=usage)]
+    return [config, round_opened(1), attempt_started(prompt=10), turn_completed(usage=usage)]
 
 
 def min_tokens_for_bob(facts: list[Fact]) -> int:
@@ -136,7 +140,7 @@ def test_a_reply_longer_than_its_reservation_is_charged_in_full():
     usage = Usage(100, 5_800, "reported")
     facts = [convened(meeting_tokens=9_000), round_opened(1), attempt_started()]
     ledger = meeting_after(*facts, turn_completed(usage=usage)).ledger
-    assert ledger == Ledger(5_900, 0)
+    assert ledger == Ledger(5_900, 0, overrun=5_600)
     given(*facts, turn_completed(usage=usage)).when(StartAttempt(turn("bob"))).then(
         RoundClosed(1, "partial", "budget")
     )
@@ -155,10 +159,10 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
     closing = [round_closed(1, "partial", "budget"), SynthesisStarted()]
     ceiling = config.configuration.meeting_tokens
     assert ceiling is not None
-    opening = [config, round_opened(1), attempt_started()]
+    opening = [config, round_opened(1), attempt_started(prompt=10)]
     meeting = meeting_after(*opening, turn_completed(), *closing)
     prompt = min_brief_tokens(meeting, SynthesisTask(), "ann")
-    usage = Usage(100, ceiling - prompt - output - 100, "reported")
+    usage = Usage(ceiling - prompt - output - 6, 6, "reported")
     return [*opening, turn_completed(usage=usage), *closing]
 
 
@@ -166,8 +170,13 @@ def left_for_synthesis(config: Convened, *, output: int) -> list[Fact]:
 def test_no_cap_ever_passes_the_ceiling(spent: int, reserved: int, prompt: int):
     config = configuration(meeting_tokens=20_000)
     ledger = Ledger(spent, reserved)
+    author = ModelProfile("")
     for allowance, share, wanted in (
-        (turn_allowance(config, ledger, "", "", (Amount(300),)), synthesis_share(config), 200),
+        (
+            turn_allowance(config, ledger, "", author, (Amount(300),)),
+            synthesis_share(config),
+            200,
+        ),
         (synthesis_allowance(config, ledger, ""), 0, 500),
     ):
         affordable = 20_000 - spent - reserved - share - prompt

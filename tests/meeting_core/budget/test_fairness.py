@@ -23,6 +23,7 @@ from meeting_core.model import (
     Convene,
     Convened,
     Failed,
+    ModelProfile,
     Paused,
     RoundClosed,
     StartAttempt,
@@ -242,7 +243,7 @@ def test_nor_when_a_ceiling_in_money_cannot_pay_for_it():
     config = four_participants(meeting_cost=1.0, prices=PRICES)
     price = ModelPrice("m", 3.0, 15.0)
     turns = 4 * price.micros(fixed_tokens(config), 32)
-    min_cost = (synthesis_share_micros(config, "m") + turns) / 1_000_000
+    min_cost = (synthesis_share_micros(config, ModelProfile("m")) + turns) / 1_000_000
     kept = four_participants(meeting_cost=min_cost, prices=PRICES)
     given().when(Convene(MEETING_ID, kept)).then(Convened(kept))
     short = four_participants(meeting_cost=min_cost - 0.000_002, prices=PRICES)

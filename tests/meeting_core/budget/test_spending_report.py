@@ -19,8 +19,8 @@ from meeting_core import (
     ModelPrice,
     Participant,
     PriceTable,
+    ReportedUsage,
     SaveMinutes,
-    Usage,
     WaitForGateway,
     WaitUntil,
     decide,
@@ -126,7 +126,7 @@ def next_command(meeting: Meeting, draw: Draw) -> Command | None:
 
 
 def answer(meeting: Meeting, ask: Ask, draw: Draw) -> Command:
-    usage = Usage(50 + draw(300), draw(400), "reported") if draw(3) else None
+    usage = ReportedUsage(50 + draw(300), draw(400)) if draw(3) else None
     match draw(6):
         case 0:
             fault = FAULTS[draw(len(FAULTS))]

@@ -13,6 +13,7 @@ from meeting_core.model import (
     TurnCompleted,
 )
 from tests.builders import (
+    as_reported,
     attempt_started,
     characters_within,
     convened,
@@ -60,7 +61,9 @@ def test_a_reply_is_over_where_estimate_and_report_agree_or_the_estimate_is_beyo
     estimated: int, reported: int, is_over: bool
 ):
     text, usage = text_of(estimated), Usage(100, reported, "reported")
-    reply = AcceptReply(turn(), 1, text, "length", usage)
+    reply = AcceptReply(turn(), 1, text, "length", as_reported(usage))
+    if reported == 1:  # so many words are no single token
+        usage = Usage(100, estimate_tokens(text), "partly_reported")
     given(*ASKED).when(reply).then(completed(text, usage, CAP if is_over else None))
 
 
@@ -107,7 +110,7 @@ def test_a_reply_within_its_cap_is_quoted_whole():
 def test_the_cap_is_the_attempts_not_the_meetings():
     facts = (convened(max_tokens_per_turn=200), round_opened(1), attempt_started(cap=50))
     text, usage = text_of(150), Usage(100, 150, "reported")
-    given(*facts).when(AcceptReply(turn(), 1, text, "length", usage)).then(
+    given(*facts).when(AcceptReply(turn(), 1, text, "length", as_reported(usage))).then(
         completed(text, usage, 50)
     )
 
@@ -118,8 +121,10 @@ def test_even_a_reply_of_which_nothing_is_left_was_spoken():
     over = completed(text_of(400), usage, 4)
     opening: list[Fact] = [convened(min_tokens_per_turn=1, num_rounds=1, round_topics=("One",))]
     opening += [round_opened(1), attempt_started(cap=4)]
-    given(*opening).when(AcceptReply(turn(), 1, over.reply.text, "length", usage)).then(over)
+    given(*opening).when(
+        AcceptReply(turn(), 1, over.reply.text, "length", as_reported(usage))
+    ).then(over)
     facts = [*opening, over, *spoken("bob"), round_closed(1), SynthesisStarted(), *written()]
     given(*facts).when(Complete("minutes.md")).then(
-        Completed(Outcome("agenda", author="ann"), "minutes.md")
+        Completed(Outcome("agenda", author="ann", overrun_tokens=396), "minutes.md")
     )

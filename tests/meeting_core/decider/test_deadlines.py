@@ -1,6 +1,6 @@
 """Time: a turn, the rounds and the synthesis each have theirs; running out loses no ended turn."""
 
-from meeting_core import Ask, GiveCommand, Usage, estimate_tokens, next_step
+from meeting_core import Ask, GiveCommand, ReportedUsage, estimate_tokens, next_step
 from meeting_core.model import (
     AcceptReply,
     Complete,
@@ -124,7 +124,7 @@ def test_no_call_is_given_more_than_the_rounds_have_left():
 def test_a_reply_that_comes_late_is_taken_all_the_same():
     """The shell bounds the call; a reply that is there was paid for and is kept."""
     facts = (*OPENED, attempt_started())
-    reply = AcceptReply(turn(), 1, "I did my part.", "stop", Usage(90, 6, "reported"))
+    reply = AcceptReply(turn(), 1, "I did my part.", "stop", ReportedUsage(90, 6))
     completed = turn_completed(text_tokens=estimate_tokens("I did my part."))
     given(*facts).when(reply, at=after(ROUNDS_END + 500)).then(completed)
 

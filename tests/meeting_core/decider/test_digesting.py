@@ -10,6 +10,7 @@ from meeting_core import (
     Fact,
     GiveCommand,
     Meeting,
+    ReportedUsage,
     Usage,
     build_brief,
     decide,
@@ -45,6 +46,7 @@ from tests.builders import (
     START,
     Later,
     after,
+    as_reported,
     attempt_failed,
     attempt_started,
     characters_within,
@@ -116,9 +118,9 @@ def test_a_later_digest_is_asked_of_its_own_round_only():
 def test_the_reply_is_the_digest():
     usage = Usage(100, 9, "reported")
     tokens = estimate_tokens("Both spoke.")
-    given(*ASKED).when(AcceptReply(FIRST, 1, " Both spoke.\n", "stop", usage, "m-2")).then(
-        RoundDigested(1, "ann", 1, Reply("Both spoke.", tokens, usage, "stop", "m-2"))
-    )
+    given(*ASKED).when(
+        AcceptReply(FIRST, 1, " Both spoke.\n", "stop", as_reported(usage), "m-2")
+    ).then(RoundDigested(1, "ann", 1, Reply("Both spoke.", tokens, usage, "stop", "m-2")))
 
 
 def test_a_digest_over_its_cap_is_cut_where_it_is_quoted():
@@ -126,7 +128,7 @@ def test_a_digest_over_its_cap_is_cut_where_it_is_quoted():
     usage, kept = Usage(100, 400, "reported"), characters_within(text, 200)
     reply = Reply(text, estimate_tokens(text), usage, "length", cut_to=kept)
     written = RoundDigested(1, "ann", 1, reply)
-    given(*ASKED).when(AcceptReply(FIRST, 1, text, "length", usage)).then(written)
+    given(*ASKED).when(AcceptReply(FIRST, 1, text, "length", as_reported(usage))).then(written)
     facts = (*ASKED, written, round_opened(2))
     shown = build_brief(meeting_after(*facts), turn("ann", 2), "ann").messages[1].content
     assert "[... cut here ...]\n</digest>" in shown
@@ -218,7 +220,7 @@ def test_a_fault_that_may_pass_is_tried_again():
 
 
 def test_a_reply_without_text_is_a_fault():
-    empty = AcceptReply(FIRST, 1, " ", "stop", Usage(100, 0, "reported"))
+    empty = AcceptReply(FIRST, 1, " ", "stop", ReportedUsage(100, 0))
     given(*ASKED).when(empty).then(
         attempt_failed(
             FIRST,
@@ -234,7 +236,7 @@ def test_a_reply_without_text_is_a_fault():
 
 def test_without_money_for_it_there_is_no_digest():
     facts = [convened(digest_rounds=True, meeting_tokens=9_000), *whole_round(1)]
-    facts[-2] = turn_completed("bob", usage=Usage(90, 4_300, "reported"))
+    facts[-2] = turn_completed("bob", usage=Usage(4_384, 6, "reported"))
     given(*facts).when(StartAttempt(FIRST)).then(undigested("the token budget is spent"))
 
 

@@ -23,6 +23,7 @@ from tests.builders import (
     START,
     Later,
     after,
+    as_reported,
     attempt_abandoned,
     attempt_failed,
     attempt_started,
@@ -150,7 +151,7 @@ def test_a_request_that_never_got_there_is_not_charged():
 def test_a_reported_usage_is_charged_whatever_the_fault():
     usage = Usage(80, 5, "reported")
     for reached in (True, False):
-        given(*ASKED).when(fault(usage=usage, reached=reached)).then(
+        given(*ASKED).when(fault(usage=as_reported(usage), reached=reached)).then(
             attempt_failed(charged=85, usage=usage, retry_at=waited())
         )
 
@@ -171,8 +172,17 @@ def test_a_wish_shorter_than_our_own_wait_does_not_shorten_it():
     )
 
 
-def test_a_wish_longer_than_anyone_waits_means_skipping():
-    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=MAX_WAIT_SECONDS + 0.1)
+@pytest.mark.parametrize("wish", [35.0, 57.9])
+def test_a_wish_that_fits_into_the_turns_time_is_waited_for(wish: float):
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=wish)
+    given(*ASKED).when(limited).then(
+        attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0, retry_at=after(wish))
+    )
+
+
+@pytest.mark.parametrize("wish", [58.0, 59.0, 3_600.0, float("inf")])
+def test_a_wish_longer_than_the_turn_has_time_for_means_skipping(wish: float):
+    limited = fault(FaultClass.RATE_LIMITED, retry_after_seconds=wish)
     given(*ASKED).when(limited).then(
         attempt_failed(fault=FaultClass.RATE_LIMITED, charged=0),
         turn_skipped(reason="rate_limited"),

@@ -29,6 +29,7 @@ from meeting_core.model import (
     TurnCompleted,
 )
 from tests.builders import (
+    as_reported,
     attempt_started,
     convened,
     meeting_after,
@@ -89,7 +90,7 @@ def test_a_call_in_flight_may_end_while_paused():
     assert isinstance(next_step(meeting_after(*paused)), Ask)
     usage = Usage(90, 4, "reported")
     completed = TurnCompleted(1, "ann", 1, Reply("Done.", estimate_tokens("Done."), usage, "stop"))
-    given(*paused).when(AcceptReply(turn(), 1, "Done.", "stop", usage)).then(completed)
+    given(*paused).when(AcceptReply(turn(), 1, "Done.", "stop", as_reported(usage))).then(completed)
     assert next_step(meeting_after(*paused, completed)) == Idle()
     resumed = meeting_after(*paused, completed, Resumed(Phase.IN_ROUND))
     assert next_step(resumed) == BeginAttempt("", StartAttempt(turn("bob")))

@@ -6,6 +6,7 @@ from meeting_core import (
     Ask,
     BeginAttempt,
     Meeting,
+    ReportedUsage,
     SaveMinutes,
     Usage,
     build_brief,
@@ -39,6 +40,7 @@ from tests.builders import (
     SYNTHESIS,
     Later,
     after,
+    as_reported,
     attempt_failed,
     attempt_started,
     characters_within,
@@ -74,13 +76,13 @@ FROM_DRAFT = SynthesisCompleted("ann", 1, degraded=LOSS)
 
 
 def test_a_closing_text_without_a_section_is_a_draft():
-    given(*ASKED).when(AcceptReply(CLOSING, 1, HALF, "length", USAGE, "m-2")).then(
+    given(*ASKED).when(AcceptReply(CLOSING, 1, HALF, "length", as_reported(USAGE), "m-2")).then(
         SynthesisDrafted("ann", 1, replied(HALF, "length", "m-2"), LACKING)
     )
 
 
 def test_a_closing_text_with_all_its_sections_is_no_draft():
-    given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", USAGE)).then(
+    given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", as_reported(USAGE))).then(
         SynthesisCompleted("ann", 1, replied(SYNTHESIS))
     )
 
@@ -119,7 +121,7 @@ def test_the_author_of_the_draft_is_asked_even_when_others_come_first():
 
 
 def test_a_second_reply_completes_the_minutes():
-    given(*REPAIRING).when(AcceptReply(CLOSING, 2, SYNTHESIS, "stop", USAGE)).then(
+    given(*REPAIRING).when(AcceptReply(CLOSING, 2, SYNTHESIS, "stop", as_reported(USAGE))).then(
         SynthesisCompleted("ann", 2, replied(SYNTHESIS))
     )
 
@@ -127,7 +129,7 @@ def test_a_second_reply_completes_the_minutes():
 def test_a_second_reply_that_still_lacks_sections_completes_them_degraded():
     text = "## Discussion Summary\nWe talked.\n## Action Items\nNone\n## Decisions\nNone"
     loss = "sections missing from the synthesis: Blockers"
-    given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "stop", USAGE)).then(
+    given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "stop", as_reported(USAGE))).then(
         SynthesisCompleted("ann", 2, replied(text), loss)
     )
 
@@ -145,13 +147,13 @@ def test_a_fault_for_good_in_the_repair_completes_the_minutes_from_the_draft(fau
 
 
 def test_a_fault_that_may_pass_is_tried_again():
-    fault = ReportFault(CLOSING, 2, FaultClass.EMPTY, "no answer", usage=Usage(9, 0, "reported"))
+    fault = ReportFault(CLOSING, 2, FaultClass.EMPTY, "no answer", usage=ReportedUsage(90, 0))
     failed = attempt_failed(
         CLOSING,
         2,
         FaultClass.EMPTY,
-        charged=9,
-        usage=Usage(9, 0, "reported"),
+        charged=90,
+        usage=Usage(90, 0, "reported"),
         retry_at=after(0),
     )
     given(*REPAIRING).when(fault).then(failed)
@@ -215,7 +217,7 @@ def test_a_draft_over_its_cap_is_cut_and_the_sections_beyond_the_cut_are_missing
         Reply(text, estimate_tokens(text), usage, "length", cut_to=characters_within(text, 500)),
         ("Action Items", "Decisions", "Blockers"),
     )
-    given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length", usage)).then(drafted)
+    given(*ASKED).when(AcceptReply(CLOSING, 1, text, "length", as_reported(usage))).then(drafted)
     shown = build_brief(meeting_after(*ASKED, drafted), CLOSING, "ann").messages[1].content
     assert "[... cut here ...]\n</draft>" in shown
     assert "write it down" not in shown
@@ -236,7 +238,9 @@ def test_a_second_reply_over_its_cap_is_cut_and_says_so():
         ),
         "the synthesis was cut at its cap",
     )
-    given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "length", usage)).then(completed)
+    given(*REPAIRING).when(AcceptReply(CLOSING, 2, text, "length", as_reported(usage))).then(
+        completed
+    )
     meeting = meeting_after(*REPAIRING, completed)
     assert meeting.synthesis is not None
     assert estimate_tokens(meeting.synthesis.text) <= 500
@@ -270,7 +274,7 @@ def test_a_draft_survives_the_loss_of_its_repair():
 
 
 def test_a_draft_may_come_while_paused():
-    given(*ASKED, Paused()).when(AcceptReply(CLOSING, 1, HALF, "stop", USAGE)).then(
+    given(*ASKED, Paused()).when(AcceptReply(CLOSING, 1, HALF, "stop", as_reported(USAGE))).then(
         SynthesisDrafted("ann", 1, replied(HALF), LACKING)
     )
 

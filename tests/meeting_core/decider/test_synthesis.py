@@ -35,6 +35,7 @@ from tests.builders import (
     SYNTHESIS,
     Later,
     after,
+    as_reported,
     attempt_failed,
     attempt_started,
     convened,
@@ -87,7 +88,7 @@ def test_no_synthesis_is_asked_for_twice():
 def test_the_reply_becomes_the_closing_text():
     usage = Usage(300, 60, "reported")
     tokens = estimate_tokens(SYNTHESIS)
-    given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", usage, "m-2")).then(
+    given(*ASKED).when(AcceptReply(CLOSING, 1, SYNTHESIS, "stop", as_reported(usage), "m-2")).then(
         SynthesisCompleted("ann", 1, Reply(SYNTHESIS, tokens, usage, "stop", "m-2"))
     )
 

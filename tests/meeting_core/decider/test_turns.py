@@ -28,6 +28,7 @@ from tests.builders import (
     MEETING_ID,
     START,
     after,
+    as_reported,
     attempt_abandoned,
     attempt_failed,
     attempt_started,
@@ -113,7 +114,7 @@ def test_the_shell_is_told_everything_a_call_needs():
 
 def test_a_reply_with_its_reported_usage_completes_the_turn():
     usage = Usage(95, 7, "reported")
-    reply = AcceptReply(turn(), 1, "  I am done.\n", "stop", usage, "model-9")
+    reply = AcceptReply(turn(), 1, "  I am done.\n", "stop", as_reported(usage), "model-9")
     tokens = estimate_tokens("I am done.")
     given(*ASKED).when(reply).then(
         TurnCompleted(1, "ann", 1, Reply("I am done.", tokens, usage, "stop", "model-9"))
@@ -143,7 +144,7 @@ def test_a_reply_without_text_is_a_fault_and_is_tried_again(text: str):
     failed = AttemptFailed(
         turn(), 1, "ann", FaultClass.EMPTY, "the reply has no text", 95, usage, START
     )
-    given(*ASKED).when(AcceptReply(turn(), 1, text, "stop", usage)).then(failed)
+    given(*ASKED).when(AcceptReply(turn(), 1, text, "stop", as_reported(usage))).then(failed)
 
 
 def test_a_reply_belongs_to_the_open_attempt_and_to_no_other():

@@ -16,7 +16,7 @@ import pytest
 from meeting_core import Configuration, Participant
 from meeting_core.in_memory import HeldMeeting, hold_meeting
 from meeting_core.minutes import parse_synthesis
-from meeting_core.model import FaultClass, Message, Usage
+from meeting_core.model import FaultClass, Message, ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_core.steps import Ask
 from meeting_service.gateways.script_file import (
@@ -38,6 +38,7 @@ from meeting_service.ports import (
     TimedOut,
     Truncated,
     Unavailable,
+    Unsupported,
 )
 from tests.contracts.gateway_cases import fault_of, ignore, request
 
@@ -199,6 +200,36 @@ class TestReplies:
         call = partial(Scripted(script=Script((" ",))).complete, request(), ignore)
         assert isinstance(await fault_of(call), Empty)
 
+    async def test_a_thought_comes_beside_the_text_and_in_no_delta(self) -> None:
+        planned = PlannedReply(text=WORDS, thought="Hm, well.", reasoning_tokens=2_000)
+        deltas: list[str] = []
+        reply = await Scripted(script=Script((planned,))).complete(request(), deltas.append)
+        assert (reply.text, reply.thought, "".join(deltas)) == (WORDS, "Hm, well.", WORDS)
+        assert reply.thought_tokens == estimate_tokens("Hm, well.")
+        assert reply.usage is not None
+        assert reply.usage.reasoning_tokens == 2_000
+
+    @pytest.mark.parametrize(
+        ("changes", "usage"),
+        [
+            ({"unreported": ("completion",)}, ReportedUsage(9)),
+            ({"unreported": ("prompt",)}, ReportedUsage(None, 7)),
+            (
+                {"unreported": ("prompt", "completion"), "total_tokens": 500},
+                ReportedUsage(None, None, 500),
+            ),
+            ({"completion_tokens": 9_000}, ReportedUsage(9, 9_000)),
+        ],
+    )
+    async def test_usage_can_be_reported_in_part_or_beyond_the_cap(
+        self, changes: dict[str, Any], usage: ReportedUsage
+    ) -> None:
+        planned = PlannedReply(
+            text=WORDS, **{"prompt_tokens": 9, "completion_tokens": 7, **changes}
+        )
+        reply = await Scripted(script=Script((planned,))).complete(request(), ignore)
+        assert reply.usage == usage
+
     async def test_usage_can_be_withheld(self) -> None:
         reply = await Scripted(reports_usage=False).complete(request(), ignore)
         assert reply.usage is None
@@ -248,8 +279,20 @@ class TestFaults:
         deltas: list[str] = []
         fault = await fault_of(partial(Scripted(script=script).complete, request(), deltas.append))
         assert isinstance(fault, Truncated)
-        assert fault.usage == Usage(90, 2, "reported")
+        assert fault.usage == ReportedUsage(90, 2)
         assert "".join(deltas).split() == ["one", "two"]
+
+    async def test_words_and_thoughts_before_a_fault_are_told(self) -> None:
+        planned = PlannedFault(
+            kind="unavailable", after_words=2, after_thought_tokens=30, is_unreachable=True
+        )
+        script = Script((PlannedReply(agent="dev", text=WORDS),), (planned,))
+        fault = await fault_of(partial(Scripted(script=script).complete, request(), ignore))
+        assert (fault.tokens_seen, fault.is_unreachable) == (30 + estimate_tokens("one two "), True)
+        silent = Scripted(faults=[PlannedFault(kind="unsupported")])
+        fault = await fault_of(partial(silent.complete, request(), ignore))
+        assert isinstance(fault, Unsupported)
+        assert fault.tokens_seen == 0
 
     async def test_a_share_of_calls_fails_always_the_same(self) -> None:
         async def failures(seed: int) -> list[str]:
