@@ -195,11 +195,21 @@ def attempt_failed(
     usage: Usage | None = None,
     retry_at: datetime | None = None,
     give_up_at: datetime | None = None,
+    is_model_unavailable: bool = False,
 ) -> AttemptFailed:
     task = task or turn()
     agent_id = by or (task.agent_id if isinstance(task, TurnTask) else "ann")
     return AttemptFailed(
-        task, number, agent_id, fault, detail, charged, usage, retry_at, give_up_at
+        task,
+        number,
+        agent_id,
+        fault,
+        detail,
+        charged,
+        usage,
+        retry_at,
+        give_up_at,
+        is_model_unavailable=is_model_unavailable,
     )
 
 

@@ -21,13 +21,17 @@ None"""
 
 
 class Speech(Struct, frozen=True):
-    """What one call is answered with: a text and a usage, if any, or a status that refuses it."""
+    """What one call is answered with: a text and a usage, if any, or a status that refuses it.
+
+    Shape: `error` is the whole body of a refusal; one of its own if it is None.
+    """
 
     text: str
     usage: tuple[int, int] | None = (50, 20)
     finish_reason: str = "stop"
     status: int = 200
     retry_after_seconds: float | None = None
+    error: Any = None
 
 
 def speak_once(call_key: str, body: dict[str, Any]) -> Speech:
@@ -140,5 +144,5 @@ async def _refuse(speech: Speech, send: Any) -> None:
     if speech.retry_after_seconds is not None:
         headers.append((b"retry-after", f"{speech.retry_after_seconds:g}".encode()))
     await send({"type": "http.response.start", "status": speech.status, "headers": headers})
-    body = dumps({"error": {"message": f"refused with {speech.status}"}}).encode()
-    await send({"type": "http.response.body", "body": body})
+    error = speech.error or {"error": {"message": f"refused with {speech.status}"}}
+    await send({"type": "http.response.body", "body": dumps(error).encode()})

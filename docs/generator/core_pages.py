@@ -130,7 +130,10 @@ def _faults() -> str:
         "is free, and none means that the gateway is unreachable. An unreachable gateway is not "
         "the participant's fault: a turn waits for it for at most "
         "`gateway_reconnect_timeout_seconds`, and the meeting fails if it does not come back; a "
-        "synthesis passes to a participant with another gateway, or is given up."
+        "synthesis passes to a participant with another gateway, or is given up. A gateway that "
+        "serves other models, and not this one at present, is not waited for: the participant goes "
+        "on at once to its next model, for this task alone, or tries again like after any other "
+        "fault; such a call is free."
     )
     columns = [field.name for field in fields_of(FaultRule)]
     rows = [

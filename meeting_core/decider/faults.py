@@ -40,7 +40,7 @@ def report_fault(
         attempt.reserved,
         command.usage,
         tokens_seen=command.tokens_seen,
-        reached=command.reached and not command.is_unreachable,
+        reached=command.reached and not command.is_unreachable and not command.is_model_unavailable,
     )
     failed = AttemptFailed(
         command.task,
@@ -53,6 +53,7 @@ def report_fault(
         again,
         give_up_at if give_up_at is not None and now < give_up_at else None,
         command.timing,
+        command.is_model_unavailable,
     )
     if is_unreachable:
         if failed.give_up_at is not None:
@@ -66,11 +67,13 @@ def report_fault(
 def _as_judged(task_state: TaskState, command: ReportFault) -> ReportFault:
     """Return a fault as it is answered, whatever it was reported as.
 
-    After a first word a gateway was reached. A server that still does not know the request in its
-    last form has rejected it.
+    After a first word the gateway was reached, and the model served. A server that still does not
+    know the request in its last form has rejected it.
     """
     if command.tokens_seen > 0:
-        command = replace(command, reached=True, is_unreachable=False)
+        command = replace(command, reached=True, is_unreachable=False, is_model_unavailable=False)
+    if command.is_unreachable or command.fault is not FaultClass.UNAVAILABLE:
+        command = replace(command, is_model_unavailable=False)
     rule = FAULT_RULES[command.fault]
     if rule.remedy == "adapted" and task_state.adaptations + 1 >= rule.max_in_a_row:
         command = replace(command, fault=FaultClass.REJECTED)
@@ -124,6 +127,10 @@ def _again(
     attempt = task_state.open
     assert attempt is not None
     if command.is_unreachable and command.fault is FaultClass.UNAVAILABLE:
+        return None
+    if command.is_model_unavailable and meeting.has_fallback(attempt.agent_id):
+        return now
+    if command.is_model_unavailable and isinstance(task_state.task, DigestTask):
         return None
     if FAULT_RULES[command.fault].remedy == "next_model":
         return now if meeting.has_fallback(attempt.agent_id) else None

@@ -61,7 +61,8 @@ class ReportFault(Value, frozen=True):
     """Report that the open attempt failed.
 
     Units: `retry_after_seconds` is what the provider asked for. `reached` is false if the
-    request certainly never got to the provider, `is_unreachable` true if no call can reach it now.
+    request certainly never got to the provider, `is_unreachable` true if no call can reach it now,
+    and `is_model_unavailable` if calls to other models do, and only this model is not served.
     `tokens_seen` estimates the text and the thoughts that had come: then the call was not free.
     """
 
@@ -75,6 +76,7 @@ class ReportFault(Value, frozen=True):
     is_unreachable: bool = False
     timing: Timing | None = None
     tokens_seen: int = 0
+    is_model_unavailable: bool = False
 
 
 class AbandonAttempt(Value, frozen=True):

@@ -69,7 +69,7 @@ class TaskState(Value, frozen=True):
     may not try again. `clock_from` is when the task's own time began to run; an adoption starts it
     anew, and so does a gateway that can be reached again. `ready_at` is from when the next attempt
     may start, at `retry_at` if a wait was asked for. `give_up_at` is how long the meeting waits for
-    an unreachable gateway.
+    an unreachable gateway. `unavailable_models` are those that a speaker has gone past in the task.
     """
 
     task: Task
@@ -84,6 +84,7 @@ class TaskState(Value, frozen=True):
     retry_at: datetime | None = None
     give_up_at: datetime | None = None
     given_up: tuple[AgentId, ...] = ()
+    unavailable_models: tuple[tuple[AgentId, str], ...] = ()
     fault: FaultClass | None = None
     detail: str = ""
     prompt_tokens: int = 0
@@ -108,7 +109,7 @@ class TaskState(Value, frozen=True):
 class Meeting(Value, frozen=True, kw_only=True):
     """One meeting as it stands after `version` facts.
 
-    `fallbacks` says how many of its models an agent has gone past because they were rejected.
+    `rejected_models` are those that an agent has gone past for good.
     Units: `document_tokens` is what the quoted documents take in every brief.
     Invariant: only `evolve` makes one; equal histories give equal meetings.
     """
@@ -131,7 +132,7 @@ class Meeting(Value, frozen=True, kw_only=True):
     task_state: TaskState | None = None
     ledger: Ledger = Ledger()
     model_profiles: tuple[ModelProfile, ...] = ()
-    fallbacks: tuple[tuple[AgentId, int], ...] = ()
+    rejected_models: tuple[tuple[AgentId, str], ...] = ()
     synthesis_clock_from: datetime | None = None
     draft: Draft | None = None
     synthesis: Synthesis | None = None
@@ -250,20 +251,19 @@ class Meeting(Value, frozen=True, kw_only=True):
         raise KeyError(agent_id)
 
     def speaking(self, agent_id: AgentId) -> Participant:
-        """Return a participant with the model it speaks through at present.
-
-        Raises: `KeyError` for an agent that takes no part.
-        """
+        """Return a participant, with the model it speaks through at present."""
         participant = self.participant(agent_id)
-        passed = dict(self.fallbacks).get(agent_id, 0) if self.fallbacks else 0
-        if passed == 0:
-            return participant
-        return replace(participant, model=participant.fallback_models[passed - 1])
+        return replace(participant, model=self._models_left(participant)[0])
 
     def has_fallback(self, agent_id: AgentId) -> bool:
         """Return whether the agent has another model to go on to."""
-        passed = dict(self.fallbacks).get(agent_id, 0)
-        return passed < len(self.participant(agent_id).fallback_models)
+        return len(set(self._models_left(self.participant(agent_id)))) > 1
+
+    def _models_left(self, participant: Participant) -> tuple[str, ...]:
+        task = self.task_state
+        passed = self.rejected_models + (() if task is None else task.unavailable_models)
+        models = (participant.model, *participant.fallback_models)
+        return tuple([m for m in models if (participant.agent_id, m) not in passed]) or models[-1:]
 
     def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
         """Return what the end of the open call changes, from what it took.

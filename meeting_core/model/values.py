@@ -96,7 +96,8 @@ class Value(Struct, frozen=True, gc=False):
 class Participant(Value, frozen=True, omit_defaults=True, cache_hash=True):
     """A participant of a meeting: its name, its role, and the model it speaks through.
 
-    Shape: `fallback_models` are tried in their order when the provider rejects the one before.
+    Shape: `fallback_models` are tried in their order when the provider rejects the one before, or
+    does not serve it at present.
     """
 
     agent_id: AgentId

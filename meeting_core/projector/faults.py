@@ -37,10 +37,14 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed, at: datetime) -> dict[
         given_up = (*closed.given_up, fact.agent_id)
         closed = replace(closed, tries=0, repeats=0, adaptations=0, given_up=given_up)
     elif fact.fault is FaultClass.REJECTED:
-        passed = dict(meeting.fallbacks)
-        passed[fact.agent_id] = passed.get(fact.agent_id, 0) + 1
-        changes["fallbacks"] = tuple(passed.items())
+        passed = (fact.agent_id, meeting.speaking(fact.agent_id).model)
+        changes["rejected_models"] = (*meeting.rejected_models, passed)
         closed = replace(closed, tries=0, repeats=0, adaptations=0)
+    elif fact.is_model_unavailable and meeting.has_fallback(fact.agent_id):
+        # For this task alone: the next one begins with the first model again.
+        passed = (fact.agent_id, meeting.speaking(fact.agent_id).model)
+        unavailable = (*closed.unavailable_models, passed)
+        closed = replace(closed, tries=0, repeats=0, adaptations=0, unavailable_models=unavailable)
     else:
         assert meeting.task_state is not None
         repeats = meeting.task_state.repeats_with(fact.fault)

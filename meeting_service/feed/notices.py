@@ -166,6 +166,12 @@ def _failed_attempt(meeting: Meeting, fact: AttemptFailed) -> Notice:
         )
         return _about(fact, "gateway_away", message, "warning")
     then = "it was the last one" if fact.retry_at is None else "there will be another"
+    if fact.is_model_unavailable:
+        task_state = meeting.task_state
+        # Only a speaker that has gone on to another model has made no tries.
+        if fact.retry_at is not None and task_state is not None and not task_state.tries:
+            then = f"model {meeting.speaking(fact.agent_id).model!r} is next"
+        then = f"its gateway does not serve that model now; {then}"
     message = f"{what} failed ({fact.fault}: {fact.detail}); {then}"
     return _about(fact, "attempt_failed", message, "warning")
 

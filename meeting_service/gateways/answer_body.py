@@ -37,31 +37,33 @@ class Malformed(Exception):
 class AnswerBody:
     """The body of one answer.
 
-    Shape: `head` is what has come of it so far; emptied once it is understood, it stays so.
-    Units: `max_bytes` bounds the body. Raises: `UnknownCoding`.
+    Shape: `head` is what has come of it as long as nothing of it is understood; emptied, it stays
+    so. `malformed` is what was not, until then. Units: `max_bytes` bounds the body.
+    Raises: `UnknownCoding`.
     """
 
     def __init__(self, response: "httpx2.Response", max_bytes: int) -> None:
         self.head = bytearray()
+        self.malformed: Malformed | None = None
         self._decoder = BodyDecoder(response.headers.get("content-encoding", ""), max_bytes)
         self._raw = response.aiter_raw()
 
-    async def events(self) -> AsyncGenerator[ServerSentEvent]:
-        """Yield every event of the stream, those that its end completes too.
+    async def events(self) -> AsyncGenerator[list[ServerSentEvent]]:
+        """Yield the events of the stream as they come, those that its end completes too.
 
         Raises: `BodyTooLong`, `EventTooLong`, `zlib.error`, and what the HTTP client raises.
         """
         reader = EventStreamReader()
-        is_first = True
+        keeps_head = True
         async for data in self._raw:
             for piece in self._decoder.decode(data):
-                if (is_first or self.head) and len(self.head) < MAX_HEAD_BYTES:
+                if keeps_head:
                     self.head += piece
-                    is_first = False
-                for event in reader.feed(piece):
-                    yield event
-        for event in reader.end():
-            yield event
+                if events := reader.feed(piece):
+                    yield events
+                    keeps_head = 0 < len(self.head) < MAX_HEAD_BYTES
+        if events := reader.end():
+            yield events
 
     async def read_to_end(self) -> None:
         """Read what follows the last event, which is mostly nothing, within a moment."""

@@ -1,7 +1,7 @@
 """Takes the content coding off an answer, and bounds what comes of it."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _PIECE_BYTES = 65_536
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -34,20 +34,22 @@ class BodyDecoder:
             case other:
                 raise UnknownCoding(f"sends content-encoding {other}, though it was not offered")
 
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes of the body mean.
+    def decode(self, data: bytes) -> Iterable[bytes]:
+        """Return what the next bytes of the body mean.
 
         Raises: `BodyTooLong`; `zlib.error` for bytes that are not what the server says.
         """
         if self._inflater is None:
-            yield self._counted(data)
-            return
+            return (self._counted(data),)
+        return self._inflated(self._inflater, data)
+
+    def _inflated(self, inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         while data:
-            piece = self._inflater.decompress(data, _PIECE_BYTES)
-            data = self._inflater.unconsumed_tail
+            piece = inflater.decompress(data, _PIECE_BYTES)
+            data = inflater.unconsumed_tail
             if piece:
                 yield self._counted(piece)
-            elif not data or self._inflater.eof:
+            elif not data or inflater.eof:
                 return
 
     def _counted(self, piece: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Addresses of model servers: as they are set, as they are asked, and as they are shown."""
 
 from collections.abc import Mapping
-from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote_plus, urlencode, urlsplit, urlunsplit
 
 MAX_PLACE_CHARACTERS = 200
 
@@ -14,12 +14,8 @@ def place_of(base_url: str) -> str:
 
     Raises: `ValueError` if it is not an HTTP address.
     """
-    try:
-        parts = urlsplit(base_url)
-        is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        is_http = False
-    if not is_http or not base_url.isprintable() or " " in base_url:
+    parts = _parts(base_url)
+    if parts is None or not base_url.isprintable() or " " in base_url:
         raise ValueError("base_url must be an address such as http://127.0.0.1:8000/v1")
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
     return place[:MAX_PLACE_CHARACTERS]
@@ -40,6 +36,15 @@ def endpoint(base_url: str, path: str, query: Mapping[str, str]) -> str:
     kept = [each for each in parts.query.split("&") if each and _name_of(each) not in query]
     asked = "&".join([*kept, *([urlencode(query)] if query else [])])
     return urlunsplit((parts.scheme, parts.netloc, whole, asked, ""))
+
+
+def _parts(base_url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(base_url)
+        is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_http else None
 
 
 def _name_of(parameter: str) -> str:

@@ -1,7 +1,8 @@
 """One model server over HTTP: how it is asked, and what its failures mean."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from urllib.parse import quote
 import anyio
 import msgspec
 
-from meeting_service.gateways.answer_body import Malformed, refuse_errors
+from meeting_service.gateways.answer_body import AnswerBody, Malformed, refuse_errors
 from meeting_service.gateways.body_decoder import UnknownCoding
 from meeting_service.gateways.endpoint import endpoint, place_of
 from meeting_service.gateways.http_client import new_client
@@ -21,7 +22,7 @@ from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.ports import GatewayFault, Rejected, Truncated, Unavailable
 
 if TYPE_CHECKING:
-    import httpx2
+    pass
 
 
 class ModelServer:
@@ -66,23 +67,19 @@ class ModelServer:
     def is_closed(self) -> bool:
         return self._http.is_closed
 
+    @asynccontextmanager
     async def ask(
-        self, path: str, body: Mapping[str, Any], call_key: str, answer: Answer
-    ) -> "httpx2.Response":
-        """Send a request; return when its answer begins.
+        self, path: str, content: Mapping[str, Any], call_key: str, answer: Answer, max_bytes: int
+    ) -> AsyncIterator[AnswerBody]:
+        """Send a request; give the body of its answer, and leave it when the context ends.
 
-        Raises: `Rejected` if it cannot be written down; `connection_failures()`.
+        Units: `max_bytes` bounds that body. Raises: `Said` if the server refuses, `Rejected` if the
+        request cannot be written down; `connection_failures()`.
         """
-        try:
-            content = msgspec.json.encode(body)
-        except (ValueError, TypeError) as error:
-            # The next try would fail as this one.
-            detail = f"cannot ask {self.place}: {type(error).__name__}: {error}"
-            raise Rejected(one_line(detail, self.secrets), reached=False) from None
-        asked = self._http.build_request(
+        request = self._http.build_request(
             "POST",
             endpoint(self._base_url, path, self._query),
-            content=content,
+            content=self._encoded(content),
             headers={
                 **self._headers,
                 "content-type": "application/json",
@@ -91,7 +88,19 @@ class ModelServer:
             },
             extensions={"trace": answer.trace},
         )
-        return await self._http.send(asked, stream=True)
+        response = await self._http.send(request, stream=True)
+        try:
+            await refuse_errors(response)
+            answer.opened(response.headers.get("content-type", ""))
+            body = AnswerBody(response, max_bytes)
+            yield body
+            if answer.is_done:
+                # Nothing that follows can make a whole answer any less so.
+                with suppress(*connection_failures()):
+                    await body.read_to_end()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
 
     async def visit(self, path: str) -> None:
         """Ask for a resource that costs nothing, and pass the answer over.
@@ -110,6 +119,14 @@ class ModelServer:
     async def aclose(self) -> None:
         """Close the connections; calls still in flight fail."""
         await self._http.aclose()
+
+    def _encoded(self, content: Mapping[str, Any]) -> bytes:
+        try:
+            return msgspec.json.encode(content)
+        except (ValueError, TypeError) as error:
+            # The next try would fail as this one.
+            detail = f"cannot ask {self.place}: {type(error).__name__}: {error}"
+            raise Rejected(one_line(detail, self.secrets), reached=False) from None
 
     def fault_said(self, error: ProviderError, answer: Answer, model: str = "") -> GatewayFault:
         """Return the fault that the server's own words mean."""

@@ -4,8 +4,8 @@ What a server's API looks like is an adapter's business: `_body`, `_take` and th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -19,7 +19,6 @@ from meeting_service.gateways.answer_body import (
     Malformed,
     Said,
     json_or_text,
-    refuse_errors,
 )
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.body_decoder import BodyTooLong
@@ -39,7 +38,7 @@ from meeting_service.ports import (
 )
 
 if TYPE_CHECKING:
-    import httpx2
+    pass
 
 Reasoning: TypeAlias = Literal["drop", "keep"]
 
@@ -122,9 +121,7 @@ class StreamingGateway(ABC):
             request.timeout_seconds, self._first_token_seconds, self._idle_seconds
         )
         with timeouts:
-            async with aclosing(self._texts(request, answer, timeouts)) as texts:
-                async for text in texts:
-                    on_delta(text)
+            await self._converse(request, answer, timeouts, on_delta)
         if text := answer.end():
             on_delta(text)
         if answer.began_in_thought:
@@ -217,26 +214,36 @@ class StreamingGateway(ABC):
         if self._server.is_closed:
             raise Unavailable(f"the gateway to {self._server.place} is closed", reached=False)
 
-    async def _texts(
-        self, request: GatewayRequest, answer: Answer, timeouts: StreamTimeouts
-    ) -> AsyncGenerator[str]:
-        """Send a request; yield the text of its answer as it comes."""
-        response: httpx2.Response | None = None
+    async def _converse(
+        self,
+        request: GatewayRequest,
+        answer: Answer,
+        timeouts: StreamTimeouts,
+        on_delta: Callable[[str], None],
+    ) -> None:
+        """Send a request; take its answer as it comes."""
         form = self._form_for(request.model)
+        content = {**self._extra_body, **self._body(request, form)}
+        max_bytes = BODY_BYTES_PER_REPLY_BYTE * request.max_reply_bytes
+        asked = self._server.ask(self._path("answer"), content, request.call_key, answer, max_bytes)
         try:
-            body = {**self._extra_body, **self._body(request, form)}
-            path = self._path("answer")
-            response = await self._server.ask(path, body, request.call_key, answer)
-            await refuse_errors(response)
-            answer.opened(response.headers.get("content-type", ""))
-            async with aclosing(self._pieces(response, answer, request)) as pieces:
-                tokens = 0
-                async for text in pieces:
-                    if answer.pieces > tokens:
-                        tokens = answer.pieces
+            async with asked as body, aclosing(body.events()) as batches:
+                pieces = 0
+                async for events in batches:
+                    text = self._taken(answer, events, body)
+                    if answer.pieces > pieces:
+                        pieces = answer.pieces
                         timeouts.advance()
                     if text:
-                        yield text
+                        _tell(on_delta, text)
+                    if answer.is_done or answer.is_over:
+                        return
+                if not answer.is_understood and (text := self._taken_whole(answer, body.head)):
+                    _tell(on_delta, text)
+        except _ListenerFailed as failed:
+            raise failed.error from None
+        except (BodyTooLong, EventTooLong):
+            answer.is_over = True
         except Said as said:
             # Not chained: a provider may repeat the key in its message.
             lesson = None
@@ -245,41 +252,23 @@ class StreamingGateway(ABC):
             raise lesson or self._server.fault_said(said.error, answer, request.model) from None
         except connection_failures() as error:
             raise self._server.fault_met(error, answer) from None
-        finally:
-            if response is not None:
-                with anyio.CancelScope(shield=True):
-                    await response.aclose()
 
-    async def _pieces(
-        self, response: "httpx2.Response", answer: Answer, request: GatewayRequest
-    ) -> AsyncGenerator[str]:
-        """Yield the text that each event of an answer adds, "" for one without text."""
-        body = AnswerBody(response, BODY_BYTES_PER_REPLY_BYTE * request.max_reply_bytes)
-        malformed: Malformed | None = None
-        try:
-            async with aclosing(body.events()) as events:
-                async for event in events:
-                    try:
-                        yield self._take(answer, event)
-                    except Malformed as error:
-                        # Pretty-printed JSON, or a page of HTML, is no event stream at all.
-                        malformed = error
-                    if answer.is_understood:
-                        body.head.clear()
-                        if malformed is not None:
-                            raise malformed
-                    if answer.is_over:
-                        return
-                    if answer.is_done:
-                        # Nothing that follows can make a whole answer any less so.
-                        with suppress(*connection_failures()):
-                            await body.read_to_end()
-                        return
-        except (BodyTooLong, EventTooLong):
-            answer.is_over = True
-            return
-        if not answer.is_understood:
-            yield self._taken_whole(answer, body.head)
+    def _taken(self, answer: Answer, events: list[ServerSentEvent], body: AnswerBody) -> str:
+        """Take events into the answer; return the text that they add."""
+        text = ""
+        for event in events:
+            try:
+                text += self._take(answer, event)
+            except Malformed as error:
+                # Pretty-printed JSON, or a page of HTML, is no event stream at all: see the whole.
+                body.malformed = error
+            if answer.is_understood:
+                body.head.clear()
+                if body.malformed is not None:
+                    raise body.malformed
+            if answer.is_done or answer.is_over:
+                break
+        return text
 
     def _taken_whole(self, answer: Answer, head: bytearray) -> str:
         body = json_or_text(head)
@@ -288,3 +277,17 @@ class StreamingGateway(ABC):
         if isinstance(body, dict):
             return self._take_whole(answer, body)
         return ""
+
+
+class _ListenerFailed(Exception):
+    """The listener of a call failed: an error of its own, not one of the call's."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _tell(on_delta: Callable[[str], None], text: str) -> None:
+    try:
+        on_delta(text)
+    except Exception as error:
+        raise _ListenerFailed(error) from error

@@ -50,7 +50,7 @@ class ThoughtSplitter:
         self.began_in_thought = False
         self.is_retracted = False
         self._pending = ""
-        self._is_at_line_start = True
+        self._spoken: list[str] = []
         self._has_thought = begins_in_thought
         self._closing = _ANY_CLOSING if begins_in_thought else None
         self._is_assumed = begins_in_thought
@@ -88,7 +88,7 @@ class ThoughtSplitter:
             thought = self._pending[: found.start()]
             self._pending = self._pending[found.end() :].lstrip()
             self._closing = None
-            self._is_at_line_start = True
+            self._spoken.clear()
             return self._thought(thought, is_closed=True)
         kept = 0 if is_end else _MAX_TAG_CHARACTERS
         ready = self._pending[: len(self._pending) - kept] if kept else self._pending
@@ -115,7 +115,7 @@ class ThoughtSplitter:
             thought = self._pending[: closing.start()]
             self._pending = self._pending[closing.end() :].lstrip()
             self._has_thought = self.began_in_thought = self.is_retracted = True
-            self._is_at_line_start = True
+            self._spoken.clear()
             return Split(thought=thought)
         if opening is not None:
             speech = self._pending[: opening.start()]
@@ -132,7 +132,7 @@ class ThoughtSplitter:
 
     def _opening(self) -> re.Match[str] | None:
         for found in _OPENING_AT_LINE_START.finditer(self._pending):
-            if found.start() > 0 or self._is_at_line_start:
+            if found.start() > 0 or self._is_at_line_start():
                 return found
         return None
 
@@ -143,7 +143,13 @@ class ThoughtSplitter:
         return len(self._pending) if found is None else found.start()
 
     def _said(self, text: str) -> Split:
-        _, line_end, line = text.rpartition("\n")
-        if line_end or line.strip():
-            self._is_at_line_start = not line.strip()
+        self._spoken.append(text)
         return Split(text)
+
+    def _is_at_line_start(self) -> bool:
+        """Return whether only blanks have been said in the present line."""
+        for text in reversed(self._spoken):
+            _, line_end, line = text.rpartition("\n")
+            if line.strip() or line_end:
+                return not line.strip()
+        return True

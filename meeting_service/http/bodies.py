@@ -42,7 +42,10 @@ class ParticipantBody(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     gateway: Annotated[str, _about("Configured gateway; the default one if left out.")] = ""
     fallback_models: Annotated[
         tuple[str, ...],
-        _about("Models to go on to, in this order, when the provider rejects one."),
+        _about(
+            "Models to go on to, in this order, when the provider rejects one, or, for that turn, "
+            "does not serve it at present."
+        ),
     ] = ()
 
 

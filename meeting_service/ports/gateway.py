@@ -3,6 +3,7 @@
 GatewayFault                the family of ways a call to a model fails
 ├── RateLimited
 ├── Unavailable
+│   └── ModelUnavailable
 ├── TimedOut
 ├── ContextTooLong
 ├── Refused
@@ -137,6 +138,14 @@ class Unavailable(GatewayFault):
     """The provider cannot be reached, or answers 5xx."""
 
     fault_class = FaultClass.UNAVAILABLE
+
+
+class ModelUnavailable(Unavailable):
+    """The gateway can be reached and serves other models, and not the call's at present.
+
+    The service finds so itself, of what an adapter raised as unreachable, by `names_model` and by
+    what other calls have shown.
+    """
 
 
 class TimedOut(GatewayFault):

@@ -3,14 +3,12 @@
 A probe that succeeds lets one call through; its answer lets all the others go on.
 """
 
-import asyncio
 import logging
 from collections import OrderedDict
 
 import anyio
 
-from meeting_service.background_loops import is_cancellation
-from meeting_service.ports import Gateway, GatewayFault, Unavailable
+from meeting_service.runtime.gateway_probe import GatewayProbe
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +28,11 @@ class CircuitBreaker:
     Invariant: at most one probe is under way, and only while a meeting waits.
     """
 
-    def __init__(self, name: str, gateway: Gateway) -> None:
+    def __init__(self, name: str, probe: GatewayProbe) -> None:
         self.name = name
         self.is_open = False
         self.probes = 0
-        self._gateway = gateway
+        self._gateway_probe = probe
         self._closed = anyio.Event()
         self._changed = anyio.Event()
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -114,7 +112,7 @@ class CircuitBreaker:
             return
         self.probes += 1
         try:
-            is_reachable = await self._is_reachable()
+            is_reachable = await self._gateway_probe.is_reachable()
         finally:
             # Also after a cancelled one: those who take over must not probe one after another.
             pause = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
@@ -122,22 +120,6 @@ class CircuitBreaker:
             self._next_probe_at = anyio.current_time() + pause
         if is_reachable and closed is self._closed and not closed.is_set():
             self._begin_trial(meeting_id)
-
-    async def _is_reachable(self) -> bool:
-        try:
-            await self._gateway.probe()
-        except Unavailable as fault:
-            log.debug("gateway %s is still unreachable: %s", self.name, fault.detail)
-            return False
-        except GatewayFault:
-            return True  # the trial call will show what is wrong
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancellation(error):
-                raise
-            # An adapter's bug must not end the waiting.
-            log.exception("the probe of gateway %s broke its contract", self.name)
-            return False
-        return True
 
     def _begin_trial(self, meeting_id: str) -> None:
         self._trial = meeting_id

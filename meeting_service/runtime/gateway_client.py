@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import anyio
+
 from meeting_core.model import MeetingId
 from meeting_service.background_loops import is_cancellation
 from meeting_service.ports import (
@@ -16,7 +18,7 @@ from meeting_service.ports import (
     TimedOut,
     Unavailable,
 )
-from meeting_service.runtime.circuit_breaker import CircuitBreaker
+from meeting_service.runtime.gateway_health import GatewayHealth
 from meeting_service.runtime.rate_limiter import CallLimiter, CallSlotWait
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ GRACE_SECONDS = 0.5
 
 
 class GatewayClient:
-    """Every gateway of the process, behind its rate limiter and its circuit breaker.
+    """Every gateway of the process, behind its rate limiter, with what is known of its health.
 
     Invariant: a meeting holds at most one call slot.
     """
@@ -36,7 +38,7 @@ class GatewayClient:
         # Without bounds, nothing has to be kept of who calls.
         self._limiter = limiter if limiter is not None and limiter.is_bounded else None
         self._held_slots: dict[MeetingId, str] = {}
-        self._breakers: dict[str, CircuitBreaker] = {}
+        self._health = {name: GatewayHealth(name, each) for name, each in gateways.items()}
         self.names = frozenset(gateways)
 
     def try_acquire(self, gateway: str, meeting_id: MeetingId) -> bool:
@@ -73,45 +75,35 @@ class GatewayClient:
     async def call(
         self, gateway: str, request: GatewayRequest, on_delta: Callable[[str], None]
     ) -> GatewayReply:
-        """Make one call, unless the gateway is known to be unreachable: that fails at once.
+        """Make one call; if its gateway or its model is known not to answer, fail at once.
 
-        Raises: a `GatewayFault`, and nothing else, even if an adapter breaks its contract.
+        Raises: a `GatewayFault`, and nothing else, even if an adapter breaks its contract. It is
+        unreachable only if that is the gateway's, and a `ModelUnavailable` if it is the model's.
         """
         found = self._gateways.get(gateway)
         if found is None:
             detail = f"there is no gateway {gateway!r} any more; add [gateways.{gateway}] again"
             raise Rejected(detail, reached=False)
-        breaker = self._breakers.get(gateway)
-        if breaker is not None and not breaker.may_call(request.call_key.partition("/")[0]):
-            detail = f"gateway {gateway!r} is unreachable; it was not asked"
-            raise Unavailable(detail, reached=False, is_unreachable=True)
+        health = self._health[gateway]
+        if health.has_failed:
+            health.check(request.model, request.call_key.partition("/")[0])
         try:
             reply = await _complete(found, request, on_delta)
-        except BaseException as error:
-            self._record_failure(gateway, error)
+        except GatewayFault as fault:
+            raise await health.judged(request.model, fault) from fault.__cause__
+        except BaseException:
+            health.breaker.record_end()
             raise
-        if breaker is not None:
-            breaker.record_answer()
+        health.outcomes.record_answer(request.model, anyio.current_time())
+        if health.has_failed:
+            health.breaker.record_answer()
         return reply
 
     async def wait_until_reachable(self, gateway: str, meeting_id: MeetingId) -> None:
         """Wait until the meeting may call a gateway that was found unreachable."""
-        breaker = self._breakers.get(gateway)
-        if breaker is not None:
-            await breaker.wait_until_reachable(str(meeting_id))
-
-    def _record_failure(self, name: str, error: BaseException) -> None:
-        breaker = self._breakers.get(name)
-        if isinstance(error, GatewayFault) and error.is_unreachable:
-            if breaker is None:
-                breaker = self._breakers[name] = CircuitBreaker(name, self._gateways[name])
-            breaker.record_unreachable()
-        elif breaker is None:
-            return
-        elif _proves_reachable(error):
-            breaker.record_answer()
-        else:
-            breaker.record_end()
+        health = self._health.get(gateway)
+        if health is not None:
+            await health.breaker.wait_until_reachable(str(meeting_id))
 
 
 async def _complete(
@@ -132,12 +124,3 @@ async def _complete(
             raise
         log.exception("the gateway of call %s broke its contract", request.call_key)
         raise Unavailable(f"the gateway failed with {type(error).__name__}") from error
-
-
-def _proves_reachable(error: BaseException) -> bool:
-    """Return whether a call that failed so was answered by the provider itself."""
-    return (
-        isinstance(error, GatewayFault)
-        and error.reached
-        and not isinstance(error, Unavailable | TimedOut)
-    )

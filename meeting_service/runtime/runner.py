@@ -1,4 +1,7 @@
-"""The runner: drives one meeting. It asks for the next step, does it, and reports back."""
+"""The runner: drives one meeting. It asks for the next step, does it, and reports back.
+
+Long because every step is done here, and what became of it reported.
+"""
 
 import asyncio
 import logging
@@ -45,6 +48,7 @@ from meeting_service.ports import (
     Fenced,
     GatewayFault,
     GatewayRequest,
+    ModelUnavailable,
     SaveOutput,
     VersionConflict,
 )
@@ -212,6 +216,7 @@ class Runner:
         )
         started_at = time.monotonic()
         first_text_at: float | None = None
+        was_made = True
 
         def on_delta(text: str) -> None:
             nonlocal first_text_at
@@ -223,6 +228,7 @@ class Runner:
             async with asyncio.timeout(None) as self._call:
                 reply = await self._deps.gateways.call(ask.participant.gateway, request, on_delta)
         except GatewayFault as fault:
+            was_made = fault.reached
             return ReportFault(
                 ask.task,
                 ask.number,
@@ -234,12 +240,13 @@ class Runner:
                 fault.is_unreachable,
                 _timing(started_at, first_text_at),
                 fault.tokens_seen,
+                isinstance(fault, ModelUnavailable),
             )
         except TimeoutError:
             return AbandonAttempt("shutdown")
         finally:
             self._call = None
-            self._deps.gateways.release(self._meeting.id, was_used=True)
+            self._deps.gateways.release(self._meeting.id, was_used=was_made)
         timing = _timing(started_at, first_text_at)
         return AcceptReply(
             ask.task,

@@ -64,7 +64,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="Model; the gateway's if left out.")] = ""
     fallback_models: Annotated[
         tuple[str, ...],
-        Meta(description="Models to go on to, in this order, when the provider rejects one."),
+        Meta(
+            description="Models to go on to, in this order, when the provider rejects one, or, for "
+            "that turn, does not serve it at present."
+        ),
     ] = ()
 
 

@@ -18,7 +18,7 @@ from tests.meeting_service.http.service import BODY, TIMEOUT_SECONDS, served, se
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("meeting_core", "meeting_service"))
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
-MAX_FILES = 30
+MAX_FILES = 31
 REPLY = 'replies = ["I have written the plan."]\n'
 PARTICIPANTS = [
     {"id": "first", "name": "First", "gateway": "scripted"},

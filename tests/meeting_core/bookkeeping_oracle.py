@@ -131,7 +131,9 @@ class BookkeepingOracle:
         self.written_from: Manifest | None = None
         self.digests: dict[int, RoundDigested] = {}
         self.unreachable: dict[Task, datetime] = {}
-        self.passed: Counter[AgentId] = Counter()
+        self.rejected: set[tuple[AgentId, str]] = set()
+        self.set_aside: set[tuple[AgentId, str]] = set()
+        self.is_task_over = False
         self.broken: dict[tuple[Task, AgentId], int] = {}
         self.unsupported: Counter[tuple[Task, AgentId]] = Counter()
         self.epoch = 1
@@ -140,6 +142,10 @@ class BookkeepingOracle:
     def enter(self, event: MeetingEvent, command: Command, before: Meeting | None) -> None:
         """Book one fact, and check that it may have happened just now."""
         fact = event.fact
+        if self.is_task_over and before is not self.before:
+            # What ends a task may end the round with it: one decision, by one model.
+            self.set_aside.clear()
+            self.is_task_over = False
         self.command, self.before, self.now = command, before, event.timestamp
         self.version += 1
         assert event.originator_version == self.version
@@ -183,6 +189,7 @@ class BookkeepingOracle:
             case "operator":
                 assert self.command == EndRounds()
         self.rounds[-1] = fact
+        self.is_task_over = True
 
     def on_attempt_started(self, fact: AttemptStarted) -> None:
         assert self.open is None, "two attempts open"
@@ -227,16 +234,19 @@ class BookkeepingOracle:
         assert isinstance(self.command, AcceptReply | ReportFault)
         is_away = self._is_unreachable(fact)
         is_digest_away = is_away and isinstance(fact.task, DigestTask)
-        self._check_failed_charge(fact, is_away=is_away)
+        is_unserved = self._is_model_unavailable(fact)
+        assert fact.is_model_unavailable == is_unserved
+        self._check_failed_charge(fact, is_away=is_away or is_unserved)
         if is_away and not is_digest_away:
             self._wait_for_gateway(fact)
             return
         self.unreachable.pop(fact.task, None)
         assert fact.give_up_at is None
         is_adapted = self._check_adaptation(fact)
-        if fact.fault is FaultClass.REJECTED:
-            self._next_model(fact)
-        elif is_digest_away:
+        goes_on = len(self._models_left(fact.agent_id)) > 1
+        if fact.fault is FaultClass.REJECTED or (is_unserved and goes_on):
+            self._next_model(fact, goes_on=goes_on, is_unserved=is_unserved)
+        elif is_digest_away or (is_unserved and isinstance(fact.task, DigestTask)):
             assert fact.retry_at is None
         elif not is_adapted:
             self._check_retry(fact)
@@ -288,11 +298,11 @@ class BookkeepingOracle:
         key = fact.task, fact.agent_id
         self.broken[key] = len(self.tries.get(key, ()))
 
-    def _next_model(self, fact: AttemptFailed) -> None:
-        models = len(self.participant(fact.agent_id).fallback_models)
-        goes_on = self.passed[fact.agent_id] < models
+    def _next_model(self, fact: AttemptFailed, *, goes_on: bool, is_unserved: bool) -> None:
         assert fact.retry_at == (self.now if goes_on else None)
-        self.passed[fact.agent_id] += goes_on
+        if goes_on:
+            passed = self.set_aside if is_unserved else self.rejected
+            passed.add((fact.agent_id, self.settled.model))
         self.tries.pop((fact.task, fact.agent_id), None)
         self.broken.pop((fact.task, fact.agent_id), None)
         self.unsupported.pop((fact.task, fact.agent_id), None)
@@ -352,6 +362,7 @@ class BookkeepingOracle:
         self.clocks[SynthesisTask()] = self.now
 
     def on_round_digested(self, fact: RoundDigested) -> None:
+        self.is_task_over = True
         assert self.config.digest_rounds
         assert fact.round_num == len(self.rounds)
         assert fact.round_num not in self.digests
@@ -556,6 +567,7 @@ class BookkeepingOracle:
         assert self.open is None
         assert task not in self.endings, "a turn ended twice"
         self.unreachable.pop(task, None)
+        self.is_task_over = True
         assert (task.round_num, task.agent_id) == (len(self.rounds), self.next_speaker)
         self.endings[task] = fact
 
@@ -636,8 +648,22 @@ class BookkeepingOracle:
         return next(each for each in self.config.participants if each.agent_id == agent_id)
 
     def model_of(self, agent_id: AgentId) -> str:
-        participant = self.participant(agent_id)
-        return (participant.model, *participant.fallback_models)[self.passed[agent_id]]
+        return self._models_left(agent_id)[0]
+
+    def _models_left(self, agent_id: AgentId) -> list[str]:
+        participant, passed = self.participant(agent_id), self.rejected | self.set_aside
+        models = (participant.model, *participant.fallback_models)
+        return [model for model in models if (agent_id, model) not in passed]
+
+    def _is_model_unavailable(self, fact: AttemptFailed) -> bool:
+        """Whether nothing came of a call, because the gateway served other models only."""
+        return (
+            isinstance(self.command, ReportFault)
+            and self.command.is_model_unavailable
+            and not self.command.is_unreachable
+            and not self._seen
+            and fact.fault is FaultClass.UNAVAILABLE
+        )
 
     @property
     def next_speaker(self) -> AgentId | None:

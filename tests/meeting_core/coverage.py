@@ -30,7 +30,8 @@ REACHED = {
     *(f"TurnSkipped {reason}" for reason in (*FaultClass, "budget", "deadline", "operator")),
     *(f"RoundClosed {cause}" for cause in ("agenda", "budget", "deadline", "operator")),
     *(f"AttemptStarted {budget_reduction}" for budget_reduction in ("whole", "brief", "cap")),
-    *("AttemptFailed waiting", "AttemptAbandoned operator", "Paused budget", "Paused operator"),
+    *("AttemptFailed waiting", "AttemptFailed without its model", "AttemptAbandoned operator"),
+    *("Paused budget", "Paused operator"),
     *("RoundDigested written", "RoundDigested unwritten", "SynthesisCompleted drafted"),
     *("Failed budget", "Failed gateway_unreachable"),
     *(f"RoundClosed {ending}" for ending in ("complete", "partial", "silent")),
@@ -49,7 +50,8 @@ def kinds_of(fact: Fact) -> tuple[str, ...]:
             return name, *(f"{name} {each}" for each in fact.budget_reductions or ("whole",))
         case AttemptFailed():
             waiting = [f"{name} waiting"] if fact.give_up_at is not None else []
-            return name, f"{name} {fact.fault}", *waiting
+            unserved = [f"{name} without its model"] if fact.is_model_unavailable else []
+            return name, f"{name} {fact.fault}", *waiting, *unserved
         case TurnSkipped() | Failed():
             return name, f"{name} {fact.reason}"
         case AttemptAbandoned() | Adopted() | Paused():

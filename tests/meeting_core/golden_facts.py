@@ -165,6 +165,16 @@ GOLDEN: dict[str, Fact] = {
     "meeting.attempt_failed.v1.unreachable": AttemptFailed(
         TURN, 1, "ann", FaultClass.UNAVAILABLE, "refused", 0, give_up_at=AT, timing=Timing(20)
     ),
+    "meeting.attempt_failed.v1.model_unavailable": AttemptFailed(
+        TURN,
+        1,
+        "ann",
+        FaultClass.UNAVAILABLE,
+        "overloaded",
+        0,
+        retry_at=AT,
+        is_model_unavailable=True,
+    ),
     "meeting.attempt_failed.v1.next_model": AttemptFailed(
         TURN, 2, "ann", FaultClass.REJECTED, "no such model", 0, retry_at=AT, timing=TIMING
     ),

@@ -125,4 +125,5 @@ def test_golden_meetings_went_wrong_in_every_way_that_they_survive():
     assert skipped >= {None, "refused", "operator", "truncated"}
     assert {each.ended_by for each in meetings} == {"agenda", "budget", "operator"}
     assert any(turn.is_cut for each in meetings for turn in each.turns)
-    assert {each.fallbacks for each in meetings} >= {(("ann", 1),)}
+    rejected = {agent_id for each in meetings for agent_id, _ in each.rejected_models}
+    assert rejected == {"ann"}

@@ -244,15 +244,17 @@ class Walk:
 
     def fault(self, task: Task, number: int, cap: int) -> ReportFault:
         is_unreachable = self.chance(5)
+        is_model_unavailable = not is_unreachable and self.chance(5)
         return ReportFault(
             task,
             number,
-            FaultClass.UNAVAILABLE if is_unreachable else self.pick(FAULTS),
+            FaultClass.UNAVAILABLE if is_unreachable or is_model_unavailable else self.pick(FAULTS),
             "no luck",
             self.pick([None, None, 2.0, 20.0, 45.0]),
             self.usage(cap) if self.chance(3) else None,
             reached=not self.chance(4),
             is_unreachable=is_unreachable,
+            is_model_unavailable=is_model_unavailable,
             tokens_seen=self.pick([0, 0, 30, 900]),
         )
 

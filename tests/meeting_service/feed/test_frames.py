@@ -14,6 +14,7 @@ from meeting_core.model import (
     EntryRange,
     Failed,
     FaultClass,
+    Participant,
     Paused,
     Phase,
     RemarkMade,
@@ -23,6 +24,7 @@ from meeting_core.model import (
 )
 from meeting_service.feed.frames import Frame, delta_frame, frames_of
 from tests.builders import (
+    BOB,
     MEETING_ID,
     Later,
     after,
@@ -47,6 +49,7 @@ from tests.builders import (
 
 OPENED = (convened(), round_opened(1))
 SPEAKING = (*OPENED, attempt_started())
+WITH_FALLBACK = Participant("ann", "Ann", model="large", fallback_models=("small",))
 
 
 def frames_after(*facts: Fact | Later) -> tuple[Frame, ...]:
@@ -277,6 +280,31 @@ def test_a_cancelled_meeting_shows_when():
             (
                 "attempt 1 of Ann's turn in round 1 failed (rate_limited: no answer); "
                 "there will be another"
+            ),
+        ),
+        (
+            (*SPEAKING, attempt_failed(retry_at=after(1), is_model_unavailable=True)),
+            "attempt_failed",
+            "warning",
+            ("ann", 1, 1),
+            (
+                "attempt 1 of Ann's turn in round 1 failed (unavailable: no answer); "
+                "its gateway does not serve that model now; there will be another"
+            ),
+        ),
+        (
+            (
+                convened(participants=(WITH_FALLBACK, BOB)),
+                round_opened(),
+                attempt_started(model="large"),
+                attempt_failed(retry_at=after(0), is_model_unavailable=True),
+            ),
+            "attempt_failed",
+            "warning",
+            ("ann", 1, 1),
+            (
+                "attempt 1 of Ann's turn in round 1 failed (unavailable: no answer); "
+                "its gateway does not serve that model now; model 'small' is next"
             ),
         ),
         (

@@ -94,15 +94,28 @@ async def test_a_fault_that_passes_is_told_and_the_turn_is_spoken(
 
 
 async def test_an_unreachable_provider_is_waited_for(client: Client, model: LLMock) -> None:
-    model.add(Fail(503, retry_after=0.1, match=UNLUCKY))
+    model.add(Fail(503, retry_after=0.1))
     meeting_id = await client.start()
     warnings = warnings_in(await client.watched(meeting_id))
     codes = [each["code"] for each in warnings if each["code"].startswith("gateway_")]
     assert codes == ["gateway_away", "gateway_back"]
     status = await client.status(meeting_id)
     assert (status["state"], status["waiting"]) == ("complete", None)
-    assert status["rounds"][0]["turns"][1]["response"]
+    assert status["rounds"][0]["turns"][0]["response"]
     assert await faults_of(client, meeting_id) == {FaultClass.UNAVAILABLE}
+
+
+async def test_a_model_that_fails_while_another_answers_is_tried_again_and_not_waited_for(
+    client: Client, model: LLMock
+) -> None:
+    model.add(Fail(503, retry_after=0.1, match=UNLUCKY))
+    meeting_id = await client.start()
+    warnings = warnings_in(await client.watched(meeting_id))
+    codes = [each["code"] for each in warnings if not each["code"].startswith("synthesis_")]
+    assert codes == ["attempt_failed"]
+    status = await client.status(meeting_id)
+    assert status["state"] == "complete"
+    assert all(turn["response"] for turn in status["rounds"][0]["turns"])
 
 
 @pytest.mark.parametrize(("kind", "behaviours"), LASTING)

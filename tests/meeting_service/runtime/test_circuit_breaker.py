@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from meeting_service.ports import GatewayReply, GatewayRequest, Rejected, Unavailable
 from meeting_service.runtime.circuit_breaker import TRIAL_SECONDS, CircuitBreaker
+from meeting_service.runtime.gateway_probe import GatewayProbe
 from tests.virtual_time import BACKEND
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +74,7 @@ class World:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self.main = Provider()
-        self.breaker = CircuitBreaker("main", self.main)
+        self.breaker = CircuitBreaker("main", GatewayProbe("main", self.main))
         self.gone_on: list[int] = []
         self._tasks = tasks
         self._scopes: dict[int, anyio.CancelScope] = {}
