@@ -22,7 +22,6 @@ from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Un
 log = logging.getLogger(__name__)
 
 _DONE = b"[DONE]"
-_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought")
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"})
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -35,10 +34,24 @@ _FINISH_REASONS = {
 _NO_REASONS = frozenset({"", "null", "none"})
 
 
+class _Delta(Struct):
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+    thought: Any = None
+
+    @property
+    def thoughts(self) -> Any:
+        """What servers that know the model have taken out of its answer, by any name."""
+        return self.reasoning_content or self.reasoning or self.thinking or self.thought
+
+
 class _Choice(Struct):
     index: Any = 0
-    delta: Any = None
-    message: Any = None
+    delta: _Delta | None = None
+    message: _Delta | None = None
     text: Any = None
     finish_reason: Any = None
     usage: Any = None
@@ -202,9 +215,11 @@ class OpenAICompatible(StreamingGateway):
         if not chunk.choices:
             return ""
         answer.is_understood = True
-        return "".join(
-            [_take_choice(answer, each) for each in chunk.choices if (each.index or 0) == 0]
-        )
+        text = ""
+        for choice in chunk.choices:
+            if not choice.index:
+                text += _take_choice(answer, choice)
+        return text
 
 
 def _take_choice(answer: Answer, choice: _Choice) -> str:
@@ -215,18 +230,15 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
     if reason:
         lowered = reason.lower()
         reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
-    said = choice.delta if isinstance(choice.delta, dict) and choice.delta else choice.message
-    if not isinstance(said, dict):
+    said = choice.delta or choice.message
+    if said is None:
         text = choice.text if isinstance(choice.text, str) else ""
         return answer.add(text, finish_reason=reason)
-    content = said.get("content")
-    text, thought = (content, "") if isinstance(content, str) else _parts_in(content)
-    for name in _THOUGHT_FIELDS:
-        if more := said.get(name):
-            thought += more if isinstance(more, str) else "".join(_parts_in(more))
-            break
-    if isinstance(refusal := said.get("refusal"), str):
-        answer.add_refusal(refusal)
+    text, thought = _parts_in(said.content)
+    if thoughts := said.thoughts:
+        thought += "".join(_parts_in(thoughts))
+    if isinstance(said.refusal, str):
+        answer.add_refusal(said.refusal)
     return answer.add(text, finish_reason=reason, thought=thought)
 
 

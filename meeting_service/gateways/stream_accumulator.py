@@ -7,12 +7,19 @@ from meeting_core.model import ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.bounded_text import BoundedText
 from meeting_service.gateways.delta_joiner import DeltaJoiner
-from meeting_service.gateways.thought_splitter import Split, ThoughtSplitter
+from meeting_service.gateways.thought_splitter import TAG_STARTS, Split, ThoughtSplitter
 
 MAX_REFUSAL_BYTES = 2_000
 
 SURELY_OVER = 2
 """An estimate this many times the cap shows that the server does not keep the cap."""
+
+MIN_REPEATED_CHARACTERS = 20
+MIN_PIECES_OF_A_WHOLE = 2
+"""A piece that equals a text this long, of more pieces than this, repeats it."""
+
+# The first halves of characters that take two in UTF-16.
+_FIRST_HALF, _LAST_FIRST_HALF = "\ud800", "\udbff"
 
 
 class Answer:
@@ -48,6 +55,7 @@ class Answer:
         self._thought_joiner = DeltaJoiner()
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
         self._half = ""
+        self._is_settled = False
 
     @property
     def text(self) -> str:
@@ -92,21 +100,28 @@ class Answer:
         A finish reason is believed only as long as nothing follows it: some bridges put one into
         every piece.
         """
-        if text or thought:
-            self.pieces += 1
-            self.finish_reason = finish_reason
-        elif finish_reason:
-            self.finish_reason = finish_reason
+        if not text and not thought:
+            self.finish_reason = finish_reason or self.finish_reason
+            return ""
+        self.pieces += 1
+        self.finish_reason = finish_reason
         if thought:
             self._add_thought(self._thought_joiner.add(thought))
-        return self._shown(self._splitter.add(self._whole(self._joiner.add(text)))) if text else ""
+        if not text or self._is_all_again(text):
+            return ""
+        if self._is_mere_speech(text):
+            self._splitter.last_said = text
+            return self._add_speech(text)
+        shown = self._add_split(self._splitter.add(self._whole(self._joiner.add(text))))
+        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
+        return shown
 
     def end(self) -> str:
         """Take the answer's end; return the text that was in doubt until now."""
         self._add_thought(self._thought_joiner.end())
         half = self._half
         held = self._splitter.add(self._whole(self._joiner.end()))
-        shown = self._shown(held) + self._shown(self._splitter.end())
+        shown = self._add_split(held) + self._add_split(self._splitter.end())
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
         return shown
@@ -128,17 +143,37 @@ class Answer:
         if text.isascii() and not self._half:
             return text
         text = self._half + text
-        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        self._half = text[-1] if _FIRST_HALF <= text[-1:] <= _LAST_FIRST_HALF else ""
         text = text[: len(text) - len(self._half)]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
-    def _shown(self, split: Split) -> str:
+    def _is_all_again(self, text: str) -> bool:
+        """Return whether a piece is the whole text again, as some bridges send it at the end."""
+        return (
+            len(text) == self._speech.length >= MIN_REPEATED_CHARACTERS
+            and self.pieces > MIN_PIECES_OF_A_WHOLE
+            and text == self.text
+        )
+
+    def _is_mere_speech(self, text: str) -> bool:
+        """Return whether a piece needs no second look, as most do not once a text has begun."""
+        return (
+            self._is_settled
+            and TAG_STARTS.isdisjoint(text)
+            and not text.isspace()
+            and not _FIRST_HALF <= text[-1] <= _LAST_FIRST_HALF
+        )
+
+    def _add_split(self, split: Split) -> str:
         if self._splitter.is_retracted:
             self._splitter.is_retracted = False
             self._thought.add(self.text)
             self._speech = BoundedText(self._max_bytes)
         self._add_thought(split.thought)
-        shown = self._speech.add(split.speech)
+        return self._add_speech(split.speech)
+
+    def _add_speech(self, text: str) -> str:
+        shown = self._speech.add(text)
         if self._speech.is_full or self._speech.length > self._max_characters:
             self._check_length()
         return shown

@@ -25,7 +25,9 @@ _ANY_CLOSING = re.compile(
     rf"(?<![`'\"“])(?:{'|'.join(re.escape(closing) for closing in _CLOSING.values())})(?![`'\"”])",
     re.IGNORECASE,
 )
-_TAG_STARTS = frozenset("<[◁")
+TAG_STARTS = frozenset("<[◁")
+"""The characters that a tag begins with; text without them holds none."""
+
 _TAG_START = re.compile("[<\\[◁]")
 _MAX_TAG_CHARACTERS = max(len(tag) for pair in _TAGS for tag in pair)
 
@@ -43,22 +45,29 @@ class ThoughtSplitter:
     Shape: a thought stands between tags at the head of the answer, or at the head of a line.
     `begins_in_thought` is for models whose prompt has opened the thought already, so that only its
     closing tag comes; `began_in_thought` tells that this answer was of that kind, though it was not
-    expected: its thought was then taken for speech at first, and `add` says so by `is_retracted`.
+    expected: its thought was taken for speech at first, and `is_retracted` says so. `last_said`
+    is the last piece that was more than blanks; text that needs no splitting may go past the
+    splitter if it is told so.
     """
 
     def __init__(self, *, begins_in_thought: bool = False) -> None:
         self.began_in_thought = False
         self.is_retracted = False
         self._pending = ""
-        self._spoken: list[str] = []
+        self.last_said = "\n"
         self._has_thought = begins_in_thought
         self._closing = _ANY_CLOSING if begins_in_thought else None
         self._is_assumed = begins_in_thought
         self._assumed: list[str] = []
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether all that has come is settled, and the next text without a tag is speech."""
+        return self._closing is None and not self._pending
+
     def add(self, text: str) -> Split:
         """Return what a piece of the answer adds."""
-        if self._closing is None and not self._pending and _TAG_STARTS.isdisjoint(text):
+        if self.is_speaking and TAG_STARTS.isdisjoint(text):
             return self._said(text)
         self._pending += text
         return self._split(is_end=False)
@@ -88,7 +97,7 @@ class ThoughtSplitter:
             thought = self._pending[: found.start()]
             self._pending = self._pending[found.end() :].lstrip()
             self._closing = None
-            self._spoken.clear()
+            self.last_said = "\n"
             return self._thought(thought, is_closed=True)
         kept = 0 if is_end else _MAX_TAG_CHARACTERS
         ready = self._pending[: len(self._pending) - kept] if kept else self._pending
@@ -115,7 +124,7 @@ class ThoughtSplitter:
             thought = self._pending[: closing.start()]
             self._pending = self._pending[closing.end() :].lstrip()
             self._has_thought = self.began_in_thought = self.is_retracted = True
-            self._spoken.clear()
+            self.last_said = "\n"
             return Split(thought=thought)
         if opening is not None:
             speech = self._pending[: opening.start()]
@@ -132,7 +141,7 @@ class ThoughtSplitter:
 
     def _opening(self) -> re.Match[str] | None:
         for found in _OPENING_AT_LINE_START.finditer(self._pending):
-            if found.start() > 0 or self._is_at_line_start():
+            if found.start() > 0 or self._is_at_line_start:
                 return found
         return None
 
@@ -143,13 +152,12 @@ class ThoughtSplitter:
         return len(self._pending) if found is None else found.start()
 
     def _said(self, text: str) -> Split:
-        self._spoken.append(text)
+        # Blanks within a line do not change whether only blanks stand in it.
+        if "\n" in text or not text.isspace():
+            self.last_said = text
         return Split(text)
 
+    @property
     def _is_at_line_start(self) -> bool:
-        """Return whether only blanks have been said in the present line."""
-        for text in reversed(self._spoken):
-            _, line_end, line = text.rpartition("\n")
-            if line.strip() or line_end:
-                return not line.strip()
-        return True
+        _, line_end, line = self.last_said.rpartition("\n")
+        return bool(line_end) and not line.strip()
