@@ -246,12 +246,15 @@ class StreamingGateway(ABC):
             answer.is_over = True
         except Said as said:
             # Not chained: a provider may repeat the key in its message.
-            lesson = None
-            if not answer.has_begun:
-                lesson = self._lesson(said.error, request.model, form)
-            raise lesson or self._server.fault_said(said.error, answer, request.model) from None
+            raise self._fault_said(said.error, answer, request.model, form) from None
         except connection_failures() as error:
             raise self._server.fault_met(error, answer) from None
+
+    def _fault_said(
+        self, error: ProviderError, answer: Answer, model: str, form: RequestForm
+    ) -> GatewayFault:
+        lesson = None if answer.has_begun else self._lesson(error, model, form)
+        return lesson or self._server.fault_said(error, answer, model)
 
     def _taken(self, answer: Answer, events: list[ServerSentEvent], body: AnswerBody) -> str:
         """Take events into the answer; return the text that they add."""

@@ -6,11 +6,12 @@ The server plays bytes over a socket: a test says for each request what comes ba
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import pytest
@@ -33,6 +34,7 @@ from tests.meeting_service.gateways.wire_peer import (
 from tests.meeting_service.http.service import Client, served, settings_for
 from tests.model_peer import MINUTES
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 KEY = "sk-a-key-of-the-test"
 TASKS = {"round-1-ann": "Ann speaks.", "round-1-bob": "Bob speaks.", "synthesis": MINUTES}
 """What the two seats say in the one round, and what is written at the end."""
@@ -59,7 +61,13 @@ def good_answer(asked: Asked, **usage: Any) -> Script:
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return whole("200 OK", json.dumps({"choices": [choice], "usage": counted}))
-    return stream(says(text), ends(), event(choices=[], usage=counted), DONE)
+    return speaks(text, **counted)
+
+
+def speaks(text: str, **usage: Any) -> Script:
+    """A whole answer with a usage, if any."""
+    counted = [event(choices=[], usage=usage)] if usage else []
+    return stream(says(text), ends(), *counted, DONE)
 
 
 def refuses(status: int, body: Any, **headers: str) -> Script:
@@ -177,7 +185,17 @@ def speaks_openai(peer: ModelServer, **fields: Any) -> OpenAICompatibleGateway:
     return OpenAICompatibleGateway(**given)
 
 
-async def held(answer: Answer, folder: Path, /, **start: Any) -> tuple[Held, ModelServer]:
+async def held(
+    answer: Answer,
+    folder: Path,
+    /,
+    gateway: Mapping[str, Any] = NOTHING,
+    settings: Mapping[str, Any] = NOTHING,
+    **start: Any,
+) -> tuple[Held, ModelServer]:
     """Hold a meeting whose model server answers so."""
-    async with model_server(answer) as peer, service(speaks_openai(peer), folder) as client:
+    async with (
+        model_server(answer) as peer,
+        service(speaks_openai(peer, **gateway), folder, **settings) as client,
+    ):
         return await hold(client, **start), peer
