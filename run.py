@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Set the project up beside this file, then run it: `python3 run.py COMMAND ...`.
 
-    python3 run.py demo           anything but the two below is passed to `meetings`
+    python3 run.py demo           anything but the ones below is passed to `meetings`
     python3 run.py test [ARGS]    the test suite; ARGS go to pytest
+    python3 run.py test --real-model [ARGS]   a real model on a real server, about 130 MB, once
     python3 run.py lint           formatting, lint, types, layers, generated docs
 
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
@@ -34,7 +35,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -45,6 +46,7 @@ LOG = VENV / "setup.log"
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
+MODEL_LOCK = ROOT / "meeting_service" / "local_model" / "local-model.lock"
 
 # The oldest GNU C library that the wheels of the embedded server run on.
 MIN_GLIBC = {"x86_64": (2, 27), "aarch64": (2, 27), "armv7l": (2, 31)}
@@ -58,6 +60,14 @@ LINT_STEPS = (
     ("docs", "docs/generate.py", "--check"),
 )
 
+# What pip says when variables name certificates that are none, or not those of the registry.
+UNTRUSTED = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "NO_CERTIFICATE_OR_CRL_FOUND",
+    "TLS CA certificate bundle",
+)
+CERTIFICATE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
 UNREACHABLE = (
     "NewConnectionError",
     "NameResolutionError",
@@ -70,6 +80,23 @@ UNREACHABLE = (
 )
 
 
+class ExtraJob(NamedTuple):
+    """Tests of their own folder, which the plain `test` leaves out.
+
+    `lock` is installed for them, and takes a download of `megabytes`.
+    """
+
+    folder: str
+    lock: Path | None = None
+    megabytes: int = 0
+
+
+EXTRA_JOBS = {
+    "--real-model": ExtraJob("tests/real_model", lock=MODEL_LOCK, megabytes=130),
+}
+"""What `test OPTION` runs."""
+
+
 class SetupError(Exception):
     """Set-up cannot go on; the text says why and what to do, in one line."""
 
@@ -77,13 +104,19 @@ class SetupError(Exception):
 def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
     own = arguments[0] if arguments else ""
+    extra = EXTRA_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
     try:
         ensure_environment(with_dev=own in NEEDS_DEV)
+        if extra is not None and extra.lock is not None:
+            add_locked_extra(arguments[1], extra.lock, extra.megabytes)
     except SetupError as error:
         say(str(error))
         return SETUP_FAILED
     except OSError as error:
-        say(f"{error.strerror or error}: {error.filename or ROOT}; make it writable and run again")
+        say(
+            f"{error.strerror or error}: {error.filename or ROOT}; let this user read and write it"
+            " and run again"
+        )
         return SETUP_FAILED
     except KeyboardInterrupt:
         say("set-up interrupted; the next run starts it again")
@@ -92,7 +125,10 @@ def main(arguments: list[str]) -> int:
         return lint()
     if own == "test":
         os.chdir(ROOT)
-        return become("-m", "pytest", *arguments[1:])
+        # One worker for an extra job: what it stands on is there once, and heavy.
+        one_worker = "--numprocesses=0"
+        tests = arguments[1:] if extra is None else [one_worker, extra.folder, *arguments[2:]]
+        return become("-m", "pytest", *tests)
     return become("-m", "meeting_service", *arguments)
 
 
@@ -187,6 +223,11 @@ def build_environment(wanted: str) -> None:
     started = time.monotonic()
     if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
         raise SetupError(venv_missing())
+    if not os.access(VENV if VENV.exists() else ROOT, os.W_OK | os.X_OK):
+        raise SetupError(
+            f"this user may not write {VENV}: give it the folder {ROOT}, or a copy of its own,"
+            " and run again"
+        )
     STAMP.unlink(missing_ok=True)
     say("first run: making .venv")
     made = subprocess.run(
@@ -220,6 +261,39 @@ def add_dev_packages(wanted_dev: str) -> None:
     pip("--require-hashes", "--no-deps", "--requirement", str(DEV_LOCK))
     DEV_STAMP.write_text(wanted_dev, encoding="utf-8")
     say(f"ready for test and lint after {time.monotonic() - started:.0f} s")
+
+
+def add_locked_extra(option: str, lock: Path, megabytes: int) -> None:
+    """Install what an extra job needs besides, wheels only. Raises: SetupError, OSError."""
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    stamp = VENV / f"setup-{lock.stem}.stamp"
+    if read_stamp(stamp) == wanted:
+        return
+    with only_one_set_up():
+        if read_stamp(stamp) == wanted:
+            return
+        started = time.monotonic()
+        names = " and ".join(sorted(package_names(lock.read_text(encoding="utf-8"))))
+        say(f"installing {names} for test {option}, about {megabytes} MB, once")
+        rules = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+        try:
+            pip(*rules, "--requirement", str(lock))
+        except SetupError as error:
+            if "No matching distribution found" not in str(error):
+                raise
+            raise SetupError(no_wheel_for(option, str(error))) from error
+        stamp.write_text(wanted, encoding="utf-8")
+        say(f"ready for test {option} after {time.monotonic() - started:.0f} s")
+
+
+def no_wheel_for(option: str, pip_error: str) -> str:
+    """Say what has no wheel for this platform."""
+    found = re.search(r"found for ([\w.-]+)", pip_error)
+    here = " ".join(filter(None, (sys.platform, platform.machine(), *platform.libc_ver())))
+    return (
+        f"test {option} cannot run here: {found[1] if found else 'a package'} has no wheel for"
+        f" {here}; Linux with glibc on x86_64 or aarch64 and macOS from 13 on have one; see {LOG}"
+    )
 
 
 def package_names(requirements: str) -> set[str]:
@@ -286,6 +360,12 @@ def explain(output: str) -> str:
         return f"a downloaded package is not the one in the lock: check the registry; see {LOG}"
     if "ssl module in Python is not available" in output:
         return f"{sys.executable} has no ssl module: run this file with another Python; see {LOG}"
+    if any(sign in output for sign in UNTRUSTED):
+        named = [name for name in CERTIFICATE_VARIABLES if os.environ.get(name)]
+        remedy = f"mend or unset {' and '.join(named)}" if named else "name its file in PIP_CERT"
+        return f"the registry's certificate cannot be checked: {remedy} and run again; see {LOG}"
+    if "No usable temporary directory" in output:
+        return "no folder for temporary files can be written: set TMPDIR to one and run again"
     if any(sign in output for sign in UNREACHABLE):
         return (
             "no package registry reachable: connect to the network, or point pip at a mirror"

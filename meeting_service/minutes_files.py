@@ -1,8 +1,10 @@
 """Saving minutes: one markdown file a meeting, in the output folder and nowhere else."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
+from errno import EACCES, ENOTDIR
 from itertools import count, islice
 from pathlib import Path
 
@@ -22,6 +24,21 @@ class OutputFolder:
         self._folder = folder
         # Where the search for a free name goes on; only a hint, so it may be forgotten.
         self._numbers: dict[str, Iterator[int]] = {}
+
+    def check_writable(self) -> None:
+        """Check that minutes can be saved, without making the folder.
+
+        Raises: `PermissionError`, `NotADirectoryError`.
+        """
+        nearest = self._folder.absolute()
+        while not os.path.lexists(nearest) and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(nearest))
+        # Also false on a file system that is mounted read-only.
+        is_effective = os.access in os.supports_effective_ids
+        if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=is_effective):
+            raise PermissionError(EACCES, "it cannot be written", str(nearest))
 
     async def save(self, meeting: Meeting, markdown: str) -> str:
         """Write a meeting's minutes without blocking the event loop; return the path.

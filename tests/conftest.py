@@ -16,6 +16,9 @@ from meeting_service.embedded_postgres import EmbeddedServer
 
 TEMPLATE = "template_meetings"
 
+collect_ignore = ["real_model"]
+"""Jobs of their own, `python3 run.py test --JOB`: they need what not every machine has."""
+
 
 def short_temporary_folder() -> Path:
     """Make a folder whose path leaves room for a socket's, in memory where there is enough."""

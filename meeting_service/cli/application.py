@@ -78,9 +78,11 @@ def _exit_code_of(error: Exception) -> Exit | None:
         return Exit.USAGE
     from eventsourcing.persistence import PersistenceError
 
-    from meeting_service.embedded_postgres import EmbeddedServerError
+    from meeting_service.embedded_postgres import DataDirError, EmbeddedServerError, NoAccountError
     from meeting_service.store.postgres.migrate import MigrationError
 
+    if isinstance(error, DataDirError | NoAccountError):
+        return Exit.USAGE
     if isinstance(error, EmbeddedServerError | MigrationError | PersistenceError):
         return Exit.FAILED
     return None

@@ -20,7 +20,7 @@ class Exit(IntEnum):
 MEANINGS = {
     Exit.COMPLETE: "the meeting is complete, or the command did its work",
     Exit.FAILED: "the meeting failed, or the service or its database could not start",
-    Exit.USAGE: "the command line or a setting is wrong",
+    Exit.USAGE: "the command line, a setting, or what is set around the command is wrong",
     Exit.REFUSED: "the service refused the request (4xx)",
     Exit.UNREACHABLE: "the service cannot be reached, or is out of order (5xx)",
     Exit.CANCELLED: "the meeting was cancelled",

@@ -6,13 +6,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 import stamina
-from httpx_sse import EventSource, SSEError
 from msgspec import Struct
 
-from meeting_service.cli.client import ServiceClient, meeting_path, not_a_meeting_service, refusal
+from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.exit_codes import CommandError, Exit
 
 ENDINGS = {
@@ -22,8 +21,11 @@ ENDINGS = {
 }
 RECONNECT_TIMEOUT_SECONDS = 60.0
 MAX_WAIT_SECONDS = 5.0
+# More than the longest reply may be, all in escapes.
+MAX_EVENT_BYTES = 64 * 1024 * 1024
 
-# Retries are shown by us; without a handler stamina's own log lines would reach the terminal.
+# Retries are shown by us; stamina's own log lines must not reach the terminal.
+logging.getLogger("stamina").propagate = False
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
@@ -53,20 +55,20 @@ async def feed_events(
     while True:
         async with AsyncExitStack() as stack:
             response = await connection.open(stack)
-            if response.status_code == httpx.codes.NO_CONTENT:
+            if response.status_code == httpx2.codes.NO_CONTENT:
                 return
             try:
-                async for sse in EventSource(response).aiter_sse():
+                async for sse in httpx2.EventSource(response, MAX_EVENT_BYTES):
                     event = connection.take(sse.event, sse.id, sse.data, sse.retry)
                     if event is None:
                         continue
                     yield event
                     if event.ending is not None:
                         return
-            # `SSEError` is also one of httpx's errors, but no lost connection.
-            except (SSEError, msgspec.DecodeError) as error:
-                raise not_a_meeting_service(response) from error
-            except httpx.RequestError:
+            # `SSEError` is also one of httpx2's errors, but no lost connection.
+            except (httpx2.SSEError, msgspec.DecodeError) as error:
+                raise client.not_a_meeting_service(response) from error
+            except httpx2.RequestError:
                 notify("lost the connection; resuming")
         await anyio.sleep(connection.wait_seconds)
 
@@ -94,7 +96,7 @@ class _Connection:
         self._current_id = ""
         self._was_open = False
 
-    async def open(self, stack: AsyncExitStack) -> httpx.Response:
+    async def open(self, stack: AsyncExitStack) -> httpx2.Response:
         """Connect after the last event seen, with retries if a connection was open before.
 
         Raises: `CommandError`.
@@ -134,7 +136,7 @@ class _Connection:
             self._seen = version
         return FeedEvent(event, version, msgspec.json.decode(data, type=dict[str, Any]))
 
-    async def _open_once(self, stack: AsyncExitStack) -> httpx.Response:
+    async def _open_once(self, stack: AsyncExitStack) -> httpx2.Response:
         headers = {"Last-Event-ID": str(self._seen)} if self._seen else {}
         opened = self._client.stream(self._path, "text/event-stream", headers)
         try:
@@ -142,9 +144,9 @@ class _Connection:
             if response.is_success:
                 return response
             await response.aread()
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             raise _Unreachable(self._client.unreachable(error)) from error
-        problem = refusal(response)
+        problem = self._client.refusal(response)
         if problem.code is Exit.UNREACHABLE or response.status_code == 429:
             raise _Unreachable(problem, response.headers.get("retry-after"))
         raise problem

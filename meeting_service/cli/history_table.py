@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 
-from meeting_service.cli.client import ServiceClient, meeting_path, not_a_meeting_service, refusal
+from meeting_service.cli.client import ServiceClient, meeting_path
 from meeting_service.cli.printable import json_line, one_line
 
 NDJSON = "application/x-ndjson"
@@ -25,23 +25,25 @@ async def print_history(
         async with client.stream(path, NDJSON, **query) as response:
             if not response.is_success:
                 await response.aread()
-                raise refusal(response)
-            async for event in _events(response):
+                raise client.refusal(response)
+            async for event in _events(client, response):
                 print(json_line(event) if as_json else _in_words(event))
-    except httpx.RequestError as error:
+    except httpx2.RequestError as error:
         raise client.unreachable(error) from error
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+async def _events(
+    client: ServiceClient, response: httpx2.Response
+) -> AsyncIterator[dict[str, Any]]:
     rest = b""
-    # httpx also splits lines at U+2028 and the like, which JSON texts may hold.
+    # httpx2 also splits lines at U+2028 and the like, which JSON texts may hold.
     async for chunk in response.aiter_bytes():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             try:
                 yield msgspec.json.decode(line, type=dict[str, Any])
             except msgspec.DecodeError as error:
-                raise not_a_meeting_service(response) from error
+                raise client.not_a_meeting_service(response) from error
 
 
 def _in_words(event: Mapping[str, Any]) -> str:

@@ -47,10 +47,14 @@ class ClientOptions(FileOptions):
 
     def run(self, work: "Callable[[ServiceClient], Awaitable[Result]]") -> Result:
         """Run a function with a client of the service and return its result."""
+        import logging
+
         import anyio
 
         from meeting_service.cli.client import ServiceClient
 
+        # What is wrong with the environment, as a line of the command's own.
+        logging.basicConfig(format="meetings: %(message)s")
         url = self.settings(for_service=False, url=self.url).service_url
 
         async def with_client() -> Result:

@@ -65,6 +65,9 @@ def serve(
     database_url: DatabaseFlag = None,
     data_dir: DataDirFlag = None,
     output_dir: OutputDirFlag = None,
+    root_path: Annotated[
+        str | None, Parameter(help="Path prefix that a proxy puts before ours, as /meetings.")
+    ] = None,
     options: FileOptions = DEFAULT_FILE_OPTIONS,
 ) -> int:
     """Run the service until it is stopped; one line says its address when it is ready."""
@@ -74,6 +77,7 @@ def serve(
         database_url=database_url,
         data_dir=data_dir,
         output_dir=output_dir,
+        root_path=root_path,
     )
     from meeting_service import app
 

@@ -113,12 +113,13 @@ def _participant(given: str) -> Any:
 def _document(path: Path) -> str:
     import sys
 
+    from meeting_service.text_input import UnreadableText, decode_text, read_text
+
     try:
-        if str(path) == "-":
-            return sys.stdin.read()
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"--document: {path} is not UTF-8 text", Exit.USAGE) from error
+        # Its bytes, because the terminal's encoding need not be that of what is piped in.
+        return decode_text(sys.stdin.buffer.read()) if str(path) == "-" else read_text(path)
+    except UnreadableText as error:
+        raise CommandError(f"--document: {path} {error}", Exit.USAGE) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise CommandError(f"--document: {path} cannot be read: {reason}", Exit.USAGE) from error

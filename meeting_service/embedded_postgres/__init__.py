@@ -7,6 +7,7 @@ from meeting_service.embedded_postgres.embedded_server import EmbeddedServer
 from meeting_service.embedded_postgres.errors import (
     DataDirError,
     EmbeddedServerError,
+    NoAccountError,
     UnsupportedPlatformError,
 )
 from meeting_service.embedded_postgres.state_dir import user_state_dir
@@ -15,6 +16,7 @@ __all__ = [
     "DataDirError",
     "EmbeddedServer",
     "EmbeddedServerError",
+    "NoAccountError",
     "UnsupportedPlatformError",
     "user_state_dir",
 ]

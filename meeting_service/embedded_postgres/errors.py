@@ -3,6 +3,7 @@
 EmbeddedServerError
   UnsupportedPlatformError    another server is needed
   DataDirError                another data folder, or another server, is needed
+  NoAccountError              another user, or another server, is needed
 """
 
 
@@ -16,3 +17,7 @@ class UnsupportedPlatformError(EmbeddedServerError):
 
 class DataDirError(EmbeddedServerError):
     """The data folder cannot be used, or belongs to another major version of PostgreSQL."""
+
+
+class NoAccountError(EmbeddedServerError):
+    """The user of this process is not known to the system, as PostgreSQL wants it to be."""

@@ -8,7 +8,11 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from meeting_service.embedded_postgres.errors import EmbeddedServerError, UnsupportedPlatformError
+from meeting_service.embedded_postgres.errors import (
+    EmbeddedServerError,
+    NoAccountError,
+    UnsupportedPlatformError,
+)
 
 UNPRIVILEGED_USER = "nobody"
 
@@ -24,9 +28,10 @@ class OsUser:
 def server_user(cluster: Path) -> OsUser | None:
     """Return the owner of the cluster, or `nobody` before there is one; None unless we are root.
 
-    Raises: EmbeddedServerError.
+    Raises: EmbeddedServerError, OSError.
     """
     if os.geteuid() != 0:
+        _check_account(cluster)
         return None
     try:
         found = cluster.stat()
@@ -38,6 +43,22 @@ def server_user(cluster: Path) -> OsUser | None:
             f" give it back to its owner (chown -R {UNPRIVILEGED_USER} {cluster})"
         )
     return OsUser(found.st_uid, found.st_gid)
+
+
+def _check_account(cluster: Path) -> None:
+    """Check that the user has a name, without which `initdb` makes no cluster.
+
+    Raises: NoAccountError, OSError.
+    """
+    user = os.geteuid()
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        if not cluster.exists():
+            raise NoAccountError(
+                f"the user id {user} has no entry in /etc/passwd, without which PostgreSQL makes no"
+                " database"
+            ) from None
 
 
 def _unprivileged_user() -> OsUser:

@@ -5,9 +5,13 @@ import pwd
 from contextlib import suppress
 from pathlib import Path
 
+from meeting_service.embedded_postgres.errors import DataDirError
+
 
 def user_state_dir(application: str) -> Path:
     """Return the application's folder among the user's state.
+
+    Raises: DataDirError for a user without a home.
 
     Source: XDG Base Directory Specification.
     """
@@ -26,4 +30,9 @@ def _home() -> Path:
     try:
         return Path(pwd.getpwuid(user).pw_dir)
     except KeyError:
-        return home.absolute()
+        if home.is_absolute():
+            return home
+        # Never the working directory: the database would be another one in each.
+        raise DataDirError(
+            "there is no home folder to keep a database in: HOME is not set"
+        ) from None

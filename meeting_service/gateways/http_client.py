@@ -1,8 +1,11 @@
 """The HTTP client of one gateway: its certificates, its proxy, its connections."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from meeting_service.certificates import trusted_certificates
 
 # The HTTP client takes a fifth of a second to import, which a command that calls no model must not
 # pay.
@@ -24,7 +27,7 @@ def new_client(
 ) -> "httpx2.AsyncClient":
     """Return a client that asks what it is told to ask, and takes nothing from the environment.
 
-    Raises: `ValueError` when `ca_file` holds no certificate, or the proxy is no address.
+    Raises: `ValueError` when what names certificates holds none, or the proxy is no address.
     """
     import httpx2
 
@@ -47,9 +50,7 @@ def new_client(
 @cache
 def _trust() -> "ssl.SSLContext":
     """Read the trusted certificates once; it takes a tenth of a second."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
+    return trusted_certificates(os.environ)
 
 
 def _trust_in(ca_file: Path) -> "ssl.SSLContext":

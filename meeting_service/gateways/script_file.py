@@ -32,6 +32,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from meeting_core.model import FaultClass, ReportedUsage
+from meeting_service.text_input import UnreadableText, read_text
 
 Read = TypeVar("Read")
 FaultKind: TypeAlias = Literal[
@@ -154,10 +155,11 @@ def load_script(path: Path) -> Script:
     Raises: `ScriptError`.
     """
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ScriptError(f"{path}: cannot be read: {reason}") from error
+        content = read_text(path)
+    except OSError as error:
+        raise ScriptError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnreadableText as error:
+        raise ScriptError(f"{path}: {error}") from error
     try:
         raw = tomllib.loads(content) if path.suffix == ".toml" else msgspec.json.decode(content)
     except (tomllib.TOMLDecodeError, msgspec.DecodeError) as error:

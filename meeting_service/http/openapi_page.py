@@ -19,22 +19,23 @@ tr { border-bottom: 1px solid #8883 }
 caption { text-align: left; font-weight: 600; padding-top: .4rem }
 :target { background: #fc04 }
 """
-AS_DOCUMENT = 'As a document: <a href="/openapi.json">/openapi.json</a>.'
 
 
-def render_page(document: Mapping[str, Any]) -> str:
-    """Render an OpenAPI document as one page of HTML."""
+def render_page(document: Mapping[str, Any], path_prefix: str = "") -> str:
+    """Render an OpenAPI document as one page of HTML; its links begin with the prefix."""
+    prefix = escape(path_prefix)
+    link = f'<a href="{prefix}/openapi.json">{prefix}/openapi.json</a>'
     info = document["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     body = "\n".join(
         (
             f"<h1>{title}</h1>",
-            f"<p>{escape(info['description'])} {AS_DOCUMENT}</p>",
-            *_operations(document),
+            f"<p>{escape(info['description'])} As a document: {link}.</p>",
+            *_operations(document, prefix),
             "<h2>Schemas</h2>",
             *(_schema(*each) for each in document["components"]["schemas"].items()),
             '<h2 id="problems">Problems</h2>',
-            *_problems(),
+            *_problems(prefix),
         )
     )
     return (
@@ -44,11 +45,11 @@ def render_page(document: Mapping[str, Any]) -> str:
     )
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[str]:
+def _operations(document: Mapping[str, Any], prefix: str) -> Iterator[str]:
     by_tag: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            shown = _operation(path, method, operation)
+            shown = _operation(prefix + path, method, operation)
             by_tag.setdefault(operation["tags"][0], []).append(shown)
     for tag, shown_operations in by_tag.items():
         yield f"<h2>{escape(tag.capitalize())}</h2>"
@@ -89,9 +90,13 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
     return f'<h3 id="{escape(name)}"><code>{escape(name)}</code></h3>\n<p>{about}</p>\n{table}'
 
 
-def _problems() -> Iterator[str]:
+def _problems(prefix: str) -> Iterator[str]:
     rows = [
-        (f'<span id="{each.name}">{each.uri}</span>', str(each.status.value), escape(each.title))
+        (
+            f'<span id="{each.name}">{prefix}{each.uri}</span>',
+            str(each.status.value),
+            escape(each.title),
+        )
         for each in PROBLEM_TYPES
     ]
     yield _table("", ("type", "status", "title"), rows)

@@ -21,6 +21,7 @@ from meeting_core.errors import (
 )
 from meeting_core.model import MeetingId
 from meeting_service.command_handler import MeetingNotFound
+from meeting_service.http.path_prefix import full_path, prefix_of
 from meeting_service.ports import RoomTaken, TooManyLive, VersionConflict
 
 log = logging.getLogger(__name__)
@@ -128,16 +129,17 @@ class ProblemDocument(Struct, frozen=True, kw_only=True):
     meeting_id: str | UnsetType = UNSET
 
 
-UNREADABLE = msgspec.json.encode(
-    ProblemDocument(
-        type=BAD_REQUEST.uri,
-        title=BAD_REQUEST.title,
-        status=BAD_REQUEST.status.value,
-        detail="this is no request of HTTP, or its method is unknown",
-        instance="/",
+def unreadable_request(path_prefix: str) -> bytes:
+    """Return the body of the answer to bytes that are no HTTP request."""
+    return msgspec.json.encode(
+        ProblemDocument(
+            type=path_prefix + BAD_REQUEST.uri,
+            title=BAD_REQUEST.title,
+            status=BAD_REQUEST.status.value,
+            detail="this is no request of HTTP, or its method is unknown",
+            instance=f"{path_prefix}/",
+        )
     )
-)
-"""The answer to bytes that are no HTTP request."""
 
 
 class HttpProblem(Exception):
@@ -179,7 +181,10 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         problem.detail = f"this path does not take {request.method}; see the Allow header"
     elif status is HTTPStatus.NOT_FOUND and problem.kind is NOTHING_HERE:
-        problem.detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+        problem.detail = (
+            f"there is nothing at {full_path(request)}; "
+            f"{prefix_of(request)}/docs lists what there is"
+        )
     return _answer(request, problem, error.headers or {})
 
 
@@ -192,11 +197,11 @@ def _answer(
     request: Request[Any, Any, Any], problem: HttpProblem, headers: Mapping[str, str]
 ) -> Response[bytes]:
     document = ProblemDocument(
-        type=problem.kind.uri,
+        type=prefix_of(request) + problem.kind.uri,
         title=problem.kind.title,
         status=problem.kind.status.value,
         detail=problem.detail,
-        instance=quote(request.url.path),
+        instance=quote(full_path(request)),
         errors=problem.errors or UNSET,
         meeting_id=UNSET if problem.meeting_id is None else str(problem.meeting_id),
     )

@@ -14,7 +14,7 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from meeting_service.http.problems import MEDIA_TYPE, UNREADABLE
+from meeting_service.http.problems import MEDIA_TYPE, unreadable_request
 
 TICK_SECONDS = 1.0
 """How often the `Date` header of the answers changes."""
@@ -30,14 +30,16 @@ class CannotListen(Exception):
 
 
 class _Protocol(HttpToolsProtocol):
+    unreadable = unreadable_request("")
+
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed as HTTP with a problem document."""
         head = (
             "HTTP/1.1 400 Bad Request\r\n"
-            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(UNREADABLE)}\r\n"
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(self.unreadable)}\r\n"
             "connection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + UNREADABLE)
+        self.transport.write(head.encode() + self.unreadable)
         self.transport.close()
 
 
@@ -92,15 +94,17 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, sockets: Sequence[socket.socket], *, grace_seconds: float
+    app: ASGIApp, sockets: Sequence[socket.socket], *, grace_seconds: float, root_path: str = ""
 ) -> AsyncIterator[None]:
     """Serve requests until the context ends, then finish those under way.
 
-    Requests that take longer than `grace_seconds` then are cut off.
+    Requests that take longer than `grace_seconds` then are cut off. `root_path` is for the links in
+    answers that the application does not give.
     """
+    below_root_path = {"unreadable": unreadable_request(root_path)}
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=type("_ProtocolBelow", (_Protocol,), below_root_path),
         ws="none",
         lifespan="off",
         log_config=None,

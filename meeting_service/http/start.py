@@ -23,6 +23,7 @@ from meeting_core.projector import fold
 from meeting_service.command_handler import MeetingNotFound
 from meeting_service.http.bodies import ParticipantBody, StartBody
 from meeting_service.http.json_body import JsonRequest
+from meeting_service.http.path_prefix import PREFIX_KEY
 from meeting_service.http.problems import (
     KEY_REUSED,
     NO_AGENT,
@@ -79,8 +80,9 @@ async def start_meeting(
     """
     if not context.is_open:
         raise stopping()
+    prefix = str(request.scope.get(PREFIX_KEY, ""))
     if idempotency_key is None:
-        return started_view(await _convene(context, data, context.meetings.new_id(), ""))
+        return started_view(await _convene(context, data, context.meetings.new_id(), ""), prefix)
     _check_key(request, idempotency_key)
     meeting_id = uuid5(KEY_NAMESPACE, idempotency_key)
     convened = await _as_convened(context, meeting_id)
@@ -95,7 +97,7 @@ async def start_meeting(
     if convened.request_digest != data.digest:
         detail = f"this {KEY_HEADER} was used for another request; use a new one"
         raise HttpProblem(KEY_REUSED, detail, meeting_id=meeting_id)
-    return started_view(convened)
+    return started_view(convened, prefix)
 
 
 async def configuration_from_body(context: ServiceContext, body: StartBody) -> Configuration:

@@ -20,6 +20,7 @@ from meeting_service.settings.model import (
     SettingsError,
 )
 from meeting_service.settings.price_list import ModelPriceSettings, PriceList
+from meeting_service.settings.proxies import is_path_prefix, networks_of
 from meeting_service.settings.reference_rows import SettingDescription, describe_settings
 
 __all__ = [
@@ -41,5 +42,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "describe_settings",
+    "is_path_prefix",
     "load_settings",
+    "networks_of",
 ]

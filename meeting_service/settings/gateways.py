@@ -125,6 +125,14 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
         Seconds, Meta(description="Longest silence within an answer.")
     ] = 15.0
     max_connections: Annotated[Count, Meta(description="Connections open at once.")] = 256
+    proxy: Annotated[
+        Secret,
+        Meta(
+            description="Proxy of the calls: `http://`, `https://` or `socks5://` with host and "
+            "port; or `none`; or `environment`: what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and "
+            "`NO_PROXY` say, and none for a server on this machine."
+        ),
+    ] = Secret("environment")
     api_key: Secret | None = None
     """Never read from the file: filled from `api_key_env` or `api_key_file`."""
 

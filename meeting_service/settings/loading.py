@@ -1,6 +1,8 @@
 """Loading settings: defaults < TOML file < environment < flags; errors name the wrong setting."""
 
 import difflib
+import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -22,6 +24,7 @@ from meeting_service.settings.model import (
 )
 from meeting_service.settings.price_list import ModelPriceSettings, PriceList
 from meeting_service.settings.validation import check_settings, with_api_keys
+from meeting_service.text_input import UnreadableText, clean_value, read_text
 
 ENVIRONMENT_PREFIX = "MEETINGS_"
 TABLES = ("limits", "prices", "gateways", "agents")
@@ -74,15 +77,15 @@ def load_settings(
 
 def _read_file(path: Path, *, is_wanted: bool) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_text(path))
     except FileNotFoundError:
         if not is_wanted:
             return {}
         raise SettingsError(f"{path}: no such file; name one that exists with --config") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except UnreadableText as error:
+        raise SettingsError(f"{path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is not valid TOML: {error}") from error
     return _Reader(str(path), path.parent).settings(raw)
@@ -94,19 +97,32 @@ def _from_environment(environ: Mapping[str, str], tables: Mapping[str, Any]) -> 
         getattr(each, "api_key_env", None) for each in tables.get("gateways", {}).values()
     }
     found: dict[str, Any] = {}
-    # Empty counts as unset: `${VAR:-}` in a compose file must not become a database's name.
-    given = {name: value for name, value in environ.items() if value}
+    # Some tools hand on the quotes of an env file. Empty counts as unset: `${VAR:-}` in a compose
+    # file must not become a database's name.
+    wanted = {name: clean_value(value) for name, value in environ.items() if _is_ours(name)}
+    given = {name: value for name, value in wanted.items() if value}
     if "DATABASE_URL" in given:
         found["database_url"] = _converted(
             given["DATABASE_URL"], SCALARS["database_url"], "DATABASE_URL"
         )
     for name, value in given.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in key_variables:
+        if name == "DATABASE_URL" or name in key_variables:
             continue
         if name not in names:
             raise SettingsError(f"environment: {name} is no setting{_suggest(name, names)}")
-        found[names[name]] = _converted(value, SCALARS[names[name]], name, strict=False)
+        known = SCALARS[names[name]]
+        given_value = _items(value) if isinstance(known.default, tuple) else value
+        found[known.name] = _converted(given_value, known, name, strict=False)
     return found
+
+
+def _items(value: str) -> list[str]:
+    """Return the items of a list in a variable, which are separated by commas or blanks."""
+    return [clean_value(item) for item in re.split(r"[,\s]+", value) if clean_value(item)]
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(ENVIRONMENT_PREFIX) or name == "DATABASE_URL"
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +223,7 @@ def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True)
         problem = problem[:1].lower() + problem[1:]
         if choices := _choices(known.type):
             problem = f"must be {' or '.join(choices)}"
-        shown = "" if known.name in ("database_url", "headers") else f"is {value!r}; "
+        shown = "" if known.name in ("database_url", "headers", "proxy") else f"is {value!r}; "
         raise SettingsError(f"{where}: {shown}{problem}{_example(known)}") from None
 
 
@@ -224,7 +240,7 @@ def _example(known: FieldInfo) -> str:
     if isinstance(known.default, bool):
         return f"; for instance {known.name} = {str(known.default).lower()}"
     if isinstance(known.default, int | float) or (isinstance(known.default, str) and known.default):
-        return f"; for instance {known.name} = {msgspec.json.encode(known.default).decode()}"
+        return f"; for instance {known.name} = {json.dumps(known.default)}"
     return ""
 
 
@@ -232,12 +248,19 @@ def _decode(wanted: type, value: Any) -> Any:
     if not isinstance(value, str | Path):
         raise ValueError(f"expected text, got {type(value).__name__}")  # noqa: TRY004
     if wanted is Path:
-        return Path(value).expanduser()
+        return _expanded(Path(value))
     if wanted is Secret:
         return Secret(value)
     if wanted is DatabaseUrl:
         return _database_url(str(value))
     raise NotImplementedError(f"no way to read a {wanted.__name__}")
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("names a home folder that is not known here; write the path out") from None
 
 
 def _database_url(value: str) -> DatabaseUrl:

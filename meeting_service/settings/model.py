@@ -122,6 +122,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Where client commands find the service; left out, at `host` and `port`."),
     ] = None
+    root_path: Annotated[
+        str,
+        Meta(
+            description="Path prefix under which a proxy offers the service (`/meetings`), whether "
+            "or not it strips it; links in answers begin with it."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses and networks of proxies whose `X-Forwarded-Prefix` is believed; "
+            "in the environment, separated by commas."
+        ),
+    ] = ()
     recovery: Annotated[
         Literal["resume", "fail"],
         Meta(description="What happens on start to meetings that a dead process left unfinished."),

@@ -1,5 +1,6 @@
 """Checks across settings, and API keys read from the environment or from files."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from meeting_core.model import MAX_FALLBACK_MODELS, Limits
+from meeting_service.http_proxy import UnusableProxy, proxy_for
 from meeting_service.settings.gateways import (
     AnthropicGateway,
     CustomGateway,
@@ -19,6 +21,8 @@ from meeting_service.settings.gateways import (
     Secret,
 )
 from meeting_service.settings.model import Settings, SettingsError
+from meeting_service.settings.proxies import is_path_prefix, networks_of
+from meeting_service.text_input import UnreadableText, clean_key, read_text
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TIMEOUTS = (
@@ -58,14 +62,29 @@ def _problems(settings: Settings) -> Iterator[str]:
     yield from _agent_problems(settings)
     yield from _limit_problems(settings.limits)
     yield from _timeout_problems(settings)
+    yield from _proxy_problems(settings)
     if settings.url is not None and not _is_http(settings.url):
         yield f"url: is {settings.url!r}; it must begin with http:// or https://"
 
 
 def _folder_problems(settings: Settings) -> Iterator[str]:
     for name, folder in (("output_dir", settings.output_dir), ("data_dir", settings.data_dir)):
-        if folder is not None and folder.exists() and not folder.is_dir():
+        # Those of pathlib fail for a folder that this user may not look into.
+        if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
             yield f"{name}: {folder} is not a folder; name a folder, existing or new"
+
+
+def _proxy_problems(settings: Settings) -> Iterator[str]:
+    if settings.root_path and not is_path_prefix(settings.root_path):
+        yield (
+            f"root_path: is {settings.root_path!r}; write a path such as /meetings, of letters, "
+            "digits, '-', '_' and '.', without a '/' at its end"
+        )
+    for each in settings.trusted_proxies:
+        try:
+            networks_of([each])
+        except ValueError:
+            yield f"trusted_proxies: {each!r} is no address and no network such as 10.0.0.0/8"
 
 
 def _gateway_problems(settings: Settings) -> Iterator[str]:
@@ -84,6 +103,10 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
             yield f"{at}.base_url: must begin with http:// or https:// and name a host"
         elif urlsplit(gateway.base_url).username is not None:
             yield f"{at}.base_url: must not hold credentials; name their variable: api_key_env"
+        try:
+            proxy_for(gateway.base_url, {}, gateway.proxy)
+        except UnusableProxy as error:
+            yield f'{at}.proxy: {error}, or "none" or "environment"'
         if gateway.api_key_env is not None and gateway.api_key_file is not None:
             yield f"{at}: has both api_key_env and api_key_file; keep one"
 
@@ -151,7 +174,7 @@ def _with_api_key(
 ) -> GatewaySettings:
     match gateway:
         case ScriptedGateway():
-            if gateway.replies_file is not None and not gateway.replies_file.is_file():
+            if gateway.replies_file is not None and not os.path.isfile(gateway.replies_file):
                 raise SettingsError(
                     f"gateways.{name}.replies_file: {gateway.replies_file} is not there"
                 )
@@ -167,13 +190,14 @@ def _with_api_key(
 
 def _api_key(name: str, gateway: RemoteGateway, environ: Mapping[str, str]) -> Secret | None:
     if gateway.api_key_env is not None:
-        value = environ.get(gateway.api_key_env, "").strip()
+        variable = gateway.api_key_env
+        value = _key("environment", variable, environ.get(variable, ""))
         if not value:
             raise SettingsError(
-                f"environment: {gateway.api_key_env} is not set; [gateways.{name}] takes its "
-                f"API key from it: export {gateway.api_key_env}=..."
+                f"environment: {variable} is not set; [gateways.{name}] takes its "
+                f"API key from it: export {variable}=..."
             )
-        return Secret(value)
+        return value
     if gateway.api_key_file is not None:
         return _key_in_file(f"gateways.{name}.api_key_file", gateway.api_key_file)
     return None
@@ -181,10 +205,19 @@ def _api_key(name: str, gateway: RemoteGateway, environ: Mapping[str, str]) -> S
 
 def _key_in_file(at: str, path: Path) -> Secret:
     try:
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SettingsError(f"{at}: {path} cannot be read: {reason}") from error
+        content = read_text(path)
+    except OSError as error:
+        raise SettingsError(f"{at}: {path} cannot be read: {error.strerror}") from error
+    except UnreadableText as error:
+        raise SettingsError(f"{at}: {path} {error}") from error
+    value = _key(at, str(path), content)
     if not value:
         raise SettingsError(f"{at}: {path} is empty; put the API key in it")
-    return Secret(value)
+    return value
+
+
+def _key(at: str, holder: str, text: str) -> Secret:
+    try:
+        return Secret(clean_key(text))
+    except ValueError as error:
+        raise SettingsError(f"{at}: {holder} {error}; put only the key in it") from None

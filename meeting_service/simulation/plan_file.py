@@ -25,6 +25,7 @@ from meeting_service.simulation.plan import (
 )
 from meeting_service.simulation.simulator import FIXED_ID, STARTED_AT
 from meeting_service.simulation.toml_reader import Tables, joined
+from meeting_service.text_input import UnreadableText, read_text
 
 _TABLES: dict[str, type[Struct]] = {
     "digest": Digest,
@@ -94,12 +95,12 @@ def read_plan(
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise PlanError(f"{path}: cannot be read: {reason}") from error
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except UnreadableText as error:
+        raise PlanError(f"{path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path}: is not valid TOML: {error}") from error
 

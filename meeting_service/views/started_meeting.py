@@ -57,8 +57,8 @@ class StartedView(Struct, frozen=True):
     stream_url: str
 
 
-def started_view(meeting: Meeting) -> StartedView:
-    """Return a meeting as it was convened."""
+def started_view(meeting: Meeting, path_prefix: str = "") -> StartedView:
+    """Return a meeting as it was convened; `path_prefix` stands before the path of its feed."""
     return StartedView(
         str(meeting.id),
         meeting.config.title,
@@ -66,7 +66,7 @@ def started_view(meeting: Meeting) -> StartedView:
         participant_views(meeting),
         config_view(meeting),
         milliseconds_utc(meeting.convened_at),
-        f"/api/meetings/{meeting.id}/events",
+        f"{path_prefix}/api/meetings/{meeting.id}/events",
     )
 
 

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from tests.model_peer import ModelPeer
@@ -30,7 +30,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(short_folder
     statuses: set[int] = set()
     has_failed, is_back = anyio.Event(), anyio.Event()
 
-    async def start_meetings(client: httpx.AsyncClient) -> None:
+    async def start_meetings(client: httpx2.AsyncClient) -> None:
         while not is_back.is_set():
             answer = await client.post("/api/meetings/start", json=BODY)
             statuses.add(answer.status_code)
@@ -45,7 +45,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(short_folder
 
     async with peer.listening() as url:
         service = ServiceProcess(short_folder, SETTINGS.format(url=url), "--data-dir", str(data))
-        async with service, httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+        async with service, httpx2.AsyncClient(base_url=service.url, timeout=60) as client:
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):
                     tasks.start_soon(start_meetings, client)

@@ -1,7 +1,7 @@
 """A service asked to stop while meetings run and streams are open."""
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from tests.crash.world import World, assert_sound
@@ -35,7 +35,7 @@ async def test_a_terminated_service_ends_by_itself_and_its_meetings_go_on(world:
     async def watch(meeting_id: str) -> None:
         nonlocal opened
         url = f"{world.service.url}/api/meetings/{meeting_id}/events"
-        async with httpx.AsyncClient(timeout=60) as client, client.stream("GET", url) as stream:
+        async with httpx2.AsyncClient(timeout=60) as client, client.stream("GET", url) as stream:
             lines = stream.aiter_lines()
             await anext(lines)
             opened += 1

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from meeting_core.model import AttemptFailed
@@ -55,7 +55,7 @@ async def shown(world: World, meeting_id: str, event: str) -> None:
     """Watch the feed until it tells this."""
     url = f"{world.service.url}/api/meetings/{meeting_id}/events"
     with anyio.fail_after(TIMEOUT_SECONDS):
-        async with httpx.AsyncClient() as client, client.stream("GET", url) as stream:
+        async with httpx2.AsyncClient() as client, client.stream("GET", url) as stream:
             async for line in stream.aiter_lines():
                 if line == f"event: {event}":
                     return

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-import httpx
+import httpx2
 from eventsourcing.persistence import StoredEvent
 
 from meeting_core import MeetingEvent, MeetingMapper, fold, rebuild_brief
@@ -66,7 +66,7 @@ class World:
 
     async def convene(self, **fields: object) -> str:
         body = {"goal": "Survive", "participants": TEAM, "num_rounds": 2, **fields}
-        async with httpx.AsyncClient(base_url=self.service.url) as client:
+        async with httpx2.AsyncClient(base_url=self.service.url) as client:
             answer = await client.post("/api/meetings/start", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -75,7 +75,7 @@ class World:
         """Watch the feed to its end."""
         url = f"{self.service.url}/api/meetings/{meeting_id}/events"
         async with (
-            httpx.AsyncClient(timeout=60) as client,
+            httpx2.AsyncClient(timeout=60) as client,
             client.stream("GET", url) as stream,
         ):
             async for _ in stream.aiter_lines():

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-import httpx
+import httpx2
 
 WRITTEN_DOWN = "http://127.0.0.1:8080"
 
@@ -25,7 +25,7 @@ def main() -> int:
     headers = {name: value.strip() for name, _, value in (h.partition(":") for h in given.headers)}
     if given.data is not None:
         headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
-    with httpx.stream(
+    with httpx2.stream(
         given.method or ("GET" if given.data is None else "POST"),
         given.url.replace(WRITTEN_DOWN, os.environ["MEETINGS_URL"]),
         headers=headers,

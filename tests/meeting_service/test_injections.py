@@ -8,10 +8,9 @@ from contextlib import redirect_stdout
 from io import StringIO
 from unittest.mock import patch
 
-import httpx
+import httpx2
 import msgspec
 import pytest
-from httpx_sse import EventSource
 from rich.console import Console
 
 from meeting_core import HeldMeeting, evolve, spending
@@ -61,6 +60,13 @@ def hostile_meeting(injection: Injection) -> HeldMeeting:
 # --- the feed and the status -------------------------------------------------------------------
 
 
+def as_answer(wire: bytes) -> httpx2.Response:
+    """A feed's bytes as the answer to a request, as the client reads them."""
+    request = httpx2.Request("GET", "http://meetings.example/api/events")
+    headers = {"content-type": "text/event-stream"}
+    return httpx2.Response(200, headers=headers, content=wire, request=request)
+
+
 @every_injection
 def test_every_frame_is_exactly_one_event(injection: Injection):
     for frame_, number in frames_with_numbers(hostile_meeting(injection).events):
@@ -69,8 +75,8 @@ def test_every_frame_is_exactly_one_event(injection: Injection):
         # Some clients go by the lines of Python, which also end at other marks.
         assert len(encoded.decode().splitlines()) == 3
         wire = b"id: %d\n%b" % (number, encoded)
-        response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=wire)
-        (read,) = EventSource(response).iter_sse()
+        response = as_answer(wire)
+        (read,) = httpx2.EventSource(response)
         assert (read.event, read.id, read.retry) == (frame_.event, str(number), None)
         data = json.loads(read.data)
         assert data == json.loads(msgspec.json.encode(frame_.data))

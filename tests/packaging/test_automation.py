@@ -24,14 +24,23 @@ def assert_runs(command: str) -> None:
     assert program in ("bash", "python3")
     assert (ROOT / script).is_file(), command
     if script == "run.py":
-        own = re.findall(r"^ +python3 run\.py (test|lint) ", (ROOT / script).read_text(), re.M)
+        text = (ROOT / script).read_text()
+        own = re.findall(r"^ +python3 run\.py (test|lint) ", text, re.M)
+        jobs = re.findall(r"^ +python3 run\.py test (--[a-z-]+) ", text, re.M)
         assert arguments[0] in own
-        assert len(arguments) == 1
+        assert arguments[1:] in ([], *([job] for job in jobs if arguments[0] == "test"))
 
 
-def test_the_gate_is_lint_and_tests():
+def test_the_gate_is_lint_and_tests_and_every_job_of_theirs():
     commands = [line for line in GATE.read_text().splitlines() if line.startswith("python3")]
-    assert commands == ["python3 run.py lint", "python3 run.py test"]
+    text = (ROOT / "run.py").read_text()
+    jobs = re.findall(r"^ +python3 run\.py test (--[a-z-]+) ", text, re.M)
+    assert jobs
+    assert commands == [
+        "python3 run.py lint",
+        "python3 run.py test",
+        *(f"python3 run.py test {job}" for job in jobs),
+    ]
     for command in commands:
         assert_runs(command)
     subprocess.run(["bash", "-n", GATE], check=True)

@@ -57,7 +57,7 @@ def test_the_wheel_requires_three_packages_and_the_rest_by_extras(wheel):
     always = {re.split(r"[^\w.-]", each)[0] for each in required if "extra ==" not in each}
     assert always == {"eventsourcing", "msgspec", "python-statemachine"}
     extras = metadata.get_all("Provides-Extra") or []
-    assert sorted(extras) == ["anthropic", "embedded", "service", "tokens"]
+    assert sorted(extras) == ["embedded", "service", "tokens"]
 
 
 def test_the_source_distribution_builds_the_same_wheel(sdist, wheel, tmp_path):

@@ -58,6 +58,18 @@ CLOSING = SynthesisTask()
 ASKED = (*up_to_synthesis(), attempt_started(CLOSING, cap=500))
 
 
+@pytest.mark.parametrize("meeting_tokens", [None, 90_000])
+def test_a_context_that_holds_nothing_of_what_was_said_is_not_told_as_a_spent_budget(
+    meeting_tokens: int | None,
+):
+    facts = up_to_synthesis(context_tokens=100, meeting_tokens=meeting_tokens)
+    given(*facts).when(StartAttempt(CLOSING)).then(
+        SynthesisCompleted(
+            degraded="no summary was written (nothing of what was said fits the model's context)"
+        )
+    )
+
+
 def refused(author: str, number: int, fault: FaultClass = FaultClass.REFUSED) -> list[Fact]:
     """An author whose attempt failed for good."""
     started = attempt_started(CLOSING, number, by=author)

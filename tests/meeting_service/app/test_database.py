@@ -54,7 +54,9 @@ async def test_a_folder_that_cannot_be_used_names_the_settings_that_help(tmp_pat
     (tmp_path / "file").write_text("")
     message = await refusal(Settings(data_dir=tmp_path / "file"))
     assert message.startswith(f"cannot keep a database in {tmp_path / 'file'}: Not a directory")
-    assert message.endswith("; give another folder with --data-dir, or set DATABASE_URL")
+    assert message.endswith(
+        "; give another folder with --data-dir, or a PostgreSQL server with --database-url"
+    )
 
 
 @pytest.mark.anyio

@@ -713,7 +713,7 @@ def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
 
 
 def test_help_needs_none_of_the_heavy_imports() -> None:
-    heavy = {"anyio", "asyncpg", "httpx", "litestar", "meeting_core", "msgspec", "statemachine"}
+    heavy = {"anyio", "asyncpg", "httpx2", "litestar", "meeting_core", "msgspec", "statemachine"}
     program = (
         "import sys; from meeting_service.cli.application import run; run(['--help']);"
         f"sys.exit(', '.join({heavy!r} & set(sys.modules)))"

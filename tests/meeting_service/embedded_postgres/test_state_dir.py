@@ -4,7 +4,10 @@ import os
 import pwd
 from pathlib import Path
 
-from meeting_service.embedded_postgres import user_state_dir
+import pytest
+
+from meeting_service.embedded_postgres import DataDirError, NoAccountError, user_state_dir
+from meeting_service.embedded_postgres.os_user import server_user
 
 
 def test_the_folder_is_among_the_users_state_and_never_in_anothers_home(monkeypatch, tmp_path):
@@ -19,3 +22,31 @@ def test_the_folder_is_among_the_users_state_and_never_in_anothers_home(monkeypa
     monkeypatch.setenv("HOME", "/proc/1/nowhere")
     own_home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
     assert user_state_dir("lab") == own_home / ".local" / "state" / "lab"
+
+
+def no_entry(user: int) -> pwd.struct_passwd:
+    raise KeyError(user)
+
+
+def test_a_user_without_a_name_has_only_the_home_that_is_set(monkeypatch, tmp_path):
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    assert user_state_dir("lab") == Path("/proc/nowhere/.local/state/lab")
+    monkeypatch.chdir(tmp_path)
+    for home in ("", "relative", "."):
+        monkeypatch.setenv("HOME", home)
+        with pytest.raises(DataDirError, match="HOME is not set"):
+            user_state_dir("lab")
+    monkeypatch.delenv("HOME")
+    with pytest.raises(DataDirError, match="HOME is not set"):
+        user_state_dir("lab")
+
+
+def test_a_user_without_a_name_can_use_a_cluster_but_not_make_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(NoAccountError, match="the user id 12345 has no entry in /etc/passwd"):
+        server_user(tmp_path / "cluster")
+    (tmp_path / "cluster").mkdir()
+    assert server_user(tmp_path / "cluster") is None

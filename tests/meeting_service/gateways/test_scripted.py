@@ -404,6 +404,17 @@ class TestFiles:
         with pytest.raises(ScriptError, match="not UTF-8"):
             load_script(tmp_path / "s.toml")
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("s.json", '{"replies": ["Größe, 会議"]}'), ("s.toml", 'replies = ["Größe, 会議"]\r\n')],
+    )
+    def test_a_file_is_read_by_its_byte_order_mark(
+        self, tmp_path: Path, name: str, content: str, encoding: str
+    ) -> None:
+        (tmp_path / name).write_bytes(content.encode(encoding))
+        assert load_script(tmp_path / name).replies == ("Größe, 会議",)
+
     @pytest.mark.parametrize("key", ["round-1", "synthesis/x", "dev", "round-0-dev", "round-1-/1"])
     def test_a_task_that_is_none_is_refused(self, key: str) -> None:
         with pytest.raises(ScriptError, match="faults"):

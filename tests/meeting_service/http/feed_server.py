@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import anyio
-import httpx
+import httpx2
 import uvicorn
 from anyio.abc import SocketAttribute, SocketStream
-from httpx_sse import aconnect_sse
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -24,7 +23,7 @@ from tests.feed_world import MAX_WAIT_SECONDS, Shown, World, feed_world, until
 class FeedServer:
     """A feed, where it is served, and how to watch it."""
 
-    def __init__(self, world: World, port: int, client: httpx.AsyncClient) -> None:
+    def __init__(self, world: World, port: int, client: httpx2.AsyncClient) -> None:
         self.world = world
         self.port = port
         self.client = client
@@ -53,12 +52,12 @@ class FeedServer:
     ) -> AsyncIterator[Shown]:
         """Return the events of a stream as they come; the client sees them as a browser would."""
         seen = 0
-        opening = aconnect_sse(
-            self.client, "GET", path or events_of(MEETING_ID), headers=headers or {}, params=params
+        opening = self.client.sse(
+            path or events_of(MEETING_ID), headers=headers or {}, params=params
         )
         async with opening as source:
             source.response.raise_for_status()
-            async for event in source.aiter_sse():
+            async for event in source:
                 # The client hands out blocks without data too, which a browser drops.
                 if event.data:
                     number = int(event.id) if event.id else None
@@ -123,8 +122,8 @@ async def feed_server(
         _serving(world, policy) as port,
     ):
         address = f"http://127.0.0.1:{port}"
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(
             base_url=address, timeout=MAX_WAIT_SECONDS, limits=limits, trust_env=False
         ) as client:
             yield FeedServer(world, port, client)

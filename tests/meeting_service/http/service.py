@@ -8,8 +8,7 @@ from typing import Any
 
 import anyio
 import asyncpg
-import httpx
-from httpx_sse import aconnect_sse
+import httpx2
 
 from meeting_service.app import running
 from meeting_service.settings import DatabaseUrl, ScriptedGateway, Settings
@@ -25,7 +24,7 @@ BODY: dict[str, Any] = {"goal": "Decide", "participants": ["planner", "dev"], "n
 """A valid start; a test shows only what it changes."""
 
 
-class Client(httpx.AsyncClient):
+class Client(httpx2.AsyncClient):
     """A client of one service."""
 
     async def start(self, headers: Mapping[str, str] | None = None, **changes: Any) -> str:
@@ -47,10 +46,10 @@ class Client(httpx.AsyncClient):
         """Watch a meeting to its end; return the name, id and data of each event."""
         url = f"/api/meetings/{meeting_id}/events"
         with anyio.fail_after(TIMEOUT_SECONDS):
-            async with aconnect_sse(self, "GET", url) as source:
+            async with self.sse(url) as source:
                 return [
                     (event.event, event.id, json.loads(event.data))
-                    async for event in source.aiter_sse()
+                    async for event in source
                     if event.data
                 ]
 
@@ -108,7 +107,7 @@ async def count_events(database_url: str) -> int:
         await connection.close()
 
 
-def assert_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
+def assert_problem(answer: httpx2.Response, status: int, *words: str) -> dict[str, Any]:
     """Check that an answer is a whole problem document whose detail has these words."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM

@@ -4,9 +4,8 @@ import json
 import re
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
-from httpx_sse import EventSource
 from msgspec.structs import replace
 
 from tests.injections import INJECTIONS, configured_with, held_with
@@ -35,11 +34,14 @@ async def test_every_block_of_a_hostile_feed_is_one_event_of_ours():
             names = [match[2].decode() for match in found if match]
             assert {name: names.count(name) for name in KINDS} == KINDS
             assert b"\r" not in body
-            response = httpx.Response(
-                200, headers={"content-type": "text/event-stream"}, content=body
+            response = httpx2.Response(
+                200,
+                headers={"content-type": "text/event-stream"},
+                content=body,
+                request=httpx2.Request("GET", "http://meetings.example"),
             )
             # The client hands out blocks without data too, which a browser drops.
-            read = [event for event in EventSource(response).iter_sse() if event.data]
+            read = [event for event in httpx2.EventSource(response) if event.data]
             assert [(event.id.encode(), event.event) for event in read] == [
                 (match[1], match[2].decode()) for match in found if match
             ]

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
-from httpx_sse import aconnect_sse
 
 from meeting_service.app import running
 from meeting_service.feed.encoded_events import EventEncoder
@@ -20,7 +19,7 @@ AGENTS = ["planner", "dev", "design"]
 
 
 @pytest.fixture
-async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     settings = Settings(
         database_url=DatabaseUrl(database_url),
         output_dir=tmp_path,
@@ -29,12 +28,12 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
     )
     async with (
         running(settings) as url,
-        httpx.AsyncClient(base_url=url, timeout=MAX_WAIT_SECONDS, trust_env=False) as client,
+        httpx2.AsyncClient(base_url=url, timeout=MAX_WAIT_SECONDS, trust_env=False) as client,
     ):
         yield client
 
 
-async def start(client: httpx.AsyncClient) -> str:
+async def start(client: httpx2.AsyncClient) -> str:
     body = {"goal": "Decide", "participants": AGENTS, "num_rounds": 2}
     response = await client.post("/api/meetings/start", json=body)
     assert response.status_code == 201, response.text
@@ -42,16 +41,16 @@ async def start(client: httpx.AsyncClient) -> str:
 
 
 async def watch(
-    client: httpx.AsyncClient, path: str, last: int | None = None, end: str = ""
+    client: httpx2.AsyncClient, path: str, last: int | None = None, end: str = ""
 ) -> list[Shown]:
     """Read a stream to its end, or to the first event of a name."""
     shown: list[Shown] = []
     seen = ""
     headers = {} if last is None else {"Last-Event-ID": str(last)}
     with anyio.fail_after(MAX_WAIT_SECONDS):
-        async with aconnect_sse(client, "GET", path, headers=headers) as source:
+        async with client.sse(path, headers=headers) as source:
             source.response.raise_for_status()
-            async for event in source.aiter_sse():
+            async for event in source:
                 # An id stays in force until the next one, so an unchanged one is not its own.
                 own, seen = event.id != seen, event.id
                 if event.data:

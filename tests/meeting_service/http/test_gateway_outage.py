@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from anyio.abc import TaskStatus
-from httpx_sse import aconnect_sse
 
 from meeting_service.settings import OpenAICompatibleGateway, Settings
 from tests.meeting_service.http.service import Client, served, settings_for
@@ -49,7 +48,7 @@ class Provider:
             await self._is_unreachable.wait()
 
     async def listen(self, *, task_status: TaskStatus[None]) -> None:
-        port = httpx.URL(self.url).port or 0
+        port = httpx2.URL(self.url).port or 0
         self._may_stop, self._has_stopped = anyio.Event(), anyio.Event()
         async with self.peer.listening(port) as self.url:
             task_status.started()
@@ -90,8 +89,8 @@ async def failing_provider(
 
 async def saw_warning(client: Client, meeting_id: str, code: str) -> None:
     """Watch a meeting until this warning comes."""
-    async with aconnect_sse(client, "GET", f"/api/meetings/{meeting_id}/events") as source:
-        async for event in source.aiter_sse():
+    async with client.sse(f"/api/meetings/{meeting_id}/events") as source:
+        async for event in source:
             if event.event == "meeting-warning" and json.loads(event.data)["code"] == code:
                 return
     raise AssertionError(f"{code} never came")
@@ -175,9 +174,9 @@ async def test_a_hundred_meetings_behind_one_gateway_send_one_to_see_whether_it_
         probed.set()
 
     async def watch(client: Client) -> None:
-        async with aconnect_sse(client, "GET", "/api/events") as source:
+        async with client.sse("/api/events") as source:
             is_watching.set()
-            async for event in source.aiter_sse():
+            async for event in source:
                 data = json.loads(event.data) if event.data else {}
                 if data.get("code") == "gateway_away":
                     unreachable.add(data["meeting_id"])

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 import pytest
-from httpx_sse import aconnect_sse
 
 from meeting_core.model import RemarkMade
 from tests.meeting_service.http.service import (
@@ -65,8 +64,8 @@ async def quarantined(client: Client) -> dict[str, Any]:
 async def first_warning(client: Client, path: str) -> dict[str, Any]:
     """Open a stream, and wait for a warning."""
     with anyio.fail_after(TIMEOUT_SECONDS):
-        async with aconnect_sse(client, "GET", path) as source:
-            async for event in source.aiter_sse():
+        async with client.sse(path) as source:
+            async for event in source:
                 if event.event == "meeting-warning":
                     return dict(json.loads(event.data))
     raise AssertionError("there was no warning")

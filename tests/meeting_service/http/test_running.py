@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from meeting_service import app
@@ -82,7 +82,7 @@ async def test_it_stops_in_time_though_a_client_never_reads_its_stream(
         async with app.running(settings) as url:
             streams = []
             for _ in range(5):
-                stream = await anyio.connect_tcp("127.0.0.1", httpx.URL(url).port)
+                stream = await anyio.connect_tcp("127.0.0.1", httpx2.URL(url).port)
                 await stream.send(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert (await stream.receive()).startswith(b"HTTP/1.1 200")
                 streams.append(stream)
@@ -107,7 +107,7 @@ async def test_cancelling_it_stops_it_in_order(database_url: str, tmp_path: Path
             scope.cancel()
             await anyio.lowlevel.checkpoint()
     with pytest.raises(OSError, match=r"connect|refused"):
-        await anyio.connect_tcp("127.0.0.1", httpx.URL(url).port)
+        await anyio.connect_tcp("127.0.0.1", httpx2.URL(url).port)
     async with served(settings_for(database_url, tmp_path)) as client:
         assert (await client.ended(meeting_id))["state"] == "complete"
 

@@ -391,3 +391,129 @@ def test_every_setting_is_described() -> None:
     assert ("[limits]", "max_rounds") in names
     assert ('[gateways.NAME] with kind = "openai_compatible"', "base_url") in names
     assert "api_key" not in {each.name for each in described}
+
+
+MARKED = {"utf-8": "utf-8-sig", "utf-16": "utf-16", "utf-32": "utf-32"}
+"""Encodings that write a byte order mark."""
+
+
+@pytest.mark.parametrize("encoding", MARKED.values(), ids=MARKED)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_a_file_as_windows_editors_save_it_is_read(folder: Path, encoding: str, line_end: str):
+    text = 'host = "größer"\nport = 9000\n'.replace("\n", line_end)
+    (folder / "meetings.toml").write_bytes(text.encode(encoding))
+    settings = load_settings(None, {}, {})
+    assert (settings.host, settings.port) == ("größer", 9000)
+
+
+def test_a_file_in_utf_16_without_its_mark_is_named(folder: Path):
+    (folder / "some.toml").write_bytes("port = 9000\n".encode("utf-16-le"))
+    assert refused(folder / "some.toml") == (
+        f"{folder / 'some.toml'}: has NUL bytes, as UTF-16 without its mark has; save it as UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['"sk-1"', "'sk-1'", ' "sk-1"\r\n', "\ufeffsk-1", "\u200bsk-1\u00a0", "\u201csk-1\u201d"],
+    ids=ascii,
+)
+def test_a_key_is_taken_without_what_was_put_around_it(folder: Path, written: str):
+    by_variable = written_gateway(folder, 'api_key_env = "A_KEY"')
+    assert key_of(load_settings(by_variable, {"A_KEY": written}, {})) == "sk-1"
+    by_file = written_gateway(folder, 'api_key_file = "key.txt"')
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (folder / "key.txt").write_bytes(written.encode(encoding))
+        assert key_of(load_settings(by_file, {}, {})) == "sk-1", encoding
+
+
+@pytest.mark.parametrize("written", ["sk-1 sk-2", "sk-1\nsk-2", "sk-\u2026", "sk-ключ"], ids=ascii)
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(folder: Path, written: str):
+    problem = refused(written_gateway(folder, 'api_key_env = "A_KEY"'), {"A_KEY": written})
+    assert problem.startswith("environment: A_KEY holds ")
+    assert problem.endswith("put only the key in it")
+    assert "sk-" not in problem
+    (folder / "key.txt").write_text(written, encoding="utf-8")
+    problem = refused(written_gateway(folder, 'api_key_file = "key.txt"'))
+    assert f"{folder / 'key.txt'} holds " in problem
+    assert "sk-" not in problem
+
+
+@pytest.mark.parametrize("written", ["", '""', " '' ", "\ufeff\r\n"], ids=ascii)
+def test_a_key_of_nothing_but_quotes_is_missing(folder: Path, written: str):
+    config = written_gateway(folder, 'api_key_env = "A_KEY"')
+    assert "A_KEY is not set" in refused(config, {"A_KEY": written})
+
+
+def test_any_setting_of_an_env_file_may_stand_in_quotes():
+    environ = {
+        "DATABASE_URL": '"postgresql://me:secret@db/meetings"',
+        "MEETINGS_PORT": "'9000'",
+        "MEETINGS_LOG_LEVEL": '"debug"\r',
+        "MEETINGS_HOST": '""',
+    }
+    settings = load_settings(None, environ, {})
+    assert settings.database_url == "postgresql://me:secret@db/meetings"
+    assert (settings.port, settings.log_level, settings.host) == (9000, "debug", Settings().host)
+
+
+def written_gateway(folder: Path, line: str) -> Path:
+    return written(folder, f"{OPENAI}{line}\n")
+
+
+def key_of(settings: Settings) -> str | None:
+    gateway = settings.gateways["main"]
+    assert isinstance(gateway, OpenAICompatibleGateway)
+    return gateway.api_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["meetings", "/meetings/", "//evil", "/a b", "/a/../b", "/", "https://h/a", "/\u00e9", "/a?b"],
+)
+def test_a_path_prefix_is_a_plain_path(folder: Path, written: str):
+    assert refused(None, {"MEETINGS_ROOT_PATH": written}) == (
+        f"environment: root_path: is {written!r}; write a path such as /meetings, of letters, "
+        "digits, '-', '_' and '.', without a '/' at its end"
+    )
+    assert load_settings(None, {"MEETINGS_ROOT_PATH": "/a/b.c-d"}, {}).root_path == "/a/b.c-d"
+
+
+def test_trusted_proxies_are_addresses_and_networks(folder: Path):
+    from_file = written(folder, 'trusted_proxies = ["127.0.0.1", "fd00::/8"]')
+    assert load_settings(from_file, {}, {}).trusted_proxies == ("127.0.0.1", "fd00::/8")
+    environ = {"MEETINGS_TRUSTED_PROXIES": ' "10.0.0.1/8, ::1" '}
+    assert load_settings(None, environ, {}).trusted_proxies == ("10.0.0.1/8", "::1")
+    for wrong in ("proxy.example", "10.0.0.0/99", "*", "[::1]", "10.0.0.1:80"):
+        assert refused(None, {"MEETINGS_TRUSTED_PROXIES": f"::1 {wrong}"}) == (
+            f"environment: trusted_proxies: {wrong!r} is no address and no network such as "
+            "10.0.0.0/8"
+        )
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("http://me:secret@proxy:port", "is no address of a proxy"),
+        ("ftp://me:secret@proxy", "begins with ftp://"),
+        ("", "is no address of a proxy"),
+        ("none", None),
+        ("environment", None),
+        ("proxy.example:3128", None),
+    ],
+)
+def test_the_proxy_of_a_gateway_is_checked_and_its_password_not_shown(
+    folder: Path, proxy: str, says: str | None
+):
+    config = written_gateway(folder, f'proxy = "{proxy}"')
+    if says is None:
+        assert load_settings(config, {}, {}).gateways["main"].proxy == proxy
+        return
+    problem = refused(config)
+    assert f"gateways.main.proxy: {says}" in problem
+    assert problem.endswith(', or "none" or "environment"')
+    assert "secret" not in problem
+
+
+def test_a_proxy_of_another_type_is_not_shown(folder: Path):
+    assert "secret" not in refused(written_gateway(folder, 'proxy = ["http://me:secret@proxy"]'))

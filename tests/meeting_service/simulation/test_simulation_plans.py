@@ -143,3 +143,10 @@ def test_a_plan_that_cannot_be_read_is_told_so(tmp_path: Path):
     (tmp_path / "latin.toml").write_bytes(b'title = "\xe9"')
     with pytest.raises(PlanError, match="is not UTF-8"):
         read_plan(tmp_path / "latin.toml", Settings())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_plan_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str):
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(MEETING.encode(encoding))
+    assert read_plan(marked, Settings()) == read(tmp_path, MEETING)
