@@ -90,7 +90,7 @@ class ModelServer(WirePeer):
 
     def __init__(self, answer: Answer) -> None:
         super().__init__([])
-        self._answer_to = answer
+        self.answer_to = answer
 
     @property
     def calls(self) -> list[Asked]:
@@ -100,7 +100,7 @@ class ModelServer(WirePeer):
         return [asked for asked in self.calls if task_of(asked) == task]
 
     def _script_of(self, asked: Asked) -> Script:
-        return self._answer_to(asked) or good_answer(asked)
+        return self.answer_to(asked) or good_answer(asked)
 
 
 @asynccontextmanager
@@ -199,3 +199,16 @@ async def held(
         service(speaks_openai(peer, **gateway), folder, **settings) as client,
     ):
         return await hold(client, **start), peer
+
+
+class SharedService(Struct, frozen=True):
+    """One service and one model server for several tests that differ in what the server answers."""
+
+    client: Client
+    peer: ModelServer
+
+    async def held(self, answer: Answer, **start: Any) -> tuple[Held, ModelServer]:
+        """Hold a meeting whose model server answers so."""
+        self.peer.answer_to = answer
+        self.peer.asked.clear()
+        return await hold(self.client, **start), self.peer

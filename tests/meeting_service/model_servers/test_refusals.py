@@ -25,6 +25,7 @@ from tests.meeting_service.model_servers.refusing_peer import (
     Answer,
     Asked,
     ModelServer,
+    SharedService,
     at_first,
     held,
     hold,
@@ -79,26 +80,26 @@ def sizes_of(peer: ModelServer) -> list[int]:
     ],
 )
 async def test_too_long_a_brief_is_asked_again_once_with_a_shorter_one(
-    tmp_path: Path, script: Script
+    shared: SharedService, script: Script
 ) -> None:
-    meeting, peer = await held(after_a_long_speech(script), tmp_path)
+    meeting, peer = await shared.held(after_a_long_speech(script))
     first, second = sizes_of(peer)
     assert second < first
     assert [fault for fault, _ in meeting.faults] == ["context_too_long"]
     assert meeting.texts == [LONG_SPEECH.strip(), "Bob speaks."]
 
 
-async def test_a_brief_that_cannot_be_shorter_is_not_sent_again(tmp_path: Path) -> None:
+async def test_a_brief_that_cannot_be_shorter_is_not_sent_again(shared: SharedService) -> None:
     silent = stream(ends("length"), counts(8_192, 0), DONE)
-    meeting, peer = await held(at_first(silent), tmp_path)
+    meeting, peer = await shared.held(at_first(silent))
     assert len(peer.calls_of("round-1-ann")) == 1
     assert meeting.skipped == ["context_too_long", None]
     assert "the brief seems to fill the model's window" in meeting.failed[0]["detail"]
 
 
-async def test_a_cap_that_is_too_large_is_no_brief_that_is_too_long(tmp_path: Path) -> None:
+async def test_a_cap_that_is_too_large_is_no_brief_that_is_too_long(shared: SharedService) -> None:
     said = error("max_completion_tokens is too large: 200. At most 100 completion tokens.")
-    meeting, peer = await held(at_first(refuses(400, said)), tmp_path)
+    meeting, peer = await shared.held(at_first(refuses(400, said)))
     assert len(peer.calls_of("round-1-ann")) == 1
     assert meeting.skipped == ["rejected", None]
     assert "check max_tokens_per_turn" in meeting.failed[0]["detail"]
@@ -125,13 +126,13 @@ EMPTY = {
 
 @pytest.mark.parametrize("script", EMPTY.values(), ids=EMPTY.keys())
 async def test_an_empty_account_is_not_asked_again_and_the_next_model_speaks(
-    tmp_path: Path, script: Script
+    shared: SharedService, script: Script
 ) -> None:
     def answer(asked: Asked) -> Script | None:
         return script if model_of(asked) == "paid" else None
 
     team = seats(model="paid", fallback_models=["free"])
-    meeting, peer = await held(answer, tmp_path, participants=team)
+    meeting, peer = await shared.held(answer, participants=team)
     assert [model_of(call) for call in peer.calls_of("round-1-ann")] == ["paid", "free"]
     assert meeting.texts == ["Ann speaks.", "Bob speaks."]
     assert set(meeting.faults) == {("rejected", 0)}

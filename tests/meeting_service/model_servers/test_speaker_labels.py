@@ -1,11 +1,15 @@
 """Names that models write before their texts, through the whole service."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.meeting_service.gateways.wire_peer import Script
-from tests.meeting_service.model_servers.refusing_peer import Asked, Held, held, speaks, task_of
+from tests.meeting_service.model_servers.refusing_peer import (
+    Asked,
+    Held,
+    SharedService,
+    speaks,
+    task_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -15,15 +19,17 @@ TEAM = [
 ]
 
 
-async def said(folder: Path, first: str, second: str = "I agree.") -> tuple[Held, list[str]]:
-    """Hold a meeting in which the two say this; return it, and the briefs of Zoë and the author."""
-    texts = {"round-1-ann": first, "round-1-bob": second}
+async def said(
+    shared: SharedService, first: str, second: str = "I agree."
+) -> tuple[Held, list[str]]:
+    """Hold a meeting in which Critic says this; return it, and the briefs of Zoë and the author."""
+    texts = {"round-1-ann": first, "round-1-bob": "I agree."}
 
     def answer(asked: Asked) -> Script | None:
         text = texts.get(task_of(asked)) if asked.method == "POST" else None
         return None if text is None else speaks(text, prompt_tokens=300, completion_tokens=20)
 
-    meeting, peer = await held(answer, folder, participants=TEAM)
+    meeting, peer = await shared.held(answer, participants=TEAM)
     calls = [*peer.calls_of("round-1-bob"), *peer.calls_of("synthesis")]
     return meeting, [call.body["messages"][-1]["content"] for call in calls]
 
@@ -45,8 +51,8 @@ def replies(meeting: Held) -> list[dict[str, object]]:
         ("Critic's turn:\n", "This will not hold."),
     ],
 )
-async def test_a_speakers_own_name_comes_off(tmp_path: Path, label: str, text: str) -> None:
-    meeting, briefs = await said(tmp_path, label + text)
+async def test_a_speakers_own_name_comes_off(shared: SharedService, label: str, text: str) -> None:
+    meeting, briefs = await said(shared, label + text)
     assert meeting.texts == [text, "I agree."]
     assert str(replies(meeting)[0]["label"]).strip() == label.strip()
     assert "speaks_for" not in replies(meeting)[0]
@@ -65,12 +71,11 @@ async def test_a_speakers_own_name_comes_off(tmp_path: Path, label: str, text: s
     ],
 )
 async def test_lines_in_anothers_name_are_kept_flagged_and_quoted_as_the_speakers_own(
-    tmp_path: Path, line: str
+    shared: SharedService, line: str
 ) -> None:
-    meeting, briefs = await said(tmp_path, f"Critic: This will not hold.\n\n{line}")
+    meeting, briefs = await said(shared, f"Critic: This will not hold.\n\n{line}")
     assert meeting.texts[0] == f"This will not hold.\n\n{line}"
     assert replies(meeting)[0]["speaks_for"] == ["bob"]
-    assert meeting.turns[0]["speaks_for"] == ["bob"]
     for brief in briefs:
         before, _, after = brief.partition("This will not hold.")
         # What was said in Zoë's name stands inside Critic's own mark.
@@ -91,7 +96,7 @@ async def test_lines_in_anothers_name_are_kept_flagged_and_quoted_as_the_speaker
         "Note: nothing holds.",
     ],
 )
-async def test_ordinary_speech_is_left_alone(tmp_path: Path, text: str) -> None:
-    meeting, _ = await said(tmp_path, text)
+async def test_ordinary_speech_is_left_alone(shared: SharedService, text: str) -> None:
+    meeting, _ = await said(shared, text)
     assert meeting.texts[0] == text
     assert not {"label", "speaks_for"} & replies(meeting)[0].keys()

@@ -1,6 +1,5 @@
 """What servers report of tokens, through the whole service: what a call is charged, and why."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from tests.meeting_service.gateways.wire_peer import DONE, Script, ends, event, says, stream
 from tests.meeting_service.model_servers.refusing_peer import (
     Asked,
+    SharedService,
     at_first,
-    held,
     speaks,
     task_of,
 )
@@ -63,9 +62,9 @@ def charged(usage: dict[str, Any]) -> int:
     ],
 )
 async def test_all_that_a_provider_counts_is_charged(
-    tmp_path: Path, usage: dict[str, Any], tokens: int, reasoning: int
+    shared: SharedService, usage: dict[str, Any], tokens: int, reasoning: int
 ) -> None:
-    meeting, _ = await held(at_first(speaks(TEXT, **usage)), tmp_path)
+    meeting, _ = await shared.held(at_first(speaks(TEXT, **usage)))
     first = meeting.usages[0]
     assert (charged(first), first["source"]) == (tokens, "reported")
     assert first.get("reasoning_tokens", 0) == reasoning
@@ -84,9 +83,9 @@ async def test_all_that_a_provider_counts_is_charged(
     ],
 )
 async def test_what_cannot_be_true_is_estimated_and_said_to_be(
-    tmp_path: Path, usage: dict[str, Any]
+    shared: SharedService, usage: dict[str, Any]
 ) -> None:
-    meeting, _ = await held(at_first(speaks(TEXT, **usage)), tmp_path)
+    meeting, _ = await shared.held(at_first(speaks(TEXT, **usage)))
     first = meeting.usages[0]
     assert (first["prompt_tokens"], first["source"]) == (300, "partly_reported")
     assert 30 <= first["completion_tokens"] <= 120
@@ -119,8 +118,8 @@ async def test_what_cannot_be_true_is_estimated_and_said_to_be(
     ],
     ids=["choices[0]", "x_groq", "with the end", "cumulative", "in halves", "null at last"],
 )
-async def test_a_report_may_stand_in_many_places(tmp_path: Path, script: Script) -> None:
-    meeting, _ = await held(at_first(script), tmp_path)
+async def test_a_report_may_stand_in_many_places(shared: SharedService, script: Script) -> None:
+    meeting, _ = await shared.held(at_first(script))
     assert meeting.usages[0] == {
         "prompt_tokens": 100,
         "completion_tokens": 2_010,
@@ -129,8 +128,8 @@ async def test_a_report_may_stand_in_many_places(tmp_path: Path, script: Script)
     }
 
 
-async def test_thoughts_are_charged_beside_a_text_of_a_few_words(tmp_path: Path) -> None:
-    meeting, _ = await held(at_first(speaks(SHORT, **REASONED)), tmp_path)
+async def test_thoughts_are_charged_beside_a_text_of_a_few_words(shared: SharedService) -> None:
+    meeting, _ = await shared.held(at_first(speaks(SHORT, **REASONED)))
     assert meeting.usages[0] == {
         "prompt_tokens": 100,
         "completion_tokens": 2_010,
@@ -140,22 +139,23 @@ async def test_thoughts_are_charged_beside_a_text_of_a_few_words(tmp_path: Path)
     assert meeting.status["tokens"]["spent"] == 2_110 + 2 * 320
 
 
-async def test_nothing_reported_is_estimated(tmp_path: Path) -> None:
-    meeting, _ = await held(at_first(speaks(TEXT)), tmp_path)
+async def test_nothing_reported_is_estimated(shared: SharedService) -> None:
+    meeting, _ = await shared.held(at_first(speaks(TEXT)))
     assert meeting.usages[0]["source"] == "estimated"
     assert meeting.turns[0]["usage_source"] == "estimated"
 
 
-async def test_what_passes_a_ceiling_is_charged_told_and_learnt(tmp_path: Path) -> None:
+async def test_what_passes_a_ceiling_is_charged_told_and_learnt(shared: SharedService) -> None:
     def answer(asked: Asked) -> Script | None:
         return speaks(SHORT, **REASONED) if task_of(asked) == "round-1-ann" else None
 
-    meeting, peer = await held(answer, tmp_path, meeting_tokens=4_300)
+    meeting, peer = await shared.held(answer, meeting_tokens=6_000)
     started = [fact["data"] for fact in meeting.facts if "attempt_started" in fact["name"]]
     first = started[0]["reserved"]
     passed = 2_110 - first["prompt_tokens"] - first["output_tokens"]
     assert meeting.status["outcome"]["overrun_tokens"] == passed
-    assert any(str(passed) in each for each in meeting.status["outcome"]["degraded"])
-    # What is left would not do for another call of this kind beside the minutes.
+    # Beside the minutes, what is left would not do for another call of this kind.
+    assert started[-1]["task"] == {"type": "synthesis"}
+    assert started[-1]["reserved"]["beyond_cap_tokens"] == 2_000
     assert peer.calls_of("round-1-bob") == []
     assert meeting.status["tokens"]["spent"] == 2_110 + 320

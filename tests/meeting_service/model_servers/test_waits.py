@@ -1,7 +1,6 @@
 """Waits that model servers ask for, through the whole service: kept where a turn has the time."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,13 +8,10 @@ import pytest
 
 from tests.meeting_service.gateways.wire_peer import Script, error, event, stream
 from tests.meeting_service.model_servers.refusing_peer import (
+    SharedService,
     at_first,
-    held,
-    model_server,
     refuses,
     seats,
-    service,
-    speaks_openai,
 )
 
 pytestmark = pytest.mark.anyio
@@ -54,23 +50,22 @@ def asks_to_wait(wait: str, milliseconds: int) -> dict[str, Script]:
 
 
 @pytest.mark.parametrize("script", asks_to_wait("35s", 35_000).values(), ids=asks_to_wait("1s", 1))
-async def test_a_wait_of_35_seconds_fits_into_a_minute(tmp_path: Path, script: Script) -> None:
+async def test_a_wait_of_35_seconds_fits_into_a_minute(
+    shared: SharedService, script: Script
+) -> None:
     """The wait is planned; it is not sat through: the meeting is cancelled in it."""
-    async with (
-        model_server(at_first(script)) as peer,
-        service(speaks_openai(peer), tmp_path, turn_timeout_seconds=60.0) as client,
-    ):
-        meeting_id = await client.start(participants=seats(), num_rounds=1)
-        with anyio.fail_after(5):
-            while not (waits := waits_in(await client.facts(meeting_id))):
-                await anyio.lowlevel.checkpoint()
-        await client.post(f"/api/meetings/{meeting_id}/cancel")
+    shared.peer.answer_to = at_first(script)
+    meeting_id = await shared.client.start(participants=seats(), num_rounds=1)
+    with anyio.fail_after(5):
+        while not (waits := waits_in(await shared.client.facts(meeting_id))):
+            await anyio.lowlevel.checkpoint()
+    await shared.client.post(f"/api/meetings/{meeting_id}/cancel")
     assert waits == [pytest.approx(35, abs=0.05)]
 
 
-async def test_a_wait_is_over_in_time(tmp_path: Path) -> None:
+async def test_a_wait_is_over_in_time(shared: SharedService) -> None:
     script = refuses(429, [error("Resource exhausted", details=[{"retryDelay": "1.1s"}])])
-    meeting, peer = await held(at_first(script), tmp_path)
+    meeting, peer = await shared.held(at_first(script))
     assert meeting.texts == ["Ann speaks.", "Bob speaks."]
     assert len(peer.calls_of("round-1-ann")) == 2
     assert meeting.faults == [("rate_limited", 0)]
@@ -80,16 +75,18 @@ async def test_a_wait_is_over_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", asks_to_wait("59s", 59_000).values(), ids=asks_to_wait("1s", 1))
-async def test_a_wait_longer_than_the_turn_is_not_begun(tmp_path: Path, script: Script) -> None:
+async def test_a_wait_longer_than_a_turn_is_not_begun(
+    shared: SharedService, script: Script
+) -> None:
     with anyio.fail_after(3):
-        meeting, peer = await held(at_first(script), tmp_path)
+        meeting, peer = await shared.held(at_first(script))
     assert waits_in(meeting.facts) == [None]
     assert meeting.skipped == [meeting.faults[0][0], None]
     assert len(peer.calls_of("round-1-ann")) == 1
 
 
-async def test_a_quota_a_minute_is_waited_for_where_a_wait_is_asked(tmp_path: Path) -> None:
+async def test_a_quota_a_minute_is_waited_for_where_a_wait_is_asked(shared: SharedService) -> None:
     said = "You exceeded your current quota, please check your plan and billing details."
     script = refuses(429, [error(said, code=429, details=[{"retryDelay": "59s"}])])
-    meeting, _ = await held(at_first(script), tmp_path)
+    meeting, _ = await shared.held(at_first(script))
     assert meeting.skipped == ["rate_limited", None]
