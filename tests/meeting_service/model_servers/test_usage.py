@@ -32,6 +32,7 @@ def charged(usage: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("usage", "tokens", "reasoning"),
     [
+        (REASONED, 2_110, 2_000),
         # The total alone tells of the thoughts.
         (
             {"prompt_tokens": 300, "completion_tokens": 40, "total_tokens": 940},
