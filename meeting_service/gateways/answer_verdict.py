@@ -90,7 +90,7 @@ def _silent(
     answer: Answer, request: GatewayRequest, reason: str, source: str, secrets: Sequence[str]
 ) -> GatewayFault:
     said = f"{source} answered without text (finish reason {reason or 'none'})"
-    if answer.tokens_seen:
+    if answer.thought_tokens:
         detail = (
             f"{said}: all {answer.thought_tokens} tokens of it, about, were thoughts; "
             "raise max_tokens_per_turn, or turn the model's reasoning off"
@@ -98,26 +98,28 @@ def _silent(
         return Empty(one_line(detail, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
     if _fills_window(answer, reason):
         detail = f"{said}: the brief seems to fill the model's window"
-        return ContextTooLong(one_line(detail, secrets), usage=answer.usage)
+        return ContextTooLong(
+            one_line(detail, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen
+        )
     if reason == "length":
         said += (
             f"; the cap of {request.output_tokens} tokens went into something else, such as "
             "thoughts that are not shown: raise max_tokens_per_turn"
         )
-    return Empty(one_line(said, secrets), usage=answer.usage)
+    return Empty(one_line(said, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
 
 
 def _fills_window(answer: Answer, reason: str) -> bool:
     """Return whether a model had no room to answer: some servers say nothing but the usage."""
     usage = answer.usage
-    if usage is None or not usage.prompt_tokens or usage.reasoning_tokens:
+    if usage is None or usage.reasoning_tokens:
         return False
-    total = usage.total_tokens or usage.prompt_tokens + (usage.completion_tokens or 0)
-    written = total - usage.prompt_tokens
+    prompt = usage.prompt_tokens or 0
+    total = usage.total_tokens or prompt + (usage.completion_tokens or 0)
+    written = (usage.completion_tokens or 0) if not prompt else total - prompt
     if written > MAX_BLANKS:
         return False
     is_counted = usage.completion_tokens is not None or usage.total_tokens is not None
-    return (reason == "length" and is_counted) or any(
-        each >= MIN_WINDOW and each % MIN_WINDOW in {0, MIN_WINDOW - 1}
-        for each in (usage.prompt_tokens, total)
+    return (reason == "length" and is_counted and prompt > 0) or any(
+        each >= MIN_WINDOW and each % MIN_WINDOW in {0, MIN_WINDOW - 1} for each in (prompt, total)
     )

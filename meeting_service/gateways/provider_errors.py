@@ -90,6 +90,8 @@ def is_error(body: object) -> bool:
             return any(is_error(each) for each in body if isinstance(each, dict))
         case {"error": error} if error:
             return True
+        case {"base_resp": {"status_code": int(code)}} if code:
+            return True
         case {"object": "error"} | {"type": "error"} | {"errors": [_, *_]}:
             return True
         case {"choices": _} | {"content": _}:

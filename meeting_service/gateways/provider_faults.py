@@ -174,7 +174,7 @@ def _kind_of(
     if status not in _NEVER_TOO_LONG and says_too_long(error.message, model):
         return ContextTooLong
     if status is None:
-        return Truncated
+        return RateLimited if may_come_back else Truncated
     if status == 429:
         return RateLimited
     if status >= 500 or status in _COME_BACK:

@@ -28,7 +28,7 @@ _PER_TIME = re.compile(r"(?<![a-z])per[ _-]?(?:second|minute|min|hour)|\b[TR]PM\
 # Too long a brief is said in many words; all of them name what is long, its measure, and a bound.
 _CONTEXT_SUBJECT = re.compile(
     r"\b(?:context|prompt|inputs?|sequence|messages?|conversation)\b|`inputs`"
-    r"|\b(?:number of|count of|total) tokens\b|\btoken count\b"
+    r"|\b(?:number of|count of|total|too many) tokens\b|\btoken (?:count|limit)\b"
     r"|\brequest\b.*\btokens?\b|\btokens?\b.*\brequest\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -43,7 +43,8 @@ _CONTEXT_BOUND = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(
-    r"\bcontext shift is disabled\b|\bexpected maxLength: \d+, actual: \d+"
+    r"\bcontext_(?:length|window)_exceeded\b|\bContextWindowExceeded|\bexceed_context_size"
+    r"|\bcontext shift is disabled\b|\bexpected maxLength: \d+, actual: \d+"
     r"|(?:prompt|输入|上下文|提示词|内容|消息|tokens?)[^。;]{0,20}(?:超长|过长|超出|超过)",
     re.IGNORECASE,
 )
@@ -53,7 +54,7 @@ _NAME_OF_MODEL = re.compile(
 )
 _NOT_CONTEXT = re.compile(
     r"\bper[ -](?:minute|hour|day|second|month)\b|\brate[ _-]?limit|\bquota\b|\bTPM\b|\bRPM\b"
-    r"|\bnumber of messages\b",
+    r"|\bnumber of messages\b|\b(?:hourly|daily|weekly|monthly)\b",
     re.IGNORECASE,
 )
 _ABOUT_CAP = re.compile(

@@ -83,6 +83,8 @@ def test_an_envelope_of_any_depth_and_size_is_read_in_no_time() -> None:
         ({"object": "error", "message": "It broke."}, True),
         ({"type": "error", "error": {"message": "It broke."}}, True),
         ({"detail": "It broke."}, True),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no"}}, True),
+        ({"choices": [{}], "base_resp": {"status_code": 0, "status_msg": ""}}, False),
         ({"choices": [], "error": None}, False),
         ({"choices": [{"message": {}}], "message": "fine"}, False),
         ({"content": [], "type": "message"}, False),

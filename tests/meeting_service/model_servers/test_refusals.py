@@ -18,6 +18,7 @@ from tests.meeting_service.gateways.wire_peer import (
     ends,
     error,
     event,
+    says,
     stream,
 )
 from tests.meeting_service.model_servers.refusing_peer import (
@@ -73,10 +74,14 @@ def sizes_of(peer: ModelServer) -> list[int]:
         stream(ends("length"), counts(8_192, 0), DONE),
         stream(ends("stop"), counts(4_096, 0), DONE),
         stream(event(choices=[], usage={"prompt_tokens": 8_191, "total_tokens": 8_192}), DONE),
+        stream(says("\n"), ends("length"), counts(4_090, 6), DONE),
+        stream(ends(), event(choices=[], usage={"total_tokens": 32_768}), DONE),
+        stream(ends(), event(choices=[], usage={"prompt_tokens": 2_048}), DONE),
     ],
     ids=[
         *("array", "xai", "413", "422", "500", "in a stream", "array in a stream"),
         *("silent, length", "silent, stop", "silent, without a choice"),
+        *("silent, but for blanks", "silent, with a total alone", "silent, with a prompt alone"),
     ],
 )
 async def test_too_long_a_brief_is_asked_again_once_with_a_shorter_one(
