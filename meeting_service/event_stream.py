@@ -2,8 +2,8 @@
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html. What goes beyond it: an
 event without an empty line after it counts at the end of the stream, and a line that is no field
-(a bare JSON object, `error: ...`) is an event of its own, for it is how some servers say what went
-wrong.
+(a bare JSON object, over one line or many, `error: ...`) is an event of its own, for it is how some
+servers say what went wrong.
 """
 
 from msgspec import Struct
@@ -12,6 +12,8 @@ MAX_EVENT_BYTES = 4_194_304
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_ENDS = b"\r", b"\n"
+_JSON_ENDS = b"}", b"]"
+_FIELDS = b"data:", b"event:", b"id:", b"retry:", b"error:", b":"
 
 
 class EventTooLong(ValueError):
@@ -43,6 +45,8 @@ class EventStreamReader:
         self._data_bytes = 0
         self._name = ""
         self._id = ""
+        # The lines of a bare JSON text that goes over several of them.
+        self._json: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
         """Return the events that this piece completes.
@@ -51,6 +55,7 @@ class EventStreamReader:
         """
         if self._is_after_cr and piece[:1] == b"\n":
             piece = piece[1:]
+            self._is_after_cr = False
         if not piece:
             return []
         self._is_after_cr = piece[-1:] == b"\r"
@@ -78,6 +83,8 @@ class EventStreamReader:
             lines[0] = lines[0].removeprefix(_BOM)
             self._is_first = False
         for line in lines:
+            if self._json and self._continues_json(line, events):
+                continue
             if not line:
                 self._end_event(events)
             elif line.startswith(b"data:"):
@@ -95,13 +102,31 @@ class EventStreamReader:
 
     def _add_data(self, value: bytes) -> None:
         self._data.append(value)
+        self._count(value)
+
+    def _count(self, value: bytes) -> None:
         self._data_bytes += len(value)
         if self._data_bytes > self._max_event_bytes:
             raise EventTooLong(f"an event is longer than {self._max_event_bytes} bytes")
 
+    def _continues_json(self, line: bytes, events: list[ServerSentEvent]) -> bool:
+        """Take a line of a bare JSON text; return false for a line that begins something else."""
+        is_other = line.startswith(_FIELDS)
+        if line and not is_other:
+            self._json.append(line)
+            self._count(line)
+            if line[:1] not in _JSON_ENDS:
+                return True
+        events.append(ServerSentEvent(b"\n".join(self._json), self._name, self._id))
+        self._json, self._data_bytes = [], 0
+        return not is_other
+
     def _take_field(self, line: bytes, events: list[ServerSentEvent]) -> None:
         if line.lstrip()[:1] in (b"{", b"["):
-            events.append(ServerSentEvent(line, self._name, self._id))
+            if line.rstrip()[-1:] in _JSON_ENDS:
+                events.append(ServerSentEvent(line, self._name, self._id))
+            else:
+                self._json.append(line)
             return
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")

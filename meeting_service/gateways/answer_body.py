@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from meeting_service.event_stream import EventStreamReader, ServerSentEvent
-from meeting_service.gateways.body_decoder import BodyDecoder, BodyTooLong
+from meeting_service.gateways.body_decoder import BodyDecoder, BodyTooLong, UnknownCoding
 from meeting_service.gateways.provider_errors import ProviderError, error_in
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_ERROR_BYTES = 65_536
 MAX_HEAD_BYTES = 1_048_576
+
+_JSON_STARTS = frozenset('{["')
+_NO_WORDS = (":", "data:", "event:", "id:", "retry:", "{", "[", "<", "}", "]")
 
 LAST_BYTES_SECONDS = 0.5
 """How long to wait, after a whole answer, for the end of its body, so that the connection stays."""
@@ -80,12 +83,12 @@ async def refuse_errors(response: "httpx2.Response") -> None:
     if response.is_success:
         return
     head = bytearray()
-    decoder = BodyDecoder(response.headers.get("content-encoding", ""), MAX_ERROR_BYTES)
     try:
+        decoder = BodyDecoder(response.headers.get("content-encoding", ""), MAX_ERROR_BYTES)
         async for data in response.aiter_raw():
             for piece in decoder.decode(data):
                 head += piece
-    except (BodyTooLong, zlib.error):
+    except (BodyTooLong, UnknownCoding, zlib.error):
         pass  # What came of it says enough.
     headers = {name.lower(): value for name, value in response.headers.items()}
     error = error_in(json_or_text(head), response.status_code, headers)
@@ -98,3 +101,20 @@ def json_or_text(data: bytes | bytearray) -> object:
         return msgspec.json.decode(bytes(data))
     except ValueError:
         return bytes(data).decode("utf-8", "replace")
+
+
+def words_in(data: bytes) -> str:
+    """Return what an event says in plain words, where JSON should stand.
+
+    Raises: `Malformed` if it was meant to be JSON.
+    """
+    text = data.decode("utf-8", "replace").strip()
+    if text[:1] in _JSON_STARTS:
+        raise Malformed(f"JSON is malformed: {text[:80]}")
+    return text
+
+
+def plain_words(body: bytes | bytearray) -> str:
+    """Return the lines of a body that are no fields of an event stream."""
+    lines = (line.strip() for line in bytes(body).decode("utf-8", "replace").splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(_NO_WORDS))

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from meeting_core.model import ReportedUsage
 from meeting_service.event_stream import ServerSentEvent
-from meeting_service.gateways.answer_body import Malformed, Said
+from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.provider_errors import error_in, is_error
 from meeting_service.gateways.reported_counts import usage_in
 from meeting_service.gateways.request_forms import RequestForm
@@ -86,10 +86,8 @@ class Anthropic(StreamingGateway):
         try:
             taken = _EVENTS.decode(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            text = event.data.decode("utf-8", "replace")
-            if event.name == "error":
-                raise Said(error_in(text)) from None
-            raise Malformed(f"JSON is malformed: {text[:80]}") from None
+            _take_words(answer, event)
+            return ""
         answer.is_understood = answer.is_understood or taken.type in _TYPES
         match taken.type:
             case "message_start":
@@ -130,6 +128,18 @@ class Anthropic(StreamingGateway):
             if isinstance(model := message.get("model"), str):
                 answer.model = model
             answer.usage = _usage(message.get("usage"), answer.usage)
+
+
+def _take_words(answer: Answer, event: ServerSentEvent) -> None:
+    """Take an event that is no JSON."""
+    text = event.data.decode("utf-8", "replace").strip()
+    if event.name == "error":
+        raise Said(error_in(text))
+    if text == "[DONE]":
+        # OpenAI's way to end a stream, as bridges to this API may have it.
+        answer.is_done = True
+    else:
+        answer.remark = words_in(event.data)
 
 
 def _take_block(answer: Answer, block: object) -> str:

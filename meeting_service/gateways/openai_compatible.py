@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from meeting_core.model import Message
 from meeting_service.event_stream import ServerSentEvent
-from meeting_service.gateways.answer_body import Malformed, Said
+from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.answer_verdict import reply_of
+from meeting_service.gateways.message_content import Delta, finish_reason_in, parts_in
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import MAX_DETAIL_CHARACTERS, one_line
 from meeting_service.gateways.reported_counts import usage_in
@@ -21,40 +22,18 @@ from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Un
 
 log = logging.getLogger(__name__)
 
-_DONE = b"[DONE]"
-_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"})
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-    "stop_sequence": "stop",
-}
-_NO_REASONS = frozenset({"", "null", "none"})
-
-
-class _Delta(Struct):
-    content: Any = None
-    refusal: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    thinking: Any = None
-    thought: Any = None
-
-    @property
-    def thoughts(self) -> Any:
-        """What servers that know the model have taken out of its answer, by any name."""
-        return self.reasoning_content or self.reasoning or self.thinking or self.thought
+_DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
+_MAX_DONE_BYTES = 16
 
 
 class _Choice(Struct):
     index: Any = 0
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: Delta | None = None
+    message: Delta | None = None
     text: Any = None
     finish_reason: Any = None
     usage: Any = None
+    error: Any = None
 
 
 class _Chunk(Struct):
@@ -68,6 +47,7 @@ class _Chunk(Struct):
     object: Any = None
 
 
+_NOTHING = Delta()
 _CHUNKS = msgspec.json.Decoder(_Chunk)
 
 
@@ -170,14 +150,14 @@ class OpenAICompatible(StreamingGateway):
 
     def _take(self, answer: Answer, event: ServerSentEvent) -> str:
         data = event.data
-        if data.strip() == _DONE:
+        if len(data) < _MAX_DONE_BYTES and data.strip() in _DONE:
             answer.is_understood = answer.is_done = True
             return ""
         try:
             chunk = _CHUNKS.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._take_odd(answer, event)
-        if chunk.error or event.name == "error" or (chunk.choices is None and _is_odd(chunk)):
+        if chunk.error or event.name == "error" or (not chunk.choices and _is_odd(chunk)):
             return self._take_odd(answer, event)
         return self._take_chunk(answer, chunk)
 
@@ -192,7 +172,8 @@ class OpenAICompatible(StreamingGateway):
             if body is None and event.name == "error":
                 raise Said(error_in(event.data.decode("utf-8", "replace")))
             if body is None:
-                raise Malformed(f"JSON is malformed: {event.data[:80].decode('utf-8', 'replace')}")
+                answer.remark = words_in(event.data)
+                return text
             if is_error(body) or event.name == "error":
                 raise Said(error_in(body))
             if isinstance(body, dict):
@@ -200,8 +181,11 @@ class OpenAICompatible(StreamingGateway):
         return text
 
     def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
+        choices = body.get("choices")
+        if isinstance(choices, list):
+            choices = [_without_odd_parts(each) for each in choices if isinstance(each, dict)]
         try:
-            return self._take_chunk(answer, msgspec.convert(body, _Chunk))
+            return self._take_chunk(answer, msgspec.convert({**body, "choices": choices}, _Chunk))
         except msgspec.ValidationError:
             return ""
 
@@ -223,40 +207,32 @@ class OpenAICompatible(StreamingGateway):
 
 
 def _take_choice(answer: Answer, choice: _Choice) -> str:
+    if choice.error:
+        raise Said(error_in({"error": choice.error}))
     if choice.usage is not None:
         answer.usage = usage_in(choice.usage, answer.usage)
-    reason = choice.finish_reason
-    reason = reason.strip() if isinstance(reason, str) else ""
-    if reason:
-        lowered = reason.lower()
-        reason = "" if lowered in _NO_REASONS else _FINISH_REASONS.get(lowered, lowered)
-    said = choice.delta or choice.message
+    reason = finish_reason_in(choice.finish_reason) if choice.finish_reason else ""
+    said, take = choice.delta, answer.add
+    if choice.message is not None and (said is None or said == _NOTHING):
+        said, take = choice.message, answer.add_message
     if said is None:
         text = choice.text if isinstance(choice.text, str) else ""
         return answer.add(text, finish_reason=reason)
-    text, thought = _parts_in(said.content)
+    text, thought = parts_in(said.content)
     if thoughts := said.thoughts:
-        thought += "".join(_parts_in(thoughts))
+        thought += "".join(parts_in(thoughts))
     if isinstance(said.refusal, str):
         answer.add_refusal(said.refusal)
-    return answer.add(text, finish_reason=reason, thought=thought)
+    return take(text, finish_reason=reason, thought=thought)
 
 
-def _parts_in(content: object) -> tuple[str, str]:
-    """Return the text and the thoughts in a content that is a list of parts, or a part."""
-    if isinstance(content, str):
-        return content, ""
-    if isinstance(content, list):
-        parts = [_parts_in(each) for each in content]
-        return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
-    if not isinstance(content, dict):
-        return "", ""
-    kind = content.get("type")
-    named = (content.get(name) for name in ("text", "thinking", "summary"))
-    text, thought = _parts_in(next(filter(None, named), ""))
-    if kind in _THOUGHT_PARTS or "thinking" in content:
-        return "", text + thought
-    return text, thought
+def _without_odd_parts(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a choice without what is no object where one should be, such as PHP's empty list."""
+    return {
+        name: value
+        for name, value in choice.items()
+        if name not in {"delta", "message"} or isinstance(value, dict)
+    }
 
 
 def _messages(messages: tuple[Message, ...], form: RequestForm) -> list[dict[str, str]]:

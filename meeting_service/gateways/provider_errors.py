@@ -22,12 +22,14 @@ MAX_DEPTH = 10
 MAX_PARTS = 50
 
 _TEXT_NAMES = (
-    *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage"),
+    *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
     *("detail", "error", "errors", "base_resp", "title", "raw"),
 )
-_BELOW = (*_TEXT_NAMES, "details", "metadata", "headers")
+_BELOW = (*_TEXT_NAMES, "details", "metadata", "headers", "choices")
 """The fields of an error in which more of it may stand: a bridge quotes its provider there."""
 
+_FAILED = ("error", "failed", "fail")
+_ERROR_NAMES = ("detail", "message", "Message", "msg", "error_msg", "error_message", "errorMessage")
 _CODE_NAMES = ("code", "type", "status", "error_code", "error_type", "errorCode", "status_code")
 _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
     {
@@ -90,14 +92,16 @@ def is_error(body: object) -> bool:
             return any(is_error(each) for each in body if isinstance(each, dict))
         case {"error": error} if error:
             return True
-        case {"base_resp": {"status_code": int(code)}} if code:
-            return True
         case {"object": "error"} | {"type": "error"} | {"errors": [_, *_]}:
             return True
-        case {"choices": _} | {"content": _}:
+        case {"base_resp": {"status_code": int(code)}} if code:
+            return True
+        case {"choices": [_, *_]} | {"content": _}:
             return False
-        case {"detail": detail} | {"message": detail} | {"msg": detail}:
-            return bool(detail)
+        case dict():
+            has_failed = body.get("success") is False or body.get("status") in _FAILED
+            has_words = "choices" not in body and any(map(body.get, _ERROR_NAMES))
+            return has_failed or has_words
         case _:
             return False
 

@@ -96,6 +96,24 @@ _STATUS_OF_CODE = {
     "unavailable": 503,
     "unprocessableentity": 422,
 }
+_STATUS_IN_WORDS = re.compile(
+    r"\b(?:error|status|code|http(?:/[\d.]+)?)\b\W{0,3}(?:(?:code|status)\W{0,3})?([45]\d\d)\b"
+    r"|^\W*([45]\d\d)\b",
+    re.IGNORECASE,
+)
+_STATUS_OF_WORDS = tuple(
+    (re.compile(words, re.IGNORECASE), status)
+    for words, status in (
+        (r"\brate[ -]?limit|\btoo many requests\b", 429),
+        (r"\boverloaded\b|\bat capacity\b", 529),
+        (r"\bbad gateway\b", 502),
+        (r"\bservice (?:is )?(?:temporarily )?unavailable\b|\bno healthy upstream\b", 503),
+        (r"\bupstream connect error\b|\bconnection refused\b", 503),
+        (r"\bgateway time-?out\b", 504),
+        (r"\binternal server error\b", 500),
+        (r"\bunauthori[sz]ed\b|\b(?:invalid|incorrect) api[ _-]?key\b", 401),
+    )
+)
 _COME_BACK = frozenset({408, 409, 425})
 _NEVER_TOO_LONG = frozenset({401, 403, 404, 408, 429, 502, 503, 504, 524, 529})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
@@ -128,7 +146,7 @@ def fault_of(
 
     Once anything of the answer had come, the provider was reached, whatever it says.
     """
-    status = error.status or _status_in(error.codes)
+    status = error.status or _status_in(error.codes) or _status_in_words(error.message)
     # A wait of nothing says less than the one that the body may ask for.
     wait = wait_in_header(error.headers, now) or error.wait_seconds
     wait = wait_in_header(error.headers, now) if wait is None else wait
@@ -142,6 +160,8 @@ def fault_of(
         one_line(detail, secrets),
         retry_after_seconds=wait if kind in {RateLimited, Unavailable} else None,
         usage=usage,
+        # In the stream of an answer, an error in the place of the first token means that none ran.
+        reached=error.status is not None or tokens_seen > 0,
         is_unreachable=is_unreachable,
         names_model=is_unreachable and _is_about_model(error, model),
         tokens_seen=tokens_seen,
@@ -156,6 +176,13 @@ def _status_in(codes: Sequence[str]) -> int | None:
         if plain in _STATUS_OF_CODE:
             return _STATUS_OF_CODE[plain]
     return None
+
+
+def _status_in_words(message: str) -> int | None:
+    """Return the status that a text without a code of any kind speaks of."""
+    if found := _STATUS_IN_WORDS.search(message):
+        return int(found.group(1) or found.group(2))
+    return next((status for words, status in _STATUS_OF_WORDS if words.search(message)), None)
 
 
 def _kind_of(

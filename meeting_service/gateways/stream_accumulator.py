@@ -6,17 +6,13 @@ from typing import Any
 from meeting_core.model import ReportedUsage
 from meeting_core.prompt import estimate_tokens
 from meeting_service.gateways.bounded_text import BoundedText
-from meeting_service.gateways.delta_joiner import DeltaJoiner
+from meeting_service.gateways.delta_joiner import MAX_TRIMMED_CHARACTERS, DeltaJoiner
 from meeting_service.gateways.thought_splitter import TAG_STARTS, Split, ThoughtSplitter
 
 MAX_REFUSAL_BYTES = 2_000
 
 SURELY_OVER = 2
 """An estimate this many times the cap shows that the server does not keep the cap."""
-
-MIN_REPEATED_CHARACTERS = 20
-MIN_PIECES_OF_A_WHOLE = 2
-"""A piece that equals a text this long, of more pieces than this, repeats it."""
 
 # The first halves of characters that take two in UTF-16.
 _FIRST_HALF, _LAST_FIRST_HALF = "\ud800", "\udbff"
@@ -28,8 +24,9 @@ class Answer:
     Shape: `finish_reason` is empty as long as the provider has not said that the answer is
     complete, or has gone on all the same. `pieces` counts those with text or thoughts. `is_done` is
     true once the provider has said that nothing follows; `is_over` once the answer is longer than
-    it can rightly be, so that reading on is no use. Units: `output_tokens` is the cap that was
-    sent; `max_bytes` bounds the text that is kept, and the thoughts.
+    it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
+    words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
+    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts.
     """
 
     def __init__(
@@ -44,6 +41,7 @@ class Answer:
         self.pieces = 0
         self.model = ""
         self.finish_reason = ""
+        self.remark = ""
         self.usage: ReportedUsage | None = None
         self._max_characters = SURELY_OVER * output_tokens
         self._output_tokens = output_tokens
@@ -56,6 +54,9 @@ class Answer:
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
         self._half = ""
         self._is_settled = False
+        self._messages = 0
+        self._has_open_piece = False
+        self._is_reason_taken_back = False
 
     @property
     def text(self) -> str:
@@ -73,6 +74,16 @@ class Answer:
     def began_in_thought(self) -> bool:
         """Whether only the closing tag of a thought came, so that it began in the prompt."""
         return self._splitter.began_in_thought
+
+    @property
+    def is_whole_in_silence(self) -> bool:
+        """Whether the answer is complete though the server neither goes on nor ends the stream.
+
+        A server that gave a reason and went on, or has given one with every piece so far, may do so
+        once more.
+        """
+        is_meant = self._has_open_piece and not self._is_reason_taken_back
+        return bool(self.finish_reason) and is_meant
 
     @property
     def has_begun(self) -> bool:
@@ -101,29 +112,45 @@ class Answer:
         every piece.
         """
         if not text and not thought:
-            self.finish_reason = finish_reason or self.finish_reason
+            self._end_by(finish_reason)
             return ""
         self.pieces += 1
+        self.remark = ""
+        if self.finish_reason:
+            self._is_reason_taken_back = True
+        if not finish_reason:
+            self._has_open_piece = True
         self.finish_reason = finish_reason
         if thought:
             self._add_thought(self._thought_joiner.add(thought))
-        if not text or self._is_all_again(text):
+        if not text:
             return ""
         if self._is_mere_speech(text):
-            self._splitter.last_said = text
+            self._joiner.whole.append(text)
+            self._splitter.said.append(text)
             return self._add_speech(text)
-        shown = self._add_split(self._splitter.add(self._whole(self._joiner.add(text))))
-        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
-        return shown
+        return self._add_joined(self._joiner.add(text))
+
+    def add_message(self, text: str, *, finish_reason: str = "", thought: str = "") -> str:
+        """Take a message that is given as a whole: after pieces of it, it says them again."""
+        if self.pieces == self._messages:
+            self._messages += bool(text or thought)
+            return self.add(text, finish_reason=finish_reason, thought=thought)
+        self._end_by(finish_reason)
+        self._add_thought(self._thought_joiner.add_whole(thought) if thought else "")
+        return self._add_joined(self._joiner.add_whole(text)) if text else ""
 
     def end(self) -> str:
-        """Take the answer's end; return the text that was in doubt until now."""
+        """Take the answer's end, or its break; return the text that was in doubt until now."""
+        is_whole = self.is_done if not self.finish_reason else self.finish_reason != "length"
+        is_cut = self.is_over or not is_whole
         self._add_thought(self._thought_joiner.end())
         half = self._half
         held = self._splitter.add(self._whole(self._joiner.end()))
-        shown = self._add_split(held) + self._add_split(self._splitter.end())
+        shown = self._add_split(held) + self._add_split(self._splitter.end(is_cut=is_cut))
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
+        self._half = ""
         return shown
 
     def add_refusal(self, text: str) -> None:
@@ -147,18 +174,22 @@ class Answer:
         text = text[: len(text) - len(self._half)]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
-    def _is_all_again(self, text: str) -> bool:
-        """Return whether a piece is the whole text again, as some bridges send it at the end."""
-        return (
-            len(text) == self._speech.length >= MIN_REPEATED_CHARACTERS
-            and self.pieces > MIN_PIECES_OF_A_WHOLE
-            and text == self.text
-        )
+    def _end_by(self, finish_reason: str) -> None:
+        if finish_reason:
+            self.finish_reason = finish_reason
+            self._has_open_piece = True
+
+    def _add_joined(self, text: str) -> str:
+        shown = self._add_split(self._splitter.add(self._whole(text)))
+        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
+        return shown
 
     def _is_mere_speech(self, text: str) -> bool:
         """Return whether a piece needs no second look, as most do not once a text has begun."""
         return (
             self._is_settled
+            # Longer ones may be the whole text again, as some bridges send it at the end.
+            and len(text) + MAX_TRIMMED_CHARACTERS < self._speech.length
             and TAG_STARTS.isdisjoint(text)
             and not text.isspace()
             and not _FIRST_HALF <= text[-1] <= _LAST_FIRST_HALF
@@ -170,6 +201,8 @@ class Answer:
             self._thought.add(self.text)
             self._speech = BoundedText(self._max_bytes)
         self._add_thought(split.thought)
+        if self._splitter.held_characters > self._max_bytes:
+            self.is_over = True
         return self._add_speech(split.speech)
 
     def _add_speech(self, text: str) -> str:

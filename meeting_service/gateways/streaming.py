@@ -19,6 +19,7 @@ from meeting_service.gateways.answer_body import (
     Malformed,
     Said,
     json_or_text,
+    plain_words,
 )
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.body_decoder import BodyTooLong
@@ -126,7 +127,7 @@ class StreamingGateway(ABC):
             on_delta(text)
         if answer.began_in_thought:
             self._models_in_thought.add(request.model)
-        if timeouts.missed and not answer.finish_reason:
+        if timeouts.missed and not answer.is_whole_in_silence:
             raise TimedOut(
                 f"{self._server.place} {timeouts.missed} ({len(answer.text)} characters had come)",
                 usage=answer.usage,
@@ -235,19 +236,21 @@ class StreamingGateway(ABC):
                         pieces = answer.pieces
                         timeouts.advance()
                     if text:
-                        _tell(on_delta, text)
+                        _notify(on_delta, text)
                     if answer.is_done or answer.is_over:
-                        return
-                if not answer.is_understood and (text := self._taken_whole(answer, body.head)):
-                    _tell(on_delta, text)
+                        break
+                if text := self._taken_at_end(answer, body.head):
+                    _notify(on_delta, text)
         except _ListenerFailed as failed:
             raise failed.error from None
         except (BodyTooLong, EventTooLong):
             answer.is_over = True
         except Said as said:
+            answer.end()
             # Not chained: a provider may repeat the key in its message.
             raise self._fault_said(said.error, answer, request.model, form) from None
         except connection_failures() as error:
+            answer.end()
             raise self._server.fault_met(error, answer) from None
 
     def _fault_said(
@@ -273,12 +276,22 @@ class StreamingGateway(ABC):
                 break
         return text
 
+    def _taken_at_end(self, answer: Answer, head: bytearray) -> str:
+        """Take what only the end of an answer shows: that it is no stream, or ends in words."""
+        is_whole = not (answer.is_understood or answer.is_over)
+        text = self._taken_whole(answer, head) if is_whole else ""
+        if answer.remark and not answer.finish_reason:
+            raise Said(error_in(answer.remark))
+        return text
+
     def _taken_whole(self, answer: Answer, head: bytearray) -> str:
         body = json_or_text(head)
         if is_error(body):
             raise Said(error_in(body))
         if isinstance(body, dict):
             return self._take_whole(answer, body)
+        if answer.media_type != "text/html":
+            answer.remark = answer.remark or plain_words(head)
         return ""
 
 
@@ -289,7 +302,7 @@ class _ListenerFailed(Exception):
         self.error = error
 
 
-def _tell(on_delta: Callable[[str], None], text: str) -> None:
+def _notify(on_delta: Callable[[str], None], text: str) -> None:
     try:
         on_delta(text)
     except Exception as error:

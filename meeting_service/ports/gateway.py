@@ -99,7 +99,8 @@ class GatewayFault(Exception):
     """A call to a model failed.
 
     Shape: `usage` is what the provider reported all the same. `reached` is false when the
-    request certainly never got to the provider. `is_unreachable` is true when no call seems to
+    request certainly never got to the model: no provider got it, or one said an error in the place
+    of an answer's first token. `is_unreachable` is true when no call seems to
     reach the provider at present; `names_model` is true when the provider says that this is so for
     the call's model. Units: `tokens_seen` estimates the text and the thoughts that had come; once
     there were any, the call has cost something.

@@ -98,8 +98,8 @@ async def test_a_call_is_one_streamed_message() -> None:
     assert asked.headers["anthropic-version"] == "2023-06-01"
     assert "authorization" not in asked.headers
     assert asked.headers["idempotency-key"] == request().call_key
-    told = GatewayReply("All good.", "stop", "claude-real-1", ReportedUsage(11, 3))
-    assert reply == replace(told, thought_tokens=1)
+    expected = GatewayReply("All good.", "stop", "claude-real-1", ReportedUsage(11, 3))
+    assert reply == replace(expected, thought_tokens=1)
 
 
 async def test_nothing_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -26,6 +26,12 @@ class Repeats(Struct, frozen=True):
     piece: bytes
 
 
+class Waits(Struct, frozen=True):
+    """Send nothing more until something has happened."""
+
+    until: asyncio.Event
+
+
 class Asked(Struct, frozen=True):
     """One request as it came over the wire."""
 
@@ -35,19 +41,19 @@ class Asked(Struct, frozen=True):
     body: dict[str, Any]
 
 
-Script: TypeAlias = Sequence[bytes | Hangs | Drops | Repeats]
+Script: TypeAlias = Sequence[bytes | Hangs | Drops | Repeats | Waits]
 
 
 class WirePeer:
-    """Answers each request with the next script: pieces of bytes, one write each."""
+    """Answers each request with the script chosen for it: pieces of bytes, one write each."""
 
-    def __init__(self, scripts: Sequence[Script]) -> None:
+    def __init__(self, choose: Callable[[Asked], Script]) -> None:
         self.connections = 0
         self.asked: list[Asked] = []
         self.arrived = asyncio.Event()
         self.left = asyncio.Event()
         self.port = 0
-        self._scripts = list(scripts)
+        self._choose = choose
         self._open: set[asyncio.Task[None]] = set()
 
     @property
@@ -68,13 +74,15 @@ class WirePeer:
             self._open.discard(task)
             writer.close()
 
+    async def wait_until_left(self) -> None:
+        """Wait until the other side has closed a connection in mid-answer."""
+        async with asyncio.timeout(5):
+            await self.left.wait()
+
     async def aclose(self) -> None:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-
-    def _script_of(self, asked: Asked) -> Script:
-        return self._scripts.pop(0)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -85,7 +93,7 @@ class WirePeer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.asked.append(Asked(method, path, headers, json.loads(body or b"{}")))
         self.arrived.set()
-        for piece in self._script_of(self.asked[-1]):
+        for piece in self._choose(self.asked[-1]):
             match piece:
                 case Hangs():
                     await reader.read()
@@ -94,9 +102,14 @@ class WirePeer:
                 case Drops():
                     writer.transport.abort()
                     return
+                case Waits():
+                    await piece.until.wait()
                 case Repeats():
-                    while True:
-                        await _write(writer, piece.piece)
+                    try:
+                        while True:
+                            await _write(writer, piece.piece)
+                    finally:
+                        self.left.set()
                 case _:
                     await _write(writer, piece)
 
@@ -111,7 +124,16 @@ async def _write(writer: asyncio.StreamWriter, piece: bytes) -> None:
 
 @asynccontextmanager
 async def wire_peer(*scripts: Script) -> AsyncIterator[WirePeer]:
-    peer = WirePeer(scripts)
+    """A peer that answers each request with the next script."""
+    waiting = list(scripts)
+    async with choosing_peer(lambda _: waiting.pop(0)) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def choosing_peer(choose: Callable[[Asked], Script]) -> AsyncIterator[WirePeer]:
+    """A peer that answers each request with the script chosen for it."""
+    peer = WirePeer(choose)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
     try:

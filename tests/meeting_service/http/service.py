@@ -1,7 +1,7 @@
 """The whole service inside a test's own loop, on a real server and a real database."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,16 +42,19 @@ class Client(httpx2.AsyncClient):
                     pass
         return await self.status(meeting_id)
 
-    async def watched(self, meeting_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    async def watched(
+        self, meeting_id: str, on_first: Callable[[], None] = lambda: None
+    ) -> list[tuple[str, str, dict[str, Any]]]:
         """Watch a meeting to its end; return the name, id and data of each event."""
         url = f"/api/meetings/{meeting_id}/events"
         with anyio.fail_after(TIMEOUT_SECONDS):
             async with self.sse(url) as source:
-                return [
-                    (event.event, event.id, json.loads(event.data))
-                    async for event in source
-                    if event.data
-                ]
+                events = []
+                async for event in source:
+                    if event.data:
+                        on_first()
+                        events.append((event.event, event.id, json.loads(event.data)))
+                return events
 
     async def wait_for(self, meeting_id: str, event: str) -> None:
         """Watch a meeting until this event."""

@@ -89,7 +89,7 @@ class ModelServer(WirePeer):
     """Answers each request by what the test says of it, and the list of models too."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__([])
+        super().__init__(lambda asked: self.answer_to(asked) or good_answer(asked))
         self.answer_to = answer
 
     @property
@@ -98,9 +98,6 @@ class ModelServer(WirePeer):
 
     def calls_of(self, task: str) -> list[Asked]:
         return [asked for asked in self.calls if task_of(asked) == task]
-
-    def _script_of(self, asked: Asked) -> Script:
-        return self.answer_to(asked) or good_answer(asked)
 
 
 @asynccontextmanager

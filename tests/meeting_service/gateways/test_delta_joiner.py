@@ -1,0 +1,115 @@
+"""Text once: pieces that add, pieces that repeat the text so far, and those that look alike."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meeting_service.gateways.delta_joiner import DeltaJoiner
+
+SENTENCE = "I would ship on Monday, and keep a day of slack for what we do not know."
+
+
+def join(*pieces: str) -> tuple[str, list[str]]:
+    """Return the text, and what was shown at each piece."""
+    joiner = DeltaJoiner()
+    shown = [joiner.add(piece) for piece in pieces]
+    return "".join(shown) + joiner.end(), shown
+
+
+def states(text: str, *lengths: int) -> list[str]:
+    return [text[:length] for length in lengths]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        states(SENTENCE, 1, 3, 9, 20, 30, len(SENTENCE)),
+        states(SENTENCE, *range(1, len(SENTENCE) + 1)),
+        states(SENTENCE, 30, 40, len(SENTENCE)),
+        states(SENTENCE, 30, len(SENTENCE)),
+        # The same state more than once, the whole at the end once more, and an older one.
+        [*states(SENTENCE, 10, 10, 20, 20, len(SENTENCE)), SENTENCE],
+        [*states(SENTENCE, 10, 20, 30, 25, len(SENTENCE)), SENTENCE],
+        # Plain pieces, and then the whole: as it is, trimmed, with the last words in it alone.
+        [SENTENCE[:30], SENTENCE[30:50], SENTENCE[50:], SENTENCE],
+        [" " + SENTENCE[:30], SENTENCE[30:50], SENTENCE[50:] + "\n", SENTENCE],
+        [SENTENCE[:30], SENTENCE[30:50], SENTENCE],
+        [SENTENCE, SENTENCE],
+        ["I w", "I would", SENTENCE],
+    ],
+)
+def test_what_is_repeated_is_there_once(pieces: list[str]) -> None:
+    assert join(*pieces)[0].strip() == SENTENCE
+
+
+def test_a_half_decoded_character_is_replaced_by_the_whole_one() -> None:
+    pieces = ["Gr\ufffd", "Grün\ufffd\ufffd", "Grüne 漢字, s", "Grüne 漢字, so."]
+    assert join(*pieces)[0] == "Grüne 漢字, so."
+
+
+def test_a_state_that_was_revised_does_not_double_the_text() -> None:
+    text = "I think teh end is near, and so do you."
+    right = text.replace("teh", "the")
+    joined, _ = join(text[:5], text[:8], text[:11], right[:20], right[:30], right)
+    assert len(joined) <= len(right) + 3
+    assert joined.endswith(right[12:])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["ha", "ha", "haha"],
+        ["ha", "haha", "!"],
+        ["ha", "haha"],
+        ["no", ", no", ", no, no"],
+        ["1", "1", "10", "100"],
+        ["1", "10"],
+        ["-", "--", "----", "--------", "----------------"],
+        [" ", "  ", "    ", "        ", "                ", "x"],
+        ["print(x)\n", "print(x)\nprint(y)\n", "print(z)\n"],
+        ["print(x)\n", "print(x)\n", "print(x)\n"],
+        ["print(x)\n", "print(x)\n", "print(y)\n", "print(x)\n"],
+        ["| a |\n", "| a | b |\n", "| c |\n"],
+        ["Yes. ", "Yes. ", "Yes. "],
+        ["The ", "The The", " are a band."],
+        ["A", "B", "AB"],
+        ["We agree.", " ", "We agree."],
+        ["�", "�", "a"],
+    ],
+)
+def test_ordinary_text_that_repeats_itself_is_left_alone(pieces: list[str]) -> None:
+    assert join(*pieces)[0] == "".join(pieces)
+
+
+def test_pieces_are_shown_as_they_come() -> None:
+    assert join("Let", " us", " begin")[1] == ["Let", " us", " begin"]
+    assert join(*states(SENTENCE, 3, 8, 20, 30))[1] == [
+        SENTENCE[:3],
+        "",
+        SENTENCE[3:20],
+        SENTENCE[20:30],
+    ]
+
+
+@given(st.lists(st.text("abcdefgh \n", min_size=1, max_size=12), min_size=3, max_size=20))
+def test_pieces_of_which_none_begins_with_the_text_so_far_are_joined(pieces: list[str]) -> None:
+    whole = "x"
+    for piece in pieces:
+        if piece.startswith(whole[:1]):
+            return
+    assert join("x", *pieces)[0] == "x" + "".join(pieces)
+
+
+@given(st.text(min_size=12, max_size=60), st.data())
+def test_states_of_any_text_give_the_text(text: str, data: st.DataObject) -> None:
+    text = "Well, then: " + text.replace("\ufffd", "")
+    cuts = sorted(data.draw(st.sets(st.integers(4, len(text)), min_size=2)))
+    assert join(*states(text, *cuts, len(text)))[0] == text
+
+
+def test_a_message_after_its_pieces_adds_what_they_lack() -> None:
+    for given_as_whole in (SENTENCE, "Something else."):
+        joiner = DeltaJoiner()
+        shown = joiner.add("I would ") + joiner.add("ship")
+        shown += joiner.add_whole(given_as_whole)
+        assert shown == (SENTENCE if given_as_whole == SENTENCE else "I would ship")
