@@ -23,6 +23,7 @@ from meeting_service.gateways.answer_body import (
 )
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.body_decoder import BodyTooLong
+from meeting_service.gateways.delta_listener import ListenerFailed, notify
 from meeting_service.gateways.model_server import ModelServer, connection_failures
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import checked_header, secrets_in
@@ -236,12 +237,12 @@ class StreamingGateway(ABC):
                         pieces = answer.pieces
                         timeouts.advance()
                     if text:
-                        _notify(on_delta, text)
+                        notify(on_delta, text)
                     if answer.is_done or answer.is_over:
                         break
                 if text := self._taken_at_end(answer, body.head):
-                    _notify(on_delta, text)
-        except _ListenerFailed as failed:
+                    notify(on_delta, text)
+        except ListenerFailed as failed:
             raise failed.error from None
         except (BodyTooLong, EventTooLong):
             answer.is_over = True
@@ -293,17 +294,3 @@ class StreamingGateway(ABC):
         if answer.media_type != "text/html":
             answer.remark = answer.remark or plain_words(head)
         return ""
-
-
-class _ListenerFailed(Exception):
-    """The listener of a call failed: an error of its own, not one of the call's."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-def _notify(on_delta: Callable[[str], None], text: str) -> None:
-    try:
-        on_delta(text)
-    except Exception as error:
-        raise _ListenerFailed(error) from error
