@@ -57,7 +57,7 @@ def believed_usage(
         if prompt is None and written is not None:
             prompt = _believed(total - written.tokens, prompt_tokens) or None
         elif prompt is not None and (written is None or not written.is_counted):
-            rest = _written(total - prompt, reasoning, text_tokens, thought_tokens)
+            rest = _rest(total - prompt, reasoning, text_tokens, thought_tokens)
             written = rest if rest is not None and rest.is_counted else written
     if prompt is None and (written is None or not written.tokens):
         return estimated
@@ -104,6 +104,13 @@ def _written(
     if count is not None and text_tokens and _believed(count, text_tokens) is not None:
         return _Written(count + thought_tokens, thought_tokens, is_counted=False)
     return None
+
+
+def _rest(count: int, reasoning: int, text_tokens: int, thought_tokens: int) -> _Written | None:
+    """Return what a model wrote by what a total has beyond the prompt, which is all of it."""
+    if 0 < reasoning <= count and _believed(count, text_tokens + thought_tokens) is not None:
+        return _Written(count, reasoning)
+    return _written(count, reasoning, text_tokens, thought_tokens)
 
 
 def _split(total: int, prompt_tokens: int, came: int, reasoning: int) -> Usage:

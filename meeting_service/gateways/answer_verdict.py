@@ -22,6 +22,9 @@ _BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_
 MIN_WINDOW = 512
 """Windows of models are multiples of this; a prompt that takes exactly so much was cut to it."""
 
+MAX_BLANKS = 16
+"""So many tokens may have been written, such as line ends, though nothing came of them."""
+
 
 def reply_of(
     answer: Answer,
@@ -95,7 +98,9 @@ def _silent(
         return Empty(one_line(detail, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
     if _fills_window(answer, reason):
         detail = f"{said}: the brief seems to fill the model's window"
-        return ContextTooLong(one_line(detail, secrets), usage=answer.usage)
+        return ContextTooLong(
+            one_line(detail, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen
+        )
     if reason == "length":
         said += (
             f"; the cap of {request.output_tokens} tokens went into something else, such as "
@@ -107,15 +112,14 @@ def _silent(
 def _fills_window(answer: Answer, reason: str) -> bool:
     """Return whether a model had no room to answer: some servers say nothing but the usage."""
     usage = answer.usage
-    if usage is None or not usage.prompt_tokens:
+    if usage is None or usage.reasoning_tokens:
         return False
-    if usage.completion_tokens is None and usage.total_tokens is None:
+    prompt = usage.prompt_tokens or 0
+    total = usage.total_tokens or prompt + (usage.completion_tokens or 0)
+    written = (usage.completion_tokens or 0) if not prompt else total - prompt
+    if written > MAX_BLANKS:
         return False
-    written = usage.completion_tokens or 0
-    if written > 1 or usage.reasoning_tokens:
-        return False
-    total = usage.total_tokens or usage.prompt_tokens + written
-    return reason == "length" or any(
-        each >= MIN_WINDOW and each % MIN_WINDOW in {0, MIN_WINDOW - 1}
-        for each in (usage.prompt_tokens, total)
+    is_counted = usage.completion_tokens is not None or usage.total_tokens is not None
+    return (reason == "length" and is_counted and prompt > 0) or any(
+        each >= MIN_WINDOW and each % MIN_WINDOW in {0, MIN_WINDOW - 1} for each in (prompt, total)
     )

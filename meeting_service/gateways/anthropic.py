@@ -10,6 +10,7 @@ from meeting_service.event_stream import ServerSentEvent
 from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.provider_errors import error_in, is_error
 from meeting_service.gateways.reported_counts import usage_in
+from meeting_service.gateways.request_forms import RequestForm
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.streaming import StreamingGateway
 from meeting_service.ports import GatewayRequest
@@ -67,7 +68,7 @@ class Anthropic(StreamingGateway):
     def _path(self, resource: Literal["answer", "models"]) -> str:
         return "/v1/messages" if resource == "answer" else "/v1/models"
 
-    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+    def _body(self, request: GatewayRequest, form: RequestForm) -> dict[str, Any]:
         system = "\n\n".join(each.content for each in request.messages if each.role == "system")
         return {
             "model": request.model,

@@ -60,7 +60,9 @@ def _trust_in(ca_file: Path) -> "ssl.SSLContext":
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no certificate in PEM"
+    except ssl.SSLError as error:
+        raise ValueError(f"ca_file {ca_file} holds no certificate in PEM") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise ValueError(f"ca_file {ca_file} cannot be used: {reason}") from error
     return context

@@ -155,6 +155,8 @@ class ModelServer:
         if answer.is_sent:
             detail = f"{self.place} gave no answer{through}: {reason}"
             return Unavailable(one_line(detail, self.secrets))
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            reason += "; for a certificate authority of your own, set ca_file"
         return Unavailable(
             one_line(f"cannot reach {self.place}{through}: {reason}", self.secrets),
             reached=False,

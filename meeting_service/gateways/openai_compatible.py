@@ -13,7 +13,7 @@ from meeting_service.gateways.answer_body import Said, words_in
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.message_content import Delta, finish_reason_in, parts_in
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
-from meeting_service.gateways.redaction import one_line
+from meeting_service.gateways.redaction import MAX_DETAIL_CHARACTERS, one_line
 from meeting_service.gateways.reported_counts import usage_in
 from meeting_service.gateways.request_forms import MaxTokensField, RequestForm, lesson_in
 from meeting_service.gateways.stream_accumulator import Answer
@@ -94,8 +94,7 @@ class OpenAICompatible(StreamingGateway):
     def _path(self, resource: Literal["answer", "models"]) -> str:
         return "/chat/completions" if resource == "answer" else "/models"
 
-    def _body(self, request: GatewayRequest) -> dict[str, Any]:
-        form = self._form_for(request.model)
+    def _body(self, request: GatewayRequest, form: RequestForm) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": _messages(request.messages, form),
@@ -113,25 +112,31 @@ class OpenAICompatible(StreamingGateway):
         tried = self._tried.get(model)
         return tried[-1] if tried else self._form
 
-    def _lesson(self, error: ProviderError, request: GatewayRequest) -> GatewayFault | None:
-        form = self._form_for(request.model)
-        tried = self._tried.get(request.model, [self._form])
-        lesson = lesson_in(error, form, tried)
+    def _lesson(self, error: ProviderError, model: str, asked: RequestForm) -> GatewayFault | None:
+        tried = self._tried.get(model, [self._form])
+        if asked != tried[-1]:
+            # A call beside this one has learnt it meanwhile.
+            return self._unsupported(error) if lesson_in(error, asked, [asked]) else None
+        lesson = lesson_in(error, asked, tried)
         if lesson is None:
             return None
-        self._tried[request.model] = [*tried, lesson.form]
+        self._tried[model] = [*tried, lesson.form]
         log.warning(
-            "%s refuses a part of the request for %s; it is asked in another form from now on, "
-            "which this setting of its gateway would save it: %s",
+            "%s does not take a part of the request for %s, and is asked in another form from now "
+            "on; to save that call in each process, set %s for its gateway",
             self._server.place,
-            one_line(request.model),
+            one_line(model),
             lesson.setting,
         )
-        detail = (
-            f"{self._server.place} answered {error.status}: {error.message}; asked in another form "
-            f"from now on (setting: {lesson.setting})"
-        )
-        return Unsupported(one_line(detail, self._server.secrets))
+        return self._unsupported(error, f" (setting: {lesson.setting})")
+
+    def _unsupported(self, error: ProviderError, setting: str = "") -> GatewayFault:
+        answered = f"answered {error.status}" if error.status else "broke off with an error"
+        detail = f"{self._server.place} {answered}: {error.message}"
+        # The setting is said last, where a long message would cut it off.
+        room = MAX_DETAIL_CHARACTERS - 60
+        said = one_line(detail, self._server.secrets)[:room].rstrip()
+        return Unsupported(f"{said}; asked in another form from now on{setting}")
 
     def _reply(self, answer: Answer, request: GatewayRequest) -> GatewayReply:
         return reply_of(
@@ -188,9 +193,9 @@ class OpenAICompatible(StreamingGateway):
         if isinstance(chunk.model, str) and chunk.model:
             answer.model = chunk.model
         if chunk.usage is not None:
-            answer.usage = usage_in(chunk.usage) or answer.usage
+            answer.usage = usage_in(chunk.usage, answer.usage)
         if isinstance(chunk.x_groq, dict):
-            answer.usage = usage_in(chunk.x_groq.get("usage")) or answer.usage
+            answer.usage = usage_in(chunk.x_groq.get("usage"), answer.usage)
         if not chunk.choices:
             return ""
         answer.is_understood = True
@@ -205,7 +210,7 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
     if choice.error:
         raise Said(error_in({"error": choice.error}))
     if choice.usage is not None:
-        answer.usage = usage_in(choice.usage) or answer.usage
+        answer.usage = usage_in(choice.usage, answer.usage)
     reason = finish_reason_in(choice.finish_reason) if choice.finish_reason else ""
     said, take = choice.delta, answer.add
     if choice.message is not None and (said is None or said == _NOTHING):

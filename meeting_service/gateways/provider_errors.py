@@ -2,7 +2,7 @@
 
 The shapes are those that servers which speak OpenAI's or Anthropic's API really send: an object
 with an `error`, a list of such objects, a `detail` with the fields that were not taken, a bare
-text, or any of them one level deeper.
+text, or any of them one level deeper, also as a text that holds JSON.
 """
 
 import re
@@ -13,17 +13,21 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
-MAX_DEPTH = 6
+MAX_DEPTH = 10
 MAX_PARTS = 50
 
 _TEXT_NAMES = (
     *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
-    *("detail", "error", "errors", "base_resp", "title"),
+    *("detail", "error", "errors", "base_resp", "title", "raw"),
 )
+_BELOW = (*_TEXT_NAMES, "details", "metadata", "headers", "choices")
+"""The fields of an error in which more of it may stand: a bridge quotes its provider there."""
+
 _FAILED = ("error", "failed", "fail")
 _ERROR_NAMES = ("detail", "message", "Message", "msg", "error_msg", "error_message", "errorMessage")
 _CODE_NAMES = ("code", "type", "status", "error_code", "error_type", "errorCode", "status_code")
@@ -38,18 +42,31 @@ _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
         "retry_after_seconds": 1.0,
         "retrydelay": 1.0,
         "retry_delay": 1.0,
+        # Of a model that is being loaded.
         "estimated_time": 1.0,
     }
 )
 _UNITS: Mapping[str, float] = MappingProxyType(
-    {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
+    {
+        **dict.fromkeys(("ms", "毫秒"), 0.001),
+        **dict.fromkeys(("s", "秒"), 1.0),
+        **dict.fromkeys(("m", "min", "分"), 60.0),
+        **dict.fromkeys(("h", "小时"), 3_600.0),
+        "d": 86_400.0,
+    }
 )
-_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
-_SPAN = re.compile(rf"(\d+(?:\.\d+)?)\s*({_UNIT})(?![a-z])", re.IGNORECASE)
+_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
+_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
+_CHINESE_UNIT = r"(?:毫秒|秒|分|小时)"
+_SPAN = re.compile(rf"({_NUMBER})\s*({_UNIT}|{_CHINESE_UNIT})", re.IGNORECASE)
+_CLOCK = r"\d{1,2}:\d\d:\d\d"
 _WAIT_IN_TEXT = re.compile(
-    r"(?:(?:again|retry|retried|request|wait|back|resets?|available)\b(?:\s+\w+){0,3}?"
-    r"\s+(?:in|after|for|within)|\bwait|retry[-_ ]?(?:after|delay)[\"']?\s*[:=]?)"
-    rf"\s*[\"']?((?:\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])[\s,]*(?:and\s+)?)+)",
+    r"(?:(?:again|retry|retried|request|wait|back|resets?|replenished|available)\b"
+    r"(?:\s+\w+){0,3}?\s+(?:in|after|for|within)|\bwait|retry[-_ ]?(?:after|delay)[\"']?\s*[:=]?)"
+    rf"\s*[\"']?(?P<span>{_CLOCK}|(?:{_NUMBER}\s*{_UNIT}[\s,]*(?:and\s+)?)+)"
+    # A header that is quoted has no unit.
+    rf"|retry[-_ ]after[\"']?\s*[:=]?\s*[\"']?(?P<seconds>{_NUMBER})(?![\w:/%-]|\.\d|\s*[a-z])"
+    rf"|(?P<chinese>(?:{_NUMBER}\s*{_CHINESE_UNIT}钟?)+)[之以]?后",
     re.IGNORECASE,
 )
 
@@ -125,7 +142,11 @@ def wait_in_header(headers: Mapping[str, str], now: datetime) -> float | None:
 def wait_in_text(text: str) -> float | None:
     """Return how long a text asks to wait: "try again in 1m30.5s"; None if it does not say."""
     found = _WAIT_IN_TEXT.search(text)
-    return None if found is None else _span(found.group(1))
+    if found is None:
+        return None
+    if found["seconds"]:
+        return float(found["seconds"])
+    return _span(found["span"] or found["chinese"])
 
 
 def _parts(body: object, depth: int = 0) -> Iterator[object]:
@@ -133,16 +154,33 @@ def _parts(body: object, depth: int = 0) -> Iterator[object]:
     if depth > MAX_DEPTH:
         return
     if isinstance(body, str):
-        yield body
+        held = _held_in(body)
+        if held is None:
+            yield body
+        else:
+            yield from _parts(held, depth + 1)
     elif isinstance(body, list):
         for each in body:
             yield from _parts(each, depth + 1)
     elif isinstance(body, dict):
         yield body
-        for name in (*_TEXT_NAMES, "details", "metadata", "choices"):
+        for name in _BELOW:
             value = body.get(name)
-            if isinstance(value, dict | list) or (isinstance(value, str) and name == "error"):
+            is_more = isinstance(value, str) and (name in {"error", "raw"} or _held_in(value))
+            if is_more or isinstance(value, dict | list):
                 yield from _parts(value, depth + 1)
+
+
+def _held_in(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return the JSON that a text holds; None if it is no more than a text."""
+    text = text.strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        held = msgspec.json.decode(text)
+    except ValueError:
+        return None
+    return held if isinstance(held, dict | list) and held else None
 
 
 def _text(part: object) -> str:
@@ -151,11 +189,14 @@ def _text(part: object) -> str:
     assert isinstance(part, dict)
     for name in _TEXT_NAMES:
         value = part.get(name)
-        if isinstance(value, str) and value.strip() and name != "error":
-            place = part.get("loc")
-            at = ".".join(map(str, place)) if isinstance(place, list) else part.get("param")
-            text = value.strip()
-            return f"{at}: {text}" if isinstance(at, str) and at and at not in text else text
+        if name in {"error", "raw"} or not isinstance(value, str) or not value.strip():
+            continue
+        if _held_in(value):
+            return ""
+        place = part.get("loc")
+        at = ".".join(map(str, place)) if isinstance(place, list) else part.get("param")
+        text = value.strip()
+        return f"{at}: {text}" if isinstance(at, str) and at and at not in text else text
     return ""
 
 
@@ -174,7 +215,7 @@ def _wait_field(part: object) -> float | None:
         per_second = _WAIT_NAMES.get(str(name).lower())
         if per_second is None:
             continue
-        wait = _seconds(value, per_second)
+        wait = _seconds(value.get("seconds") if isinstance(value, dict) else value, per_second)
         if wait is None and isinstance(value, str):
             wait = _span(value)
         if wait is not None:
@@ -191,7 +232,10 @@ def _seconds(value: Any, per_second: float) -> float | None:
 
 
 def _span(text: str) -> float | None:
-    """Add up a span of time such as `8s`, `1m30.5s` or `2 minutes and 5 seconds`."""
+    """Add up a span of time such as `8s`, `1m30.5s`, `2 minutes and 5 seconds` or `00:02:05`."""
+    if re.fullmatch(_CLOCK, text):
+        hours, minutes, seconds = map(int, text.split(":"))
+        return float(3_600 * hours + 60 * minutes + seconds)
     found = _SPAN.findall(text)
     if not found:
         return None
@@ -199,6 +243,8 @@ def _span(text: str) -> float | None:
 
 
 def _unit(word: str) -> str:
-    if word.startswith(("ms", "milli")):
+    if word in _UNITS:
+        return word
+    if word.startswith("milli"):
         return "ms"
     return "min" if word.startswith("min") else word[0]

@@ -9,7 +9,13 @@ from datetime import datetime
 
 from meeting_core.model import ReportedUsage
 from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.provider_wordings import (
+    says_one_model,
+    says_out_of_quota,
+    says_too_long,
+)
 from meeting_service.gateways.redaction import one_line
+from meeting_service.gateways.request_forms import is_about_value
 from meeting_service.ports import (
     ContextTooLong,
     GatewayFault,
@@ -32,16 +38,13 @@ _QUOTA_CODES = frozenset(
         "insufficient_funds",
         "arrearage",
         "account_deactivated",
+        "credit_limit",
         "credit_limit_reached",
+        "insufficient_user_quota",
+        "pre_consume_token_quota_failed",
+        "budget_exceeded",
+        "allocationquota.freetieronly",
     }
-)
-_QUOTA = re.compile(
-    r"insufficient[ _](?:account )?(?:balance|quota|credits?|funds)"
-    r"|(?:balance|credits?)\b[^.]{0,30}\b(?:too low|exhausted|depleted|used up|run out|negative)"
-    r"|(?:exceeded|exhausted|used up|out of)\b[^.]{0,30}\b(?:quota|credits?|balance)"
-    r"|not enough (?:balance|credits?|quota)|requires more credits|account (?:is )?(?:suspended|"
-    r"in arrears|overdue)|billing (?:details|hard limit)|payment required|欠费|余额不足",
-    re.IGNORECASE,
 )
 _CONTEXT_CODES = frozenset(
     {
@@ -51,7 +54,6 @@ _CONTEXT_CODES = frozenset(
         "exceed_context_size_error",
         "model_context_window_exceeded",
         "request_too_large",
-        "string_above_max_length",
     }
 )
 _FILTER_CODES = frozenset(
@@ -63,57 +65,36 @@ _FILTER_CODES = frozenset(
         "responsibleaipolicyviolation",
     }
 )
-# Too long a brief is said in many words; all of them name what is long, its measure, and a bound.
-_CONTEXT_SUBJECT = re.compile(
-    r"\b(?:context|prompt|inputs?|sequence|messages?|conversation|request)\b|`inputs`",
-    re.IGNORECASE,
-)
-_CONTEXT_MEASURE = re.compile(
-    r"tokens?\b|\blength\b|\blong|\bcontext\b|\bwindow\b|\bsize\b|\blarge\b", re.IGNORECASE
-)
-_CONTEXT_BOUND = re.compile(
-    r"\bexceed|\btoo (?:long|large|many)\b|\b(?:longer|greater|larger|more) than\b|\bmaximum\b"
-    r"|\bat most\b|\blimit\b|<=|\bmust be (?:less|fewer|below)|\bfit\b|\bover\b|\bonly supports\b"
-    r"|\bmax_model_len\b|\breduce\b",
-    re.IGNORECASE,
-)
-_NOT_CONTEXT = re.compile(
-    r"\bper[ -](?:minute|hour|day|second|month)\b|\brate[ _-]?limit|\bquota\b|\bTPM\b|\bRPM\b"
-    r"|\bnumber of messages\b",
-    re.IGNORECASE,
-)
-_ABOUT_CAP = re.compile(
-    r"\bmax(?:imum)?_(?:completion_|output_|new_)?tokens\b|\b(?:completion|output) tokens\b",
-    re.IGNORECASE,
-)
-_ABOUT_BRIEF = re.compile(
-    r"\b(?:context|prompt|inputs?|messages|conversation|sequence)\b", re.IGNORECASE
-)
+# Without signs and a closing "error": `BadRequestError`, `bad_request_error`, `BAD_REQUEST`.
 _STATUS_OF_CODE = {
-    "api_error": 500,
-    "authentication_error": 401,
+    "api": 500,
+    "authentication": 401,
+    "badrequest": 400,
+    "badgateway": 502,
+    "engineoverloaded": 503,
     "internal": 500,
-    "internal_error": 500,
-    "internal_server_error": 500,
-    "invalid_api_key": 401,
-    "invalid_argument": 400,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "not_found_error": 404,
+    "internalserver": 500,
+    "invalidapikey": 401,
+    "invalidargument": 400,
+    "invalidrequest": 400,
+    "modelnotfound": 404,
+    "notfound": 404,
     "overloaded": 529,
-    "overloaded_error": 529,
-    "permission_denied": 403,
-    "permission_error": 403,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "request_too_large": 413,
-    "resource_exhausted": 429,
-    "server_error": 500,
-    "service_unavailable": 503,
-    "timeout_error": 408,
-    "too_many_requests": 429,
+    "permissiondenied": 403,
+    "permission": 403,
+    "ratelimit": 429,
+    "ratelimitexceeded": 429,
+    "ratelimitreached": 429,
+    "requesttoolarge": 413,
+    "resourceexhausted": 429,
+    "server": 500,
+    "serviceunavailable": 503,
+    "timeout": 408,
+    "toomanyrequests": 429,
     "unauthenticated": 401,
+    "unauthorized": 401,
     "unavailable": 503,
+    "unprocessableentity": 422,
 }
 _STATUS_IN_WORDS = re.compile(
     r"\b(?:error|status|code|http(?:/[\d.]+)?)\b\W{0,3}(?:(?:code|status)\W{0,3})?([45]\d\d)\b"
@@ -134,18 +115,13 @@ _STATUS_OF_WORDS = tuple(
     )
 )
 _COME_BACK = frozenset({408, 409, 425})
+_NEVER_TOO_LONG = frozenset({401, 403, 404, 408, 429, 502, 503, 504, 524, 529})
 # What gateways in front of a provider answer in its place, and what it answers when overloaded; a
 # plain 500 may be about this one request, and a 504 may have cost something.
 _UNREACHABLE = frozenset({502, 503, 529})
-_ONE_MODEL = re.compile(
-    r"\bmodels?\b[^.;]{0,80}\b(?:overloaded|not found|unavailable|not available|loading|busy"
-    r"|not loaded|does not exist|at capacity|no capacity|not ready|not running|not deployed)\b"
-    r"|\bno (?:available |healthy |active |live )?(?:channels?|instances?|deployments?|endpoints?"
-    r"|providers?|backends?|workers?|replicas?|servers?|nodes?)\b[^.;]{0,60}\b(?:for|of|found)\b",
-    re.IGNORECASE,
-)
+_CAP_FIELDS = re.compile(r"\bmax_completion_tokens\b|\bmax_tokens\b")
 _HINTS = (
-    (re.compile(r"\bmax_completion_tokens\b|\bmax_tokens\b"), "check max_tokens_field"),
+    (_CAP_FIELDS, "check max_tokens_field"),
     (re.compile(r"\bstream_options\b|\binclude_usage\b"), "try stream_options = false"),
 )
 _HINT_OF_STATUS = {
@@ -171,12 +147,13 @@ def fault_of(
     Once anything of the answer had come, the provider was reached, whatever it says.
     """
     status = error.status or _status_in(error.codes) or _status_in_words(error.message)
-    wait = wait_in_header(error.headers, now)
-    wait = error.wait_seconds if wait is None else wait
-    kind = _kind_of(error, status, may_come_back=wait is not None)
+    # A wait of nothing says less than the one that the body may ask for.
+    wait = wait_in_header(error.headers, now) or error.wait_seconds
+    wait = wait_in_header(error.headers, now) if wait is None else wait
+    kind = _kind_of(error, status, model, may_come_back=wait is not None)
     answered = f"answered {error.status}" if error.status else "broke off with an error"
     detail = f"{source} {answered}: {error.message or 'no message'}"
-    if hint := _hint(kind, status, error.message):
+    if hint := _hint(kind, status, error):
         detail = f"{detail.rstrip('.')}; {hint}"
     is_unreachable = kind is Unavailable and status in _UNREACHABLE and not tokens_seen
     return kind(
@@ -195,8 +172,9 @@ def _status_in(codes: Sequence[str]) -> int | None:
     for code in codes:
         if code.isdecimal() and 400 <= int(code) <= 599:
             return int(code)
-        if code.lower() in _STATUS_OF_CODE:
-            return _STATUS_OF_CODE[code.lower()]
+        plain = re.sub(r"[^a-z]", "", code.lower()).removesuffix("error")
+        if plain in _STATUS_OF_CODE:
+            return _STATUS_OF_CODE[plain]
     return None
 
 
@@ -208,22 +186,22 @@ def _status_in_words(message: str) -> int | None:
 
 
 def _kind_of(
-    error: ProviderError, status: int | None, *, may_come_back: bool
+    error: ProviderError, status: int | None, model: str, *, may_come_back: bool
 ) -> type[GatewayFault]:
     codes = {code.lower() for code in error.codes}
     # Some say the same of an empty account and of a limit a minute; only the second has a wait.
-    is_out_of_quota = _QUOTA.search(error.message) is not None and not may_come_back
-    if codes & _QUOTA_CODES or status == 402 or (is_out_of_quota and status != 401):
+    may_be_empty = not may_come_back and (status is None or (status < 500 and status != 401))
+    if codes & _QUOTA_CODES or status == 402 or (may_be_empty and says_out_of_quota(error.message)):
         return Rejected
     if codes & _FILTER_CODES:
         return Refused
     # A request too large for what a minute may take never gets through either, said with 429.
     if codes & _CONTEXT_CODES or status == 413 or "request too large" in error.message.lower():
         return ContextTooLong
-    if status not in {401, 403, 404, 429} and _says_too_long(error.message):
+    if status not in _NEVER_TOO_LONG and says_too_long(error.message, model):
         return ContextTooLong
     if status is None:
-        return Truncated
+        return RateLimited if may_come_back else Truncated
     if status == 429:
         return RateLimited
     if status >= 500 or status in _COME_BACK:
@@ -231,34 +209,22 @@ def _kind_of(
     return Rejected
 
 
-def _says_too_long(message: str) -> bool:
-    if _NOT_CONTEXT.search(message):
-        return False
-    if _ABOUT_CAP.search(message) and not _ABOUT_BRIEF.search(message):
-        return False
-    return bool(
-        _CONTEXT_SUBJECT.search(message)
-        and _CONTEXT_MEASURE.search(message)
-        and _CONTEXT_BOUND.search(message)
-    )
-
-
 def _is_about_model(error: ProviderError, model: str) -> bool:
-    return (
-        any("model" in code.lower() for code in error.codes)
-        or (len(model) > 1 and model.lower() in error.message.lower())
-        or _ONE_MODEL.search(error.message) is not None
-    )
+    has_code = any("model" in code.lower() for code in error.codes)
+    return has_code or says_one_model(error.message, model)
 
 
-def _hint(kind: type[GatewayFault], status: int | None, message: str) -> str:
+def _hint(kind: type[GatewayFault], status: int | None, error: ProviderError) -> str:
     if kind is not Rejected:
         return ""
-    if status == 429 or _QUOTA.search(message):
+    codes = {code.lower() for code in error.codes}
+    if status == 429 or codes & _QUOTA_CODES or says_out_of_quota(error.message):
         return _HINT_OF_STATUS[402]
     if status is not None and 300 <= status < 400:
         return "base_url leads elsewhere; set it to the final address"
+    if _CAP_FIELDS.search(error.message) and is_about_value(error.message):
+        return "check max_tokens_per_turn and synthesis_max_tokens"
     for words, hint in _HINTS:
-        if words.search(message):
+        if words.search(error.message):
             return hint
     return _HINT_OF_STATUS.get(status or 0, "")

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 MAX_DETAIL_CHARACTERS = 500
 MIN_SECRET_CHARACTERS = 6
 
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",;]{4,}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECRET_NAMES = re.compile(r"key|token|secret|sig|pass|code|auth", re.IGNORECASE)
 
 
@@ -31,15 +32,20 @@ def secrets_in(
     asked = {**dict(parse_qsl(parts.query)), **query}
     hidden = [value for name, value in asked.items() if _SECRET_NAMES.search(name)]
     found = {api_key, *headers.values(), parts.password or "", *hidden}
+    # Servers and proxies repeat an address as it came.
+    found |= {quote(each, safe=safe) for each in found for safe in ("", "/")}
+    found |= {unquote(parts.password or "")}
     return tuple(
         sorted((s for s in found if len(s) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
     )
 
 
-def checked_header(name: str, value: str) -> None:
+def checked_header(setting: str, value: str, *, name: str) -> None:
     """Refuse a header that cannot be sent.
 
     Raises: `ValueError`, without the value, which may be a secret.
     """
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name[:60]!r} cannot be the name of an HTTP header")
     if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} holds a character that cannot stand in an HTTP header")
+        raise ValueError(f"{setting} holds a character that cannot stand in an HTTP header")

@@ -5,22 +5,45 @@ from typing import Any
 
 from meeting_core.model import ReportedUsage
 
-_PROMPT = ("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count")
-_COMPLETION = ("completion_tokens", "output_tokens", "candidates_token_count", "eval_count")
-_TOTAL = ("total_tokens", "total_token_count")
-_DETAILS = ("completion_tokens_details", "output_tokens_details", "details")
-_REASONING = ("reasoning_tokens", "reasoning", "thoughts_token_count")
+_PROMPT = (
+    *("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count"),
+    *("promptTokens", "inputTokens", "promptTokenCount"),
+)
+_COMPLETION = (
+    *("completion_tokens", "output_tokens", "candidates_token_count", "eval_count"),
+    *("completionTokens", "outputTokens", "candidatesTokenCount"),
+)
+_TOTAL = ("total_tokens", "total_token_count", "totalTokens", "totalTokenCount")
+_DETAILS = (
+    *("completion_tokens_details", "output_tokens_details", "details"),
+    *("completionTokensDetails", "outputTokensDetails"),
+)
+_REASONING = (
+    *("reasoning_tokens", "reasoning", "thoughts_token_count"),
+    *("reasoningTokens", "thoughtsTokenCount", "thinking_tokens"),
+)
 
 
-def usage_in(reported: object) -> ReportedUsage | None:
-    """Return a usage as a server reports it; None if it counts nothing at all."""
+def usage_in(reported: object, before: ReportedUsage | None = None) -> ReportedUsage | None:
+    """Return a usage as a server reports it; None if it counts nothing at all.
+
+    Some report each half in a piece of its own: what a report leaves out is as the one `before`.
+    """
     if not isinstance(reported, dict):
-        return None
+        return before
     prompt, completion = _count(reported, _PROMPT), _count(reported, _COMPLETION)
     total = _count(reported, _TOTAL)
     if not prompt and not completion and not total:
-        return None
-    return ReportedUsage(prompt, completion, total, _reasoning(reported))
+        return before
+    reasoning = _reasoning(reported)
+    if before is None:
+        return ReportedUsage(prompt, completion, total, reasoning)
+    return ReportedUsage(
+        prompt or before.prompt_tokens,
+        before.completion_tokens if completion is None else completion,
+        total,
+        reasoning or before.reasoning_tokens,
+    )
 
 
 def _reasoning(reported: dict[str, Any]) -> int:

@@ -12,27 +12,52 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meeting_service.gateways.provider_errors import ProviderError
+from meeting_service.gateways.provider_wordings import MAX_READ_CHARACTERS, without_model
 
 MaxTokensField: TypeAlias = Literal["max_completion_tokens", "max_tokens"]
 
-_UNKNOWN = re.compile(
-    r"\bun(?:known|supported|recognized|recognised|expected|permitted)\b"
-    r"|\bextra(?:_forbidden| inputs| fields)\b|\bnot (?:a )?(?:permitted|allowed|supported"
-    r"|recognized|recognised|known|valid|enabled|expected|available|defined|accepted|implemented|compatible)\b"
+# That a field is not known at all, whatever its value.
+_UNKNOWN_FIELD = (
+    r"\bun(?:known|supported|recognized|recognised|expected)\b"
+    r"|\bextra(?:_forbidden| inputs| fields)\b|\badditional propert"
+    r"|\b(?:no such|cannot find) (?:field|parameter|argument)"
+    r"|\binvalid (?:field|parameter|argument|property|key)\b|\buse ['\"`]?max_|不支持|未知"
+)
+# That something is not taken: a field, or a value of it.
+_NOT_TAKEN = re.compile(
+    rf"{_UNKNOWN_FIELD}|\bunpermitted\b|\bnot (?:a )?(?:permitted|allowed|supported|recognized"
+    r"|recognised|known|valid|enabled|expected|available|defined|accepted|implemented|compatible)\b"
     r"|\b(?:does|do|is|are|can)(?:n.t| not)\b[^.]{0,30}\b(?:support|accept|allow|know|take"
-    r"|recogni[sz]e|permit)|\badditional propert|\bno such (?:field|parameter|argument)"
-    r"|\bcannot be (?:used|set|specified)\b|\bonly (?:the )?(?:user|roles?)\b|\binvalid (?:field"
-    r"|parameter|argument|property|key|role)|\buse ['\"`]?max_|\bmust alternate\b|\bdeprecated\b"
-    r"|\bis not one of\b|\bunexpected keyword\b|\bforbidden\b",
+    r"|recogni[sz]e|permit)|\bcannot be (?:used|set|specified)\b"
+    r"|\bonly (?:the )?(?:user|roles?|allowed|supported|valid|permitted|accepted)\b"
+    r"|\binvalid (?:role|value)\b|\bmust (?:alternate|be)\b|\bshould be\b|\bdeprecated\b"
+    r"|\b(?:is not|expected) one of\b|\bforbidden\b|\brequired\b|\bmissing\b",
+    re.IGNORECASE,
+)
+_FIELD_IS_UNKNOWN = re.compile(_UNKNOWN_FIELD, re.IGNORECASE)
+_ABOUT_VALUE = re.compile(
+    r"\b(?:max|min)imum\b|\bat (?:most|least)\b|\b(?:less|greater|lower|higher) than\b|\brange\b"
+    r"|\bbetween\b|\btoo (?:large|small|high|low)\b|\bexceed|\b(?:above|below)\b|\binteger\b"
+    r"|\bpositive\b|<=|>=|\bfewer\b",
     re.IGNORECASE,
 )
 _SYSTEM_ROLE = re.compile(
-    r"\b(?:system|developer)\b[^.;]{0,60}\b(?:role|messages?|prompts?|instructions?)\b"
-    r"|\broles?\b[^.;]{0,80}\b(?:system|developer|alternate)\b"
+    r"\b(?:system|developer)['\"`]?[ _]?(?:roles?|messages?|prompts?|instructions?)\b"
+    r"|\broles?\b[^.;]{0,80}\b(?:system|developer|alternate)\b|\broles?\b[^;]{0,40}\buser\b"
+    r"|['\"`](?:system|developer)['\"`][^;]{0,80}\broles?\b"
     r"|\bonly (?:the )?['\"]?user['\"]?[^.;]{0,40}\broles?\b",
     re.IGNORECASE,
 )
-_STREAMING = re.compile(r"(?<![\w.])['\"`]?stream(?:ing)?['\"`]?(?![\w_])", re.IGNORECASE)
+_STREAMING = re.compile(
+    r"(?:['\"`]|\bbody\.)stream['\"`]?(?![\w.])|\bstream\s?[=:]|\bstream: "
+    r"|\bverified to stream\b|\bstream(?:ing)?(?: mode)?(?: is| are)? not (?:yet )?(?:supported"
+    r"|allowed|permitted|implemented|enabled|compatible|accepted)"
+    r"|\b(?:not|n.t) (?:yet )?(?:support|allow|permit|accept|implement)[^.;]{0,20}"
+    r"\bstream(?:ing|s)?\b"
+    r"|不支持流",
+    re.IGNORECASE,
+)
+_ONLY_STREAMING = re.compile(r"\bonly supports? (?:the )?stream", re.IGNORECASE)
 
 
 class RequestForm(Struct, frozen=True):
@@ -60,22 +85,20 @@ def lesson_in(
     """
     if error.status not in {400, 404, 405, 415, 422, 500, 501, None}:
         return None
-    text = f"{error.message} {' '.join(error.codes)}"
-    if not _UNKNOWN.search(text):
-        return None
-    for lesson in _lessons(text, form):
-        if lesson.form not in tried:
-            return lesson
-    return None
+    text = without_model(f"{error.message[:MAX_READ_CHARACTERS]} {' '.join(error.codes)}")
+    lessons = [] if not _NOT_TAKEN.search(text) else _lessons(text, form)
+    if not form.streams and _ONLY_STREAMING.search(text):
+        lessons.append(Lesson(replace(form, streams=True), "streaming = true"))
+    return next((each for each in lessons if each.form not in tried), None)
 
 
 def _lessons(text: str, form: RequestForm) -> list[Lesson]:
     lessons: list[Lesson] = []
     if form.stream_options and re.search(r"\bstream_options\b|\binclude_usage\b", text):
         lessons.append(Lesson(replace(form, stream_options=False), "stream_options = false"))
-    if re.search(rf"\b{form.max_tokens_field}\b", text):
-        is_new = form.max_tokens_field == "max_completion_tokens"
-        other: MaxTokensField = "max_tokens" if is_new else "max_completion_tokens"
+    is_new = form.max_tokens_field == "max_completion_tokens"
+    other: MaxTokensField = "max_tokens" if is_new else "max_completion_tokens"
+    if _refuses_field(text, form.max_tokens_field) or _misses_field(text, other):
         lessons.append(
             Lesson(replace(form, max_tokens_field=other), f'max_tokens_field = "{other}"')
         )
@@ -85,3 +108,19 @@ def _lessons(text: str, form: RequestForm) -> list[Lesson]:
         plain = replace(form, streams=False, stream_options=False)
         lessons.append(Lesson(plain, "streaming = false"))
     return lessons
+
+
+def is_about_value(text: str) -> bool:
+    """Return whether a text finds fault with how much a field says, not with the field."""
+    return bool(_ABOUT_VALUE.search(text)) and not _FIELD_IS_UNKNOWN.search(text)
+
+
+def _refuses_field(text: str, field: str) -> bool:
+    """Return whether a field is not known; a value of it that is out of its bounds is."""
+    return bool(re.search(rf"\b{field}\b", text)) and not is_about_value(text)
+
+
+def _misses_field(text: str, field: str) -> bool:
+    return bool(
+        re.search(rf"\b{field}\b[^.;]{{0,40}}\b(?:required|missing)\b", text, re.IGNORECASE)
+    )

@@ -23,9 +23,11 @@ from meeting_service.gateways.answer_body import (
 )
 from meeting_service.gateways.answer_verdict import reply_of
 from meeting_service.gateways.body_decoder import BodyTooLong
+from meeting_service.gateways.delta_listener import ListenerFailed, notify
 from meeting_service.gateways.model_server import ModelServer, connection_failures
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import checked_header, secrets_in
+from meeting_service.gateways.request_forms import RequestForm
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.stream_timeouts import StreamTimeouts
 from meeting_service.ports import (
@@ -81,12 +83,14 @@ class StreamingGateway(ABC):
     ) -> None:
         if taken := sorted(self.own_fields & extra_body.keys()):
             raise ValueError(f"extra_body may not set {', '.join(taken)}: the gateway does")
-        checked_header("api_key", api_key)
+        checked_header("api_key", api_key, name=auth_header or "authorization")
         for name, value in headers.items():
-            checked_header(f"header {name!r}", value)
+            checked_header(f"header {name!r}", value, name=name)
+        set_headers = {name.lower(): value for name, value in headers.items()}
         self._server = ModelServer(
             base_url,
-            headers={**self._own_headers(api_key, auth_header), **headers},
+            # What is set goes before what we would send, however its name is spelt.
+            headers={**self._own_headers(api_key, auth_header), **set_headers},
             query=query,
             secrets=secrets_in(api_key, headers, base_url, query),
             connect_timeout_seconds=connect_timeout_seconds,
@@ -167,7 +171,7 @@ class StreamingGateway(ABC):
         """Return the path, below the base address, of an answer or of the list of models."""
 
     @abstractmethod
-    def _body(self, request: GatewayRequest) -> dict[str, Any]:
+    def _body(self, request: GatewayRequest, form: RequestForm) -> dict[str, Any]:
         """Return the body of a request, without the fields that the settings add."""
 
     @abstractmethod
@@ -181,7 +185,11 @@ class StreamingGateway(ABC):
     def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
         """Take an answer that came in one piece, as `_take` takes one of a stream."""
 
-    def _lesson(self, error: ProviderError, request: GatewayRequest) -> GatewayFault | None:
+    def _form_for(self, model: str) -> RequestForm:
+        """Return the form in which a model is asked at present."""
+        return RequestForm()
+
+    def _lesson(self, error: ProviderError, model: str, asked: RequestForm) -> GatewayFault | None:
         """Return the fault that makes the next request come in another form, if that may help."""
         return None
 
@@ -216,7 +224,8 @@ class StreamingGateway(ABC):
         on_delta: Callable[[str], None],
     ) -> None:
         """Send a request; take its answer as it comes."""
-        content = {**self._extra_body, **self._body(request)}
+        form = self._form_for(request.model)
+        content = {**self._extra_body, **self._body(request, form)}
         max_bytes = BODY_BYTES_PER_REPLY_BYTE * request.max_reply_bytes
         asked = self._server.ask(self._path("answer"), content, request.call_key, answer, max_bytes)
         try:
@@ -228,23 +237,28 @@ class StreamingGateway(ABC):
                         pieces = answer.pieces
                         timeouts.advance()
                     if text:
-                        _notify(on_delta, text)
+                        notify(on_delta, text)
                     if answer.is_done or answer.is_over:
                         break
                 if text := self._taken_at_end(answer, body.head):
-                    _notify(on_delta, text)
-        except _ListenerFailed as failed:
+                    notify(on_delta, text)
+        except ListenerFailed as failed:
             raise failed.error from None
         except (BodyTooLong, EventTooLong):
             answer.is_over = True
         except Said as said:
             answer.end()
             # Not chained: a provider may repeat the key in its message.
-            lesson = None if answer.has_begun else self._lesson(said.error, request)
-            raise lesson or self._server.fault_said(said.error, answer, request.model) from None
+            raise self._fault_said(said.error, answer, request.model, form) from None
         except connection_failures() as error:
             answer.end()
             raise self._server.fault_met(error, answer) from None
+
+    def _fault_said(
+        self, error: ProviderError, answer: Answer, model: str, form: RequestForm
+    ) -> GatewayFault:
+        lesson = None if answer.has_begun else self._lesson(error, model, form)
+        return lesson or self._server.fault_said(error, answer, model)
 
     def _taken(self, answer: Answer, events: list[ServerSentEvent], body: AnswerBody) -> str:
         """Take events into the answer; return the text that they add."""
@@ -280,17 +294,3 @@ class StreamingGateway(ABC):
         if answer.media_type != "text/html":
             answer.remark = answer.remark or plain_words(head)
         return ""
-
-
-class _ListenerFailed(Exception):
-    """The listener of a call failed: an error of its own, not one of the call's."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-def _notify(on_delta: Callable[[str], None], text: str) -> None:
-    try:
-        on_delta(text)
-    except Exception as error:
-        raise _ListenerFailed(error) from error

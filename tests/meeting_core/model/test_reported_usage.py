@@ -40,6 +40,13 @@ def test_thoughts_are_charged_and_told_apart_wherever_they_are_counted(reported:
     assert believed(reported) == Usage(100, 2_010, "reported", 2_000)
 
 
+@pytest.mark.parametrize("text", [41, 60, 200, 2_000])
+@pytest.mark.parametrize("completion", [10, 0, None])
+def test_thoughts_are_not_charged_beside_a_total_that_has_them(text: int, completion: int | None):
+    reported = ReportedUsage(100, completion, 2_110, 2_000)
+    assert believed(reported, text=text) == Usage(100, 2_010, "reported", 2_000)
+
+
 def test_a_total_tells_thoughts_beside_from_thoughts_within():
     assert believed(ReportedUsage(100, 500, 600, 400)) == Usage(100, 500, "reported", 400)
     assert believed(ReportedUsage(100, 500, 1_000, 400)) == Usage(100, 900, "reported", 400)

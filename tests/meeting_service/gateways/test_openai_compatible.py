@@ -472,7 +472,7 @@ class TestSettings:
             ({"base_url": "localhost:8000"}, "base_url"),
             ({"base_url": "ftp://example.org/v1"}, "base_url"),
             ({"base_url": "http:///v1"}, "base_url"),
-            ({"base_url": "http://h:99999/v1"}, "[Pp]ort"),
+            ({"base_url": "http://h:99999/v1"}, "base_url"),
             ({"base_url": "http://h/v1\n"}, "base_url"),
             ({"api_key": "sk-one\nsk-two"}, "api_key"),
             ({"api_key": "sk-“quoted”"}, "api_key"),

@@ -193,3 +193,8 @@ def counts(prompt: Any, completion: Any) -> str:
 
 def refusal(status: str, error: Any, **headers: str) -> list[bytes]:
     return whole(status, json.dumps({"error": error}), **headers)
+
+
+def error(message: str, **more: Any) -> dict[str, Any]:
+    """The usual envelope of an error."""
+    return {"error": {"message": message, **more}}

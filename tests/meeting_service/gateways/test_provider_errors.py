@@ -1,0 +1,96 @@
+"""What is read out of the envelopes of errors: the words, the codes, and when to come back."""
+
+import json
+from typing import Any
+
+import pytest
+
+from meeting_service.gateways.provider_errors import error_in, is_error
+from tests.meeting_service.gateways.recorded_errors import recorded
+from tests.meeting_service.gateways.wire_peer import error
+
+INVALID = {"type": "extra_forbidden", "loc": ["body", "n"], "msg": "Extra inputs", "input": 1}
+
+
+@pytest.mark.parametrize(("body", "seconds"), recorded("waits", "body", "seconds"))
+def test_the_wait_that_a_body_asks_for(body: Any, seconds: float | None) -> None:
+    assert error_in(body, 429).wait_seconds == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (error("It broke."), "It broke."),
+        ([error("It broke.")], "It broke."),
+        ({"error": "It broke."}, "It broke."),
+        ("It broke.", "It broke."),
+        ({"message": "It broke.", "code": 400}, "It broke."),
+        ({"errors": [{"message": "It broke."}], "success": False}, "It broke."),
+        ({"code": "invalid", "error": "It broke."}, "It broke."),
+        ({"base_resp": {"status_code": 1, "status_msg": "It broke."}}, "It broke."),
+        ({"detail": "It broke."}, "It broke."),
+        ({"detail": [INVALID]}, "body.n: Extra inputs"),
+        ({"message": {"detail": [INVALID]}}, "body.n: Extra inputs"),
+        ({"error": {"message": [INVALID]}}, "body.n: Extra inputs"),
+        (error("Not known.", param="seed"), "seed: Not known."),
+        (error("seed: Not known.", param="seed"), "seed: Not known."),
+        (error(json.dumps(error("It broke."))), "It broke."),
+        ({"error": json.dumps({"message": "It broke."})}, "It broke."),
+        (
+            {"error": {"message": "It failed", "metadata": {"raw": "It broke."}}},
+            "It failed; It broke.",
+        ),
+        (
+            {
+                "error": {
+                    "message": "It failed",
+                    "metadata": {"raw": json.dumps(error("It broke."))},
+                }
+            },
+            "It failed; It broke.",
+        ),
+        ([error("It broke."), error("It broke.")], "It broke."),
+        (error("{not JSON"), "{not JSON"),
+        ({"error": {"code": {"odd": "shape"}}}, ""),
+        ([[[[["deep"]]]]], "deep"),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_what_was_said(body: Any, message: str) -> None:
+    assert error_in(body, 400).message == message
+
+
+def test_codes_are_read_at_every_depth() -> None:
+    body = [{"error": {"code": 429, "status": "EXHAUSTED", "details": [{"type": "info"}]}}]
+    assert error_in(body).codes == ("429", "EXHAUSTED", "info")
+
+
+def test_an_envelope_of_any_depth_and_size_is_read_in_no_time() -> None:
+    deep: Any = "It broke."
+    for _ in range(200):
+        deep = {"error": deep}
+    assert error_in(deep).message == ""
+    wide = [error(f"Number {n}.") for n in range(10_000)]
+    assert error_in(wide).message.startswith("Number 0.; ")
+
+
+@pytest.mark.parametrize(
+    ("body", "says_error"),
+    [
+        (error("It broke."), True),
+        ([error("It broke.")], True),
+        ({"object": "error", "message": "It broke."}, True),
+        ({"type": "error", "error": {"message": "It broke."}}, True),
+        ({"detail": "It broke."}, True),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no"}}, True),
+        ({"choices": [{}], "base_resp": {"status_code": 0, "status_msg": ""}}, False),
+        ({"choices": [], "error": None}, False),
+        ({"choices": [{"message": {}}], "message": "fine"}, False),
+        ({"content": [], "type": "message"}, False),
+        ([1], False),
+        ({}, False),
+    ],
+)
+def test_what_is_an_error_at_all(body: Any, says_error: bool) -> None:
+    assert is_error(body) is says_error
