@@ -111,11 +111,11 @@ async def _run_service(pipe: Connection, port: int, folder: Path) -> None:
     )
     async with running(settings) as url:
         pipe.send(url)
-        threading.Thread(target=_tell_cpu, args=(pipe,), daemon=True).start()
+        threading.Thread(target=_send_cpu, args=(pipe,), daemon=True).start()
         await asyncio.Event().wait()
 
 
-def _tell_cpu(pipe: Connection) -> None:
+def _send_cpu(pipe: Connection) -> None:
     while pipe.recv() == "cpu":
         pipe.send(time.process_time())
 

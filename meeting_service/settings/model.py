@@ -1,4 +1,4 @@
-"""The settings: each with its type, default, bounds and meaning."""
+"""The settings: each with its type, default, bounds and meaning. Long because all of them stand here."""
 
 from collections.abc import Mapping
 from pathlib import Path
