@@ -1,4 +1,7 @@
-"""The settings: each with its type, default, bounds and meaning. Long because all of them stand here."""
+"""The settings: each with its type, default, bounds and meaning.
+
+Long because all of them stand here.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
