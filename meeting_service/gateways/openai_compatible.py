@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meeting_core.model import Message
 from meeting_service.event_stream import ServerSentEvent
@@ -163,22 +164,19 @@ class OpenAICompatible(StreamingGateway):
 
     def _take_odd(self, answer: Answer, event: ServerSentEvent) -> str:
         """Take an event that is no chunk of an answer, or not only one."""
-        bodies = [_loaded(event.data)]
-        if bodies == [None] and b"\n" in event.data:
+        body = _loaded(event.data)
+        if body is None and b"\n" in event.data and event.name != "error":
             # Some servers end their events by a single line end.
-            bodies = [_loaded(line) for line in event.data.splitlines()]
-        text = ""
-        for body in bodies:
-            if body is None and event.name == "error":
-                raise Said(error_in(event.data.decode("utf-8", "replace")))
-            if body is None:
-                answer.remark = words_in(event.data)
-                return text
-            if is_error(body) or event.name == "error":
-                raise Said(error_in(body))
-            if isinstance(body, dict):
-                text += self._take_whole(answer, body)
-        return text
+            lines = filter(None, event.data.splitlines())
+            return "".join([self._take(answer, replace(event, data=line)) for line in lines])
+        if body is None and event.name == "error":
+            raise Said(error_in(event.data.decode("utf-8", "replace")))
+        if body is None:
+            answer.remark = words_in(event.data)
+            return ""
+        if is_error(body) or event.name == "error":
+            raise Said(error_in(body))
+        return self._take_whole(answer, body) if isinstance(body, dict) else ""
 
     def _take_whole(self, answer: Answer, body: dict[str, Any]) -> str:
         choices = body.get("choices")

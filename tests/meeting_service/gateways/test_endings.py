@@ -23,6 +23,7 @@ from tests.contracts.gateway_cases import request
 from tests.meeting_service.gateways import test_anthropic as anthropic
 from tests.meeting_service.gateways.wire_peer import (
     DONE,
+    END,
     Drops,
     Hangs,
     Script,
@@ -303,6 +304,15 @@ async def test_a_last_piece_of_an_odd_shape(choice: dict[str, Any], kind: str) -
     reply, _ = await ask(stream(says("Yes."), event(choices=[choice]), counts(5, 2), DONE))
     assert isinstance(reply, GatewayReply)
     assert (reply.finish_reason, reply.usage) == (kind, ReportedUsage(5, 2))
+
+
+async def test_events_that_end_by_a_single_line_end() -> None:
+    events = says("One, ") + ": ping\n\n" + says("two.") + ends("length") + counts(5, 2) + DONE
+    for body in (events, events.removesuffix(DONE)):
+        reply, _ = await ask([head(), chunked(body.replace("\n\n", "\n")), END])
+        assert isinstance(reply, GatewayReply)
+        assert (reply.text, reply.finish_reason) == ("One, two.", "length")
+        assert reply.usage == ReportedUsage(5, 2)
 
 
 async def test_a_filter_within_an_answer() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -45,15 +45,15 @@ Script: TypeAlias = Sequence[bytes | Hangs | Drops | Repeats | Waits]
 
 
 class WirePeer:
-    """Answers each request with the next script: pieces of bytes, one write each."""
+    """Answers each request with the script chosen for it: pieces of bytes, one write each."""
 
-    def __init__(self, scripts: Sequence[Script]) -> None:
+    def __init__(self, choose: Callable[[Asked], Script]) -> None:
         self.connections = 0
         self.asked: list[Asked] = []
         self.arrived = asyncio.Event()
         self.left = asyncio.Event()
         self.port = 0
-        self._scripts = list(scripts)
+        self._choose = choose
         self._open: set[asyncio.Task[None]] = set()
 
     @property
@@ -84,9 +84,6 @@ class WirePeer:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
-    def _script_of(self, asked: Asked) -> Script:
-        return self._scripts.pop(0)
-
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
@@ -96,7 +93,7 @@ class WirePeer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.asked.append(Asked(method, path, headers, json.loads(body or b"{}")))
         self.arrived.set()
-        for piece in self._script_of(self.asked[-1]):
+        for piece in self._choose(self.asked[-1]):
             match piece:
                 case Hangs():
                     await reader.read()
@@ -127,13 +124,16 @@ async def _write(writer: asyncio.StreamWriter, piece: bytes) -> None:
 
 @asynccontextmanager
 async def wire_peer(*scripts: Script) -> AsyncIterator[WirePeer]:
-    async with serving(WirePeer(scripts)) as peer:
+    """A peer that answers each request with the next script."""
+    waiting = list(scripts)
+    async with choosing_peer(lambda _: waiting.pop(0)) as peer:
         yield peer
 
 
 @asynccontextmanager
-async def serving(peer: WirePeer) -> AsyncIterator[WirePeer]:
-    """Listen for a peer at a port of its own."""
+async def choosing_peer(choose: Callable[[Asked], Script]) -> AsyncIterator[WirePeer]:
+    """A peer that answers each request with the script chosen for it."""
+    peer = WirePeer(choose)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
     try:

@@ -21,10 +21,10 @@ from tests.meeting_service.gateways.wire_peer import (
     Script,
     Waits,
     WirePeer,
+    choosing_peer,
     counts,
     ends,
     says,
-    serving,
     stream,
     whole,
 )
@@ -103,25 +103,6 @@ def good_answer(asked: Asked) -> Script:
     return spoken(SYNTHESIS if is_synthesis else OTHER_TEXT)
 
 
-class AnsweringPeer(WirePeer):
-    """Answers the calls of a meeting by their names in it (`round-1-planner/1`).
-
-    Nothing is answered before somebody watches the meeting, so that all deltas are seen.
-    """
-
-    def __init__(self, answers: Mapping[str, Script], other_answer: OtherAnswer) -> None:
-        super().__init__(())
-        self.is_watched = asyncio.Event()
-        self._answers = answers
-        self._other_answer = other_answer
-
-    def _script_of(self, asked: Asked) -> Script:
-        if asked.method == "GET":
-            return whole("200 OK", '{"data": []}')
-        call = asked.headers["idempotency-key"].partition("/")[2]
-        return [Waits(self.is_watched), *(self._answers.get(call) or self._other_answer(asked))]
-
-
 @asynccontextmanager
 async def _in_memory(*_: Any) -> AsyncIterator[InMemoryRecorder]:
     yield InMemoryRecorder(partial(datetime.now, UTC))
@@ -139,17 +120,26 @@ async def hold(
 ) -> Held:
     """Hold a meeting of two participants and one round, over a store in memory.
 
+    The calls are answered by their names in the meeting (`round-1-planner/1`).
     `service` are settings beside the gateway's.
     """
-    peer = AnsweringPeer(answers, other_answer)
-    async with serving(peer):
+    is_watched = asyncio.Event()
+
+    def choose(asked: Asked) -> Script:
+        if asked.method == "GET":
+            return whole("200 OK", '{"data": []}')
+        call = asked.headers["idempotency-key"].partition("/")[2]
+        # Nothing is answered before somebody watches, so that all deltas are seen.
+        return [Waits(is_watched), *(answers.get(call) or other_answer(asked))]
+
+    async with choosing_peer(choose) as peer:
         settings = kind(base_url=peer.base_url, model="small-1", **gateway)
         changes = {"gateways": {"wire": settings}, **(service or {})}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(app, "open_recorder", _in_memory)
             async with served(settings_for("postgresql://unused", folder, **changes)) as client:
                 meeting_id = await client.start(max_tokens_per_turn=max_tokens_per_turn)
-                frames = await client.watched(meeting_id, peer.is_watched.set)
+                frames = await client.watched(meeting_id, is_watched.set)
                 spending = await client.get(f"/api/meetings/{meeting_id}/spending")
                 return Held(
                     peer,
