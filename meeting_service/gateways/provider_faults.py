@@ -9,7 +9,7 @@ from datetime import datetime
 
 from meeting_core.model import ReportedUsage
 from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
-from meeting_service.gateways.provider_wordings import (
+from meeting_service.gateways.provider_phrases import (
     says_one_model,
     says_out_of_quota,
     says_too_long,

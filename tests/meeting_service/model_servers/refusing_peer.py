@@ -37,7 +37,7 @@ from tests.model_peer import MINUTES
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 KEY = "sk-a-key-of-the-test"
 TASKS = {"round-1-ann": "Ann speaks.", "round-1-bob": "Bob speaks.", "synthesis": MINUTES}
-"""What the two seats say in the one round, and what is written at the end."""
+"""What the two participants say in the one round, and what is written at the end."""
 
 Answer: TypeAlias = Callable[[Asked], Script | None]
 """What a request is answered with; None for what a good server says."""
@@ -150,7 +150,7 @@ class Held(Struct, frozen=True):
         return [each["reply"]["usage"] for each in spoken]
 
 
-def seats(**changes: Any) -> list[dict[str, Any]]:
+def two_participants(**changes: Any) -> list[dict[str, Any]]:
     """Return the two participants; what changes is said of the first."""
     return [{"id": "ann", "name": "Ann", **changes}, {"id": "bob", "name": "Bob"}]
 
@@ -171,8 +171,10 @@ async def service(gateway: RemoteGateway, folder: Path, **changes: Any) -> Async
 
 
 async def hold(client: Client, **start: Any) -> Held:
-    """Hold a meeting of one round and two seats."""
-    meeting_id = await client.start(**{"participants": seats(), "num_rounds": 1, **start})
+    """Hold a meeting of one round and two participants."""
+    meeting_id = await client.start(
+        **{"participants": two_participants(), "num_rounds": 1, **start}
+    )
     status = await client.ended(meeting_id)
     return Held(status, await client.facts(meeting_id))
 

@@ -33,10 +33,10 @@ from tests.meeting_service.model_servers.refusing_peer import (
     model_of,
     model_server,
     refuses,
-    seats,
     service,
     speaks,
     task_of,
+    two_participants,
 )
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +136,7 @@ async def test_an_empty_account_is_not_asked_again_and_the_next_model_speaks(
     def answer(asked: Asked) -> Script | None:
         return script if model_of(asked) == "paid" else None
 
-    team = seats(model="paid", fallback_models=["free"])
+    team = two_participants(model="paid", fallback_models=["free"])
     meeting, peer = await shared.held(answer, participants=team)
     assert [model_of(call) for call in peer.calls_of("round-1-ann")] == ["paid", "free"]
     assert meeting.texts == ["Ann speaks.", "Bob speaks."]
@@ -160,7 +160,7 @@ async def test_a_model_that_is_not_served_keeps_nobody_waiting(tmp_path: Path, b
     def answer(asked: Asked) -> Script | None:
         return refuses(503, body) if model_of(asked) == "gone" else None
 
-    team = seats(model="gone", fallback_models=["there"])
+    team = two_participants(model="gone", fallback_models=["there"])
     with anyio.fail_after(5):
         meeting, peer = await held(answer, tmp_path, participants=team)
     assert meeting.texts == ["Ann speaks.", "Bob speaks."]
@@ -169,12 +169,12 @@ async def test_a_model_that_is_not_served_keeps_nobody_waiting(tmp_path: Path, b
     assert meeting.status["outcome"]["degraded"] == []
 
 
-async def test_a_seat_without_another_model_is_passed_over(tmp_path: Path) -> None:
+async def test_a_participant_without_another_model_is_passed_over(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Script | None:
         body = error("no available channel for model gone")
         return refuses(503, body) if model_of(asked) == "gone" else None
 
-    team = seats(model="gone")
+    team = two_participants(model="gone")
     with anyio.fail_after(10):
         meeting, _ = await held(answer, tmp_path, settings={"max_attempts": 1}, participants=team)
     assert meeting.status["state"] == "complete"
@@ -198,7 +198,7 @@ async def test_anthropic_says_it_in_its_own_envelope(tmp_path: Path) -> None:
         url = peer.base_url.removesuffix("/v1")
         gateway = AnthropicGateway(base_url=url, model="model-a", api_key=Secret(KEY))
         async with service(gateway, tmp_path) as client:
-            ann, bob = seats()
+            ann, bob = two_participants()
             team = [ann, {**bob, "fallback_models": ["model-b"]}]
             meeting = await hold(client, participants=team)
     assert meeting.faults == [("context_too_long", 0), ("rejected", 0)]

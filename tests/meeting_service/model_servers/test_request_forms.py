@@ -17,9 +17,9 @@ from tests.meeting_service.model_servers.refusing_peer import (
     model_of,
     model_server,
     refuses,
-    seats,
     service,
     speaks_openai,
+    two_participants,
 )
 
 pytestmark = pytest.mark.anyio
@@ -125,7 +125,7 @@ async def test_what_is_learnt_is_of_one_model(tmp_path: Path) -> None:
         is_old = asked.method == "POST" and model_of(asked) == "old"
         return knows_no_cap(asked) if is_old else None
 
-    ann, bob = seats(model="old")
+    ann, bob = two_participants(model="old")
     meeting, peer = await held(answer, tmp_path, participants=[ann, {**bob, "model": "new"}])
     assert meeting.faults == [("unsupported", 0)]
     caps = [(model_of(call), "max_tokens" in call.body) for call in peer.calls]

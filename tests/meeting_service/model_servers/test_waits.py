@@ -11,7 +11,7 @@ from tests.meeting_service.model_servers.refusing_peer import (
     SharedService,
     at_first,
     refuses,
-    seats,
+    two_participants,
 )
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def test_a_wait_of_35_seconds_fits_into_a_minute(
 ) -> None:
     """The wait is planned; it is not sat through: the meeting is cancelled in it."""
     shared.peer.answer_to = at_first(script)
-    meeting_id = await shared.client.start(participants=seats(), num_rounds=1)
+    meeting_id = await shared.client.start(participants=two_participants(), num_rounds=1)
     with anyio.fail_after(5):
         while not (waits := waits_in(await shared.client.facts(meeting_id))):
             await anyio.lowlevel.checkpoint()
