@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import anyio
 
-from meeting_core import Usage
+from meeting_core import ReportedUsage
 from meeting_service.app import serve
 from meeting_service.ports import GatewayReply, GatewayRequest, TimedOut, Unavailable
 from meeting_service.settings import CustomGateway, DatabaseUrl, Settings
@@ -53,7 +53,7 @@ class EchoGateway:
         said = words[: request.output_tokens]
         for word in said:
             on_delta(word)
-        usage = Usage(len(prompt.split()), len(said), "reported")
+        usage = ReportedUsage(len(prompt.split()), len(said))
         reason = "stop" if len(said) == len(words) else "length"
         return GatewayReply("".join(said), reason, model="echo", usage=usage)
 

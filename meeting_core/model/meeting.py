@@ -1,4 +1,7 @@
-"""The meeting: what the facts so far add up to. Only `fold` makes one."""
+"""The meeting: what the facts so far add up to. Only `fold` makes one.
+
+Long because what follows from a meeting as it stands is asked of it.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -256,7 +259,8 @@ class Meeting(Value, frozen=True, kw_only=True):
     def speaking(self, agent_id: AgentId) -> Participant:
         """Return a participant, with the model it speaks through at present."""
         participant = self.participant(agent_id)
-        return replace(participant, model=self._models_left(participant)[0])
+        model = self._models_left(participant)[0]
+        return participant if model == participant.model else replace(participant, model=model)
 
     def has_fallback(self, agent_id: AgentId) -> bool:
         """Return whether the agent has another model to go on to."""

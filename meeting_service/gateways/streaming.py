@@ -76,6 +76,7 @@ class StreamingGateway(ABC):
         ca_file: Path | None = None,
         proxy: str | None = None,
         reasoning: Reasoning = "drop",
+        prompt_opens_thought: bool = False,
         connect_timeout_seconds: float = 10.0,
         first_token_timeout_seconds: float | None = None,
         idle_timeout_seconds: float | None = None,
@@ -101,6 +102,7 @@ class StreamingGateway(ABC):
         self._model = model
         self._extra_body = dict(extra_body)
         self._keeps_thought = reasoning == "keep"
+        self._prompt_opens_thought = prompt_opens_thought
         self._first_token_seconds = first_token_timeout_seconds
         self._idle_seconds = idle_timeout_seconds
         # Models of which only the end of a thought was seen: their prompt begins it.
@@ -117,7 +119,8 @@ class StreamingGateway(ABC):
         answer = Answer(
             request.output_tokens,
             request.max_reply_bytes,
-            begins_in_thought=request.model in self._models_in_thought,
+            begins_in_thought=self._prompt_opens_thought
+            or request.model in self._models_in_thought,
         )
         timeouts = StreamTimeouts(
             request.timeout_seconds, self._first_token_seconds, self._idle_seconds

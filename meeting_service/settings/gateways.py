@@ -112,6 +112,13 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
             "token count is kept (`drop`), or their text in the history too (`keep`)."
         ),
     ] = "drop"
+    prompt_opens_thought: Annotated[
+        bool,
+        Meta(
+            description="Whether the models' prompt opens their thought, so that only its closing "
+            "tag comes; else that is found out in the first call to each, whose deltas show it."
+        ),
+    ] = False
     connect_timeout_seconds: Annotated[
         Seconds, Meta(description="How long connecting may take.")
     ] = 10.0

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bench.small_vocabulary import languages, small_tokens
 from bench.tokens import start_tokens, true_tokens
-from meeting_core import Meeting, Usage, estimate_tokens
+from meeting_core import Meeting, ReportedUsage, estimate_tokens
 from meeting_core.budget import (
     NOTHING_LEARNT,
     CountedCall,
@@ -62,7 +62,7 @@ def meeting_in(language: str, factors: tuple[ModelFactors, ...] = ()) -> tuple[S
         text = paragraphs[len(ratios) % len(paragraphs)]
         if isinstance(ask.task, SynthesisTask):
             text = f"## Discussion Summary\n{text}\n{OTHER_SECTIONS}"
-        return AcceptReply(ask.task, ask.number, text, "stop", Usage(prompt, 100, "reported"))
+        return AcceptReply(ask.task, ask.number, text, "stop", ReportedUsage(prompt, 100))
 
     config = configuration(
         goal=paragraphs[0],

@@ -95,6 +95,15 @@ async def test_a_thought_is_kept_apart_if_that_is_set(tmp_path: Path, shape: str
     assert held.reply["text"] == TEXT
 
 
+async def test_a_thought_that_the_prompt_opens_is_in_no_delta_if_that_is_set(
+    tmp_path: Path,
+) -> None:
+    script = stream(*letters(f"{SECRET}</think>\n{TEXT}"), *END)
+    held = await hold(tmp_path, {FIRST: script}, prompt_opens_thought=True)
+    assert_unsaid(held)
+    held.assert_whole(TEXT)
+
+
 async def test_blocks_of_anthropic_are_kept_apart(tmp_path: Path) -> None:
     def answer(text: str, thought: str = "") -> Script:
         thinking = {"type": "thinking_delta", "thinking": thought}

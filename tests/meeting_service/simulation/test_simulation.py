@@ -155,11 +155,11 @@ def test_what_is_needed_is_known_though_a_limit_cut_the_meeting_short(planned: P
 def test_a_tiny_ceiling_ends_every_meeting_as_it_was_told_to(
     planned: Planned, on_budget: str, ending: str
 ):
-    plan = planned(FOUR + f'meeting_tokens = 5500\non_budget = "{on_budget}"\n')
+    plan = planned(FOUR + f'meeting_tokens = 5600\non_budget = "{on_budget}"\n')
     found = results(plan)
     assert {each.ending for each in found} == {ending}
     [line, *_] = report_on(plan, found).advice
-    assert line.startswith("meeting_tokens = 5,500 is hit in 100 % of runs; 95 % would fit into ")
+    assert line.startswith("meeting_tokens = 5,600 is hit in 100 % of runs; 95 % would fit into ")
     if on_budget == "wrap_up":
         assert all(ended_early("budget") in each.limit_hits for each in found)
 
