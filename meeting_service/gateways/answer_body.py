@@ -102,7 +102,7 @@ def json_or_text(data: bytes | bytearray) -> object:
     """Return what a body holds: its JSON, else its text."""
     try:
         return msgspec.json.decode(bytes(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         return bytes(data).decode("utf-8", "replace")
 
 

@@ -85,7 +85,7 @@ class Anthropic(StreamingGateway):
     def _take(self, answer: Answer, event: ServerSentEvent) -> str:
         try:
             taken = _EVENTS.decode(event.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             _take_words(answer, event)
             return ""
         answer.is_understood = answer.is_understood or taken.type in _TYPES

@@ -156,7 +156,7 @@ class OpenAICompatible(StreamingGateway):
             return ""
         try:
             chunk = _CHUNKS.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._take_odd(answer, event)
         if chunk.error or event.name == "error" or (not chunk.choices and _is_odd(chunk)):
             return self._take_odd(answer, event)
@@ -249,5 +249,5 @@ def _loaded(data: bytes) -> object:
     """Return what JSON holds that msgspec refuses (halves of characters, NaN); None if nothing."""
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

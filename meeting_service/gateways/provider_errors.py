@@ -20,6 +20,8 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 MAX_DEPTH = 10
 MAX_PARTS = 50
+MAX_READ_CHARACTERS = 4_000
+"""So much of a message is read: an error of a few words, not a page that stands in its place."""
 
 _TEXT_NAMES = (
     *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
@@ -55,7 +57,7 @@ _UNITS: Mapping[str, float] = MappingProxyType(
         "d": 86_400.0,
     }
 )
-_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
+_NUMBER = r"(?<![\d.])(?:\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
 _CHINESE_UNIT = r"(?:毫秒|秒|分|小时)"
 _SPAN = re.compile(rf"({_NUMBER})\s*({_UNIT}|{_CHINESE_UNIT})", re.IGNORECASE)
@@ -141,7 +143,7 @@ def wait_in_header(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def wait_in_text(text: str) -> float | None:
     """Return how long a text asks to wait: "try again in 1m30.5s"; None if it does not say."""
-    found = _WAIT_IN_TEXT.search(text)
+    found = _WAIT_IN_TEXT.search(text[:MAX_READ_CHARACTERS])
     if found is None:
         return None
     if found["seconds"]:
@@ -178,7 +180,7 @@ def _held_in(text: str) -> dict[str, Any] | list[Any] | None:
         return None
     try:
         held = msgspec.json.decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return held if isinstance(held, dict | list) and held else None
 
@@ -217,7 +219,7 @@ def _wait_field(part: object) -> float | None:
             continue
         wait = _seconds(value.get("seconds") if isinstance(value, dict) else value, per_second)
         if wait is None and isinstance(value, str):
-            wait = _span(value)
+            wait = _span(value[:MAX_READ_CHARACTERS])
         if wait is not None:
             return wait
     return None

@@ -6,8 +6,7 @@ really send. What they have in common is looked for, so that the next wording is
 
 import re
 
-MAX_READ_CHARACTERS = 4_000
-"""So much of a message is read: an error of a few words, not a page that stands in its place."""
+from meeting_service.gateways.provider_errors import MAX_READ_CHARACTERS
 
 _QUOTA = re.compile(
     r"insufficient[ _](?:account )?(?:balance|quota|credits?|funds)"
@@ -39,7 +38,7 @@ _CONTEXT_BOUND = re.compile(
     r"\bexceed|\btoo (?:long|large|many)\b|\b(?:longer|greater|larger|more) than\b|\bmaximum\b"
     r"|\bat most\b|\blimit\b|<=|\bmust (?:be|have) (?:less|fewer|below)|\bfit\b|\bover\b"
     r"|\bonly supports\b|\bmax_model_len\b|\breduce\b|\brange of\b|\bnot enough\b"
-    r"|\breached\b|\boverflow",
+    r"|\breached\b|\boverflow|\blimited to\b",
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(

@@ -94,3 +94,12 @@ def test_an_envelope_of_any_depth_and_size_is_read_in_no_time() -> None:
 )
 def test_what_is_an_error_at_all(body: Any, says_error: bool) -> None:
     assert is_error(body) is says_error
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 60_000, '{"a":' * 60_000, "1" * 60_000, "retry in 1" * 6_000]
+)
+def test_a_message_made_to_be_slow_or_deep_is_read_in_no_time(text: str) -> None:
+    said = error_in(error(text), 400)
+    assert said.message == text
+    assert said.wait_seconds is None
