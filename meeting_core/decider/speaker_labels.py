@@ -114,7 +114,8 @@ def _names(agent_id: AgentId, name: str, role: str = "") -> str:
     spelt = dict.fromkeys((name, normalize("NFC", name), normalize("NFD", name), agent_id))
     if role:
         spelt[f"{name}, {role}"] = None
-    patterns = [r"[\s_.-]+".join(map(re.escape, _words(each))) for each in spelt]
+    # A name stands within one line.
+    patterns = [r"(?:[^\S\n]|[_.-])+".join(map(re.escape, _words(each))) for each in spelt]
     return "|".join(sorted(patterns, key=len, reverse=True))
 
 

@@ -7,7 +7,7 @@ import pytest
 from eventsourcing.persistence import OperationalError
 from msgspec.structs import replace
 
-from meeting_core import Meeting, Participant, Usage
+from meeting_core import Meeting, Participant, ReportedUsage
 from meeting_core.model import (
     AS_ESTIMATED,
     UNKNOWN_MODEL,
@@ -62,7 +62,7 @@ def half_reported(ask: Ask, meeting: Meeting) -> Command:
     """Speak a line; what was reserved was twice what is reported."""
     attempt = meeting.open_attempt
     assert attempt is not None
-    usage = Usage(attempt.manifest.tokens * 9 // 10, 5, "reported")
+    usage = ReportedUsage(attempt.manifest.tokens * 9 // 10, 5)
     return AcceptReply(ask.task, ask.number, f"{meeting.version} 네.", "stop", usage)
 
 
