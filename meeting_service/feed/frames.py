@@ -236,6 +236,7 @@ def _turn(after: Meeting, finish_reason: str | None) -> dict[str, Any]:
         **_speaker(after, turn.round_num, turn.agent_id),
         "response": turn.text,
         "is_cut": turn.is_cut,
+        "speaks_for": turn.speaks_for,
         "finish_reason": finish_reason,
         "skipped_reason": turn.skipped_reason,
         "progress_pct": after.progress_pct,

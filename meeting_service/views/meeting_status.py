@@ -37,13 +37,15 @@ RoundStatus: TypeAlias = Literal["pending", "in_progress", "complete", "skipped"
 class TurnView(Struct, frozen=True, kw_only=True):
     """An ended turn. Units: tokens over all its attempts.
 
-    `is_cut` says that the response was longer and is shown up to its cap.
+    `is_cut` says that the response was longer and is shown up to its cap; `speaks_for` are the
+    other participants in whose names lines of it begin.
     """
 
     agent_id: str
     agent_name: str
     response: str | None
     is_cut: bool
+    speaks_for: tuple[str, ...]
     skipped_reason: SkipReason | None
     prompt_tokens: int
     response_tokens: int
@@ -223,6 +225,7 @@ def _turn(meeting: Meeting, turn: Turn) -> TurnView:
         agent_name=meeting.participant(turn.agent_id).name,
         response=turn.text,
         is_cut=turn.is_cut,
+        speaks_for=turn.speaks_for,
         skipped_reason=turn.skipped_reason,
         prompt_tokens=turn.prompt_tokens,
         response_tokens=turn.response_tokens,

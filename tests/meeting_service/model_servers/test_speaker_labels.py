@@ -75,7 +75,7 @@ async def test_lines_in_anothers_name_are_kept_flagged_and_quoted_as_the_speaker
 ) -> None:
     meeting, briefs = await said(shared, f"Critic: This will not hold.\n\n{line}")
     assert meeting.texts[0] == f"This will not hold.\n\n{line}"
-    assert replies(meeting)[0]["speaks_for"] == ["bob"]
+    assert replies(meeting)[0]["speaks_for"] == meeting.turns[0]["speaks_for"] == ["bob"]
     for brief in briefs:
         before, _, after = brief.partition("This will not hold.")
         # What was said in Zoë's name stands inside Critic's own mark.
