@@ -1,5 +1,6 @@
 """Reads the body of an answer: the events of a stream, or what came in place of one."""
 
+import json
 import zlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
@@ -106,6 +107,17 @@ def json_or_text(data: bytes | bytearray) -> object:
         return bytes(data).decode("utf-8", "replace")
 
 
+def lenient_json(data: bytes) -> object:
+    """Return what JSON holds, also such that msgspec refuses; None if it is none.
+
+    That is halves of characters, NaN, control characters, bytes that are not UTF-8.
+    """
+    try:
+        return json.loads(data.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
 def words_in(data: bytes) -> str:
     """Return what an event says in plain words, where JSON should stand.
 
@@ -113,7 +125,8 @@ def words_in(data: bytes) -> str:
     """
     text = data.decode("utf-8", "replace").strip()
     if text[:1] in _JSON_STARTS:
-        raise Malformed(f"JSON is malformed: {text[:80]}")
+        # Not quoted: it may be a thought.
+        raise Malformed(f"an event of {len(data)} bytes is malformed JSON")
     return text
 
 

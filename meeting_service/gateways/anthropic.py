@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from meeting_core.model import ReportedUsage
 from meeting_service.event_stream import ServerSentEvent
-from meeting_service.gateways.answer_body import Said, words_in
+from meeting_service.gateways.answer_body import Said, lenient_json, words_in
 from meeting_service.gateways.provider_errors import error_in, is_error
 from meeting_service.gateways.reported_counts import usage_in
 from meeting_service.gateways.request_forms import RequestForm
@@ -86,8 +86,11 @@ class Anthropic(StreamingGateway):
         try:
             taken = _EVENTS.decode(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            _take_words(answer, event)
-            return ""
+            body = lenient_json(event.data)
+            if not isinstance(body, dict):
+                _take_words(answer, event)
+                return ""
+            taken = msgspec.convert(body, _Event)
         answer.is_understood = answer.is_understood or taken.type in _TYPES
         match taken.type:
             case "message_start":
@@ -106,7 +109,7 @@ class Anthropic(StreamingGateway):
             case "message_stop":
                 answer.is_done = True
             case _:
-                body = msgspec.json.decode(event.data)
+                body = lenient_json(event.data)
                 if is_error(body) or event.name == "error":
                     raise Said(error_in(body))
                 # The protocol asks clients to pass over events they do not know.

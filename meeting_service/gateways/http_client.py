@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     import httpx2
 
-KEPT_OPEN_SECONDS = 15.0
-"""How long a connection that nobody uses stays open: less than servers keep theirs."""
+KEPT_OPEN_SECONDS = 4.0
+"""How long a connection that nobody uses stays open: less than most servers keep theirs, of which
+many close it after 5 s, for a call that meets the closing has to be taken for one that failed.
+"""
 
 
 def new_client(

@@ -40,6 +40,9 @@ class Delta(Struct):
     reasoning_text: Any = None
     reasoning_details: Any = None
     thinking_blocks: Any = None
+    thinking_content: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
 
     @property
     def thoughts(self) -> Any:
@@ -52,6 +55,7 @@ class Delta(Struct):
             or self.reasoning_text
             or self.reasoning_details
             or self.thinking_blocks
+            or self.thinking_content
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -20,9 +20,6 @@ from meeting_service.gateways.provider_faults import fault_of
 from meeting_service.gateways.redaction import one_line
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.ports import GatewayFault, Rejected, Truncated, Unavailable
-
-if TYPE_CHECKING:
-    pass
 
 
 class ModelServer:

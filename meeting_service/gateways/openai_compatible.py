@@ -1,6 +1,5 @@
 """Adapter to any server that speaks OpenAI's streaming chat completions."""
 
-import json
 import logging
 from typing import Any, ClassVar, Literal
 
@@ -10,8 +9,7 @@ from msgspec.structs import replace
 
 from meeting_core.model import Message
 from meeting_service.event_stream import ServerSentEvent
-from meeting_service.gateways.answer_body import Said, words_in
-from meeting_service.gateways.answer_verdict import reply_of
+from meeting_service.gateways.answer_body import Said, lenient_json, words_in
 from meeting_service.gateways.message_content import Delta, finish_reason_in, parts_in
 from meeting_service.gateways.provider_errors import ProviderError, error_in, is_error
 from meeting_service.gateways.redaction import MAX_DETAIL_CHARACTERS, one_line
@@ -19,11 +17,11 @@ from meeting_service.gateways.reported_counts import usage_in
 from meeting_service.gateways.request_forms import MaxTokensField, RequestForm, lesson_in
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.streaming import StreamingGateway
-from meeting_service.ports import GatewayFault, GatewayReply, GatewayRequest, Unsupported
+from meeting_service.ports import GatewayFault, GatewayRequest, Unsupported
 
 log = logging.getLogger(__name__)
 
-_DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
+_DONE = frozenset({b"[done]", b'"[done]"', b"done", b"[end]"})
 _MAX_DONE_BYTES = 16
 
 
@@ -82,7 +80,7 @@ class OpenAICompatible(StreamingGateway):
         super().__init__(**settings)
         self._form = RequestForm(max_tokens_field, stream_options, system_role, streaming)
         self._tried: dict[str, list[RequestForm]] = {}
-        self._requires_finish_reason = requires_finish_reason
+        self._needs_finish_reason = requires_finish_reason
         self._call_key_in_metadata = call_key_in_metadata
 
     def _own_headers(self, api_key: str, auth_header: str) -> dict[str, str]:
@@ -139,19 +137,9 @@ class OpenAICompatible(StreamingGateway):
         said = one_line(detail, self._server.secrets)[:room].rstrip()
         return Unsupported(f"{said}; asked in another form from now on{setting}")
 
-    def _reply(self, answer: Answer, request: GatewayRequest) -> GatewayReply:
-        return reply_of(
-            answer,
-            request,
-            source=self._server.place,
-            secrets=self._server.secrets,
-            keeps_thought=self._keeps_thought,
-            needs_finish_reason=self._requires_finish_reason,
-        )
-
     def _take(self, answer: Answer, event: ServerSentEvent) -> str:
         data = event.data
-        if len(data) < _MAX_DONE_BYTES and data.strip() in _DONE:
+        if len(data) < _MAX_DONE_BYTES and data.strip().lower() in _DONE:
             answer.is_understood = answer.is_done = True
             return ""
         try:
@@ -164,7 +152,7 @@ class OpenAICompatible(StreamingGateway):
 
     def _take_odd(self, answer: Answer, event: ServerSentEvent) -> str:
         """Take an event that is no chunk of an answer, or not only one."""
-        body = _loaded(event.data)
+        body = lenient_json(event.data)
         if body is None and b"\n" in event.data and event.name != "error":
             # Some servers end their events by a single line end.
             lines = filter(None, event.data.splitlines())
@@ -175,6 +163,9 @@ class OpenAICompatible(StreamingGateway):
             answer.remark = words_in(event.data)
             return ""
         if is_error(body) or event.name == "error":
+            if isinstance(body, dict) and body.get("choices"):
+                # What came beside the error has cost something.
+                self._take_whole(answer, body)
             raise Said(error_in(body))
         return self._take_whole(answer, body) if isinstance(body, dict) else ""
 
@@ -199,8 +190,13 @@ class OpenAICompatible(StreamingGateway):
         answer.is_understood = True
         text = ""
         for choice in chunk.choices:
-            if not choice.index:
+            index = choice.index or 0
+            if answer.choice is None:
+                answer.choice = index
+            if index == answer.choice:
                 text += _take_choice(answer, choice)
+            else:
+                answer.has_output = True
         return text
 
 
@@ -219,6 +215,8 @@ def _take_choice(answer: Answer, choice: _Choice) -> str:
     text, thought = parts_in(said.content)
     if thoughts := said.thoughts:
         thought += "".join(parts_in(thoughts))
+    if said.refusal or said.tool_calls or said.function_call:
+        answer.has_output = True
     if isinstance(said.refusal, str):
         answer.add_refusal(said.refusal)
     return take(text, finish_reason=reason, thought=thought)
@@ -243,11 +241,3 @@ def _messages(messages: tuple[Message, ...], form: RequestForm) -> list[dict[str
 
 def _is_odd(chunk: _Chunk) -> bool:
     return chunk.object == "error" or (chunk.usage is None and chunk.x_groq is None)
-
-
-def _loaded(data: bytes) -> object:
-    """Return what JSON holds that msgspec refuses (halves of characters, NaN); None if nothing."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None

@@ -22,7 +22,9 @@ class Answer:
     """What has come of one call so far.
 
     Shape: `finish_reason` is empty as long as the provider has not said that the answer is
-    complete, or has gone on all the same. `pieces` counts those with text or thoughts. `is_done` is
+    complete, or has gone on all the same. `pieces` counts those with text or thoughts; `has_output`
+    says that something else was written, such as a refusal, or another choice than `choice`, the
+    first that came. `is_done` is
     true once the provider has said that nothing follows; `is_over` once the answer is longer than
     it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
     words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
@@ -39,6 +41,8 @@ class Answer:
         self.is_over = False
         self.media_type = ""
         self.pieces = 0
+        self.has_output = False
+        self.choice: Any = None
         self.model = ""
         self.finish_reason = ""
         self.remark = ""
@@ -87,8 +91,8 @@ class Answer:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any text or thought has come."""
-        return self.pieces > 0
+        """Whether anything that the model wrote has come."""
+        return self.has_output or self.pieces > 0
 
     @property
     def tokens_seen(self) -> int:

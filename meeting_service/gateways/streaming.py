@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import anyio
 from msgspec.structs import replace
@@ -38,9 +38,6 @@ from meeting_service.ports import (
     TimedOut,
     Unavailable,
 )
-
-if TYPE_CHECKING:
-    pass
 
 Reasoning: TypeAlias = Literal["drop", "keep"]
 
@@ -102,6 +99,7 @@ class StreamingGateway(ABC):
         self._model = model
         self._extra_body = dict(extra_body)
         self._keeps_thought = reasoning == "keep"
+        self._needs_finish_reason = False
         self._prompt_opens_thought = prompt_opens_thought
         self._first_token_seconds = first_token_timeout_seconds
         self._idle_seconds = idle_timeout_seconds
@@ -203,6 +201,7 @@ class StreamingGateway(ABC):
             source=self._server.place,
             secrets=self._server.secrets,
             keeps_thought=self._keeps_thought,
+            needs_finish_reason=self._needs_finish_reason,
         )
 
     def _checked(self, request: GatewayRequest) -> GatewayRequest:
@@ -270,6 +269,8 @@ class StreamingGateway(ABC):
             try:
                 text += self._take(answer, event)
             except Malformed as error:
+                if answer.finish_reason:
+                    continue  # Whatever stands after a whole answer, it is not a piece of it.
                 # Pretty-printed JSON, or a page of HTML, is no event stream at all: see the whole.
                 body.malformed = error
             if answer.is_understood:

@@ -181,3 +181,13 @@ async def test_what_only_began_is_a_report_of_the_prompt_alone() -> None:
 def test_what_the_gateway_sets_itself_cannot_be_set() -> None:
     with pytest.raises(ValueError, match="max_tokens, system"):
         Anthropic(api_key=KEY, extra_body={"system": "", "max_tokens": 1})
+
+
+async def test_json_that_only_others_can_read_is_read() -> None:
+    odd = 'event: an_event_of_next_year\ndata: {"type": "next", "share": NaN}\n\n'
+    half = '{"type": "content_block_delta", "delta": {"text": "\\ud83c"}}'
+    other = '{"type": "content_block_delta", "delta": {"text": "\\udf89"}}'
+    pieces = (f"event: content_block_delta\ndata: {each}\n\n" for each in (half, other))
+    reply, _ = await ask(stream(starts(input_tokens=7), odd, *pieces, ends(), STOP))
+    assert isinstance(reply, GatewayReply)
+    assert reply.text == "\U0001f389"

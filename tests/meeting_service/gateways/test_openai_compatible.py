@@ -246,6 +246,67 @@ class TestAnswers:
             await gateway.aclose()
 
 
+class TestOddAnswers:
+    @pytest.mark.parametrize(
+        ("script", "text"),
+        [
+            (stream(says("Done."), ends(), "data: {broken\n\n"), "Done."),
+            (stream(says("Done."), ends(), "data: [Done]\n\n"), "Done."),
+            (stream(says("Done."), ends(), "data: [END]\n\n"), "Done."),
+            (stream(event(choices=[{"index": 1, "delta": {"content": "One."}}]), DONE), "One."),
+            (stream(event(choices=[{"index": "0", "delta": {"content": "Two."}}]), DONE), "Two."),
+            (
+                [
+                    head(),
+                    *map(
+                        chunked, (says("A "), b'data: {"choices":[{"delta":{"content":"\xffb"}}]}')
+                    ),
+                    chunked("\n\n" + ends() + DONE),
+                    END,
+                ],
+                "A \ufffdb",
+            ),
+            (
+                stream('data: {"choices":[{"delta":{"content":"a\tb"}}]}\n\n', ends(), DONE),
+                "a\tb",
+            ),
+        ],
+    )
+    async def test_what_can_be_read_is_kept(self, script: Script, text: str) -> None:
+        reply, _ = await ask(script)
+        assert isinstance(reply, GatewayReply)
+        assert reply.text == text
+
+    @pytest.mark.parametrize(
+        "opening",
+        [
+            event(choices=[{"delta": {"refusal": "I will not "}}]),
+            event(choices=[{"delta": {"tool_calls": [{"function": {"arguments": "{"}}]}}]),
+            event(choices=[{"delta": {}}, {"index": 1, "delta": {"content": "Other."}}]),
+            event(choices=[{"delta": {"thinking_content": "Hm."}}]),
+        ],
+    )
+    async def test_whatever_was_written_before_an_error_has_cost_something(
+        self, opening: str
+    ) -> None:
+        fault, _ = await ask(stream(opening, event(error={"message": "gone", "code": 502})))
+        assert isinstance(fault, Unavailable)
+        assert fault.tokens_seen
+        assert not fault.is_unreachable
+
+    async def test_a_text_in_the_piece_of_its_error_has_cost_something(self) -> None:
+        error = {"message": "gone", "code": 502}
+        fault, _ = await ask(stream(says("word " * 200, error=error)))
+        assert isinstance(fault, Unavailable)
+        assert fault.tokens_seen > 100
+
+    async def test_a_malformed_piece_is_not_quoted(self) -> None:
+        piece = 'data: {"choices":[{"delta":{"reasoning":"SECRET\n\n'
+        fault, _ = await ask(stream(says("Half a"), piece, ends()))
+        assert isinstance(fault, Truncated)
+        assert "SECRET" not in fault.detail
+
+
 class TestBrokenAnswers:
     @pytest.mark.parametrize(
         ("script", "kind", "words"),
@@ -254,17 +315,16 @@ class TestBrokenAnswers:
             (stream(says("Half a"), ends(None)), Truncated, "finish reason"),
             (stream(says("Half a"), ends(), says("more")), Truncated, "finish reason"),
             ([head(), chunked(says("Done.") + ends()), Drops()], Truncated, "broke off"),
-            (stream(says("Done."), ends(), "data: {broken\n\n"), Truncated, "JSON"),
+            (stream(says("Half a"), "data: {broken\n\n", ends()), Truncated, "JSON"),
             (stream(DONE), Empty, "without text"),
             ([head(), END], Truncated, "finish reason"),
             ([head(), chunked(says("Half a")), Drops()], Truncated, "broke off"),
             ([head(), Drops()], Truncated, "broke off"),
             ([head(), chunked(says("Half a")), b"zz\r\n"], Truncated, "broke off"),
-            (stream(says("Half a"), "data: {broken\n\n", ends()), Truncated, "JSON"),
             (
                 [head(), chunked(says("Half a")), chunked(b'data: "\xff"\n\n'), END],
                 Truncated,
-                "broke off",
+                "finish reason",
             ),
             (stream(says("Half a"), ends("error")), Truncated, "error"),
             (stream(says("Half a"), ends("content_filter")), Refused, "filter"),
