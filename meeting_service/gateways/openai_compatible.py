@@ -27,7 +27,7 @@ _DONE = frozenset({b"[DONE]", b'"[DONE]"', b"[done]", b"DONE"})
 _MAX_DONE_BYTES = 16
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: Any = 0
     delta: Delta | None = None
     message: Delta | None = None
@@ -37,7 +37,7 @@ class _Choice(Struct):
     error: Any = None
 
 
-class _Chunk(Struct):
+class _Chunk(Struct, gc=False):
     """What is read of a piece of a stream. Any value may stand anywhere: servers differ."""
 
     choices: list[_Choice] | None = None
