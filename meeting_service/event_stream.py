@@ -61,6 +61,8 @@ class EventStreamReader:
         self._is_after_cr = piece[-1:] == b"\r"
         # Of bytes, only \n, \r and \r\n end a line.
         lines = piece.splitlines()
+        if len(lines) == 2 and not lines[1] and self._is_mere_data(lines[0]):
+            return [ServerSentEvent(lines[0][6:], "", self._id)]
         rest = b"" if piece[-1:] in _LINE_ENDS else lines.pop()
         if self._line and lines:
             lines[0] = b"".join((*self._line, lines[0]))
@@ -76,6 +78,14 @@ class EventStreamReader:
         """Return the events that the end of the stream completes."""
         lines, self._line, self._line_bytes = [b"".join(self._line), b""], [], 0
         return self._events_in(lines)
+
+    def _is_mere_data(self, line: bytes) -> bool:
+        """Return whether a line before an empty one is a whole event, as in most pieces."""
+        return (
+            line.startswith(b"data: ")
+            and not (self._line or self._data or self._name or self._json or self._is_first)
+            and len(line) <= self._max_event_bytes
+        )
 
     def _events_in(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events: list[ServerSentEvent] = []

@@ -5,18 +5,14 @@ class BoundedText:
     """Collects pieces of a text up to the first character that passes the bound.
 
     Units: `max_bytes` counts UTF-8, `length` counts characters. The one character more shows that
-    the text was longer.
+    the text was longer: it `is_full` then.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.length = 0
+        self.is_full = max_bytes < 0
         self._bytes_left = max_bytes
         self._pieces: list[str] = []
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the text has passed its bound."""
-        return self._bytes_left < 0
 
     def __str__(self) -> str:
         return "".join(self._pieces)
@@ -31,9 +27,9 @@ class BoundedText:
             self._bytes_left -= len(kept)
         else:
             kept = self._fitting(kept)
-        if kept:
-            self.length += len(kept)
-            self._pieces.append(kept)
+        self.is_full = self._bytes_left < 0
+        self.length += len(kept)
+        self._pieces.append(kept)
         return kept
 
     def _fitting(self, piece: str) -> str:

@@ -28,7 +28,7 @@ _NO_REASONS = frozenset(
 )
 
 
-class Delta(Struct):
+class Delta(Struct, gc=False):
     """A message, or a piece of one. Any value may stand anywhere: servers differ."""
 
     content: Any = None

@@ -25,7 +25,7 @@ _DONE = frozenset({b"[done]", b'"[done]"', b"done", b"[end]"})
 _MAX_DONE_BYTES = 16
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: Any = 0
     delta: Delta | None = None
     message: Delta | None = None
@@ -35,7 +35,7 @@ class _Choice(Struct):
     error: Any = None
 
 
-class _Chunk(Struct):
+class _Chunk(Struct, gc=False):
     """What is read of a piece of a stream. Any value may stand anywhere: servers differ."""
 
     choices: list[_Choice] | None = None

@@ -91,3 +91,27 @@ def test_an_event_without_end_is_bounded(piece: bytes) -> None:
     reader = EventStreamReader(max_event_bytes=32)
     with pytest.raises(EventTooLong):
         deque(map(reader.feed, [piece] * 5), maxlen=0)
+
+
+def test_a_piece_that_looks_whole_within_another_event_only_goes_on_with_it() -> None:
+    for before in (
+        b"data: one\n",
+        b"data: one\ndata: tw",
+        b"event: odd\n",
+        b"id: 7\n",
+        b"\r",
+        b"{\n",
+    ):
+        whole = before + b"data: {}\n\n"
+        in_one, in_two = EventStreamReader(), EventStreamReader()
+        expected = in_one.feed(b"data: first\n\n" + whole) + in_one.end()
+        pieces = (b"data: first\n\n", before, b"data: {}\n\n")
+        found = [event for piece in pieces for event in in_two.feed(piece)]
+        assert found + in_two.end() == expected
+
+
+def test_a_whole_event_in_one_piece_is_bounded_too() -> None:
+    reader = EventStreamReader(max_event_bytes=32)
+    reader.feed(b"data: first\n\n")
+    with pytest.raises(EventTooLong):
+        reader.feed(b"data: " + b"x" * 33 + b"\n\n")
