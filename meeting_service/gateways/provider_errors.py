@@ -23,6 +23,9 @@ MAX_PARTS = 50
 MAX_READ_CHARACTERS = 4_000
 """So much of a message is read: an error of a few words, not a page that stands in its place."""
 
+MAX_WAIT_SECONDS = 31_536_000.0
+"""Longer waits, such as numbers of hundreds of digits, are as good as a year."""
+
 _TEXT_NAMES = (
     *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
     *("detail", "error", "errors", "base_resp", "title", "raw"),
@@ -134,11 +137,11 @@ def wait_in_header(headers: Mapping[str, str], now: datetime) -> float | None:
             return wait
     try:
         at = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date without a zone is naive; HTTP dates are always GMT.
     at = at.replace(tzinfo=now.tzinfo) if at.tzinfo is None else at
-    return max((at - now).total_seconds(), 0.0)
+    return _bounded((at - now).total_seconds())
 
 
 def wait_in_text(text: str) -> float | None:
@@ -147,7 +150,7 @@ def wait_in_text(text: str) -> float | None:
     if found is None:
         return None
     if found["seconds"]:
-        return float(found["seconds"])
+        return _bounded(float(found["seconds"]))
     return _span(found["span"] or found["chinese"])
 
 
@@ -230,7 +233,14 @@ def _seconds(value: Any, per_second: float) -> float | None:
         wait = float(value) / per_second
     except (TypeError, ValueError):
         return None
-    return max(wait, 0.0) if isfinite(wait) else None
+    except OverflowError:
+        # An integer may have more digits than a float holds.
+        return MAX_WAIT_SECONDS if value > 0 else 0.0
+    return _bounded(wait) if isfinite(wait) else None
+
+
+def _bounded(wait: float) -> float:
+    return min(max(wait, 0.0), MAX_WAIT_SECONDS)
 
 
 def _span(text: str) -> float | None:
@@ -241,7 +251,7 @@ def _span(text: str) -> float | None:
     found = _SPAN.findall(text)
     if not found:
         return None
-    return sum(float(count) * _UNITS[_unit(unit.lower())] for count, unit in found)
+    return _bounded(sum(float(count) * _UNITS[_unit(unit.lower())] for count, unit in found))
 
 
 def _unit(word: str) -> str:

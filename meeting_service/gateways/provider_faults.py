@@ -170,7 +170,8 @@ def fault_of(
 
 def _status_in(codes: Sequence[str]) -> int | None:
     for code in codes:
-        if code.isdecimal() and 400 <= int(code) <= 599:
+        # A code may be a number of any length, more than an integer is read from.
+        if re.fullmatch(r"[45]\d\d", code):
             return int(code)
         plain = re.sub(r"[^a-z]", "", code.lower()).removesuffix("error")
         if plain in _STATUS_OF_CODE:

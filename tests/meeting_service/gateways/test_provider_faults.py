@@ -63,6 +63,11 @@ def test_each_answer_is_one_fault(
     assert type(fault(status, message, *codes)) is kind
 
 
+@pytest.mark.parametrize("code", ["9" * 5_000, str(10**400), "٤٠٠٠", "-1", ""])
+def test_a_code_of_any_length_is_no_status(code: str) -> None:
+    assert fault(None, "x", code).detail == "http://h/v1 broke off with an error: x"
+
+
 @pytest.mark.parametrize(
     ("status", "message", "hint"),
     [
