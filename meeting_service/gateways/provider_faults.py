@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from meeting_core.model import ReportedUsage
-from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.asked_waits import wait_in_header
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_phrases import (
     says_one_model,
     says_out_of_quota,

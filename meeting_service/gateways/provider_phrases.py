@@ -6,7 +6,7 @@ really send. What they have in common is looked for, so that the next wording is
 
 import re
 
-from meeting_service.gateways.provider_errors import MAX_READ_CHARACTERS
+from meeting_service.gateways.asked_waits import MAX_READ_CHARACTERS
 
 _QUOTA = re.compile(
     r"insufficient[ _](?:account )?(?:balance|quota|credits?|funds)"

@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meeting_service.gateways.provider_errors import MAX_READ_CHARACTERS, ProviderError
+from meeting_service.gateways.asked_waits import MAX_READ_CHARACTERS
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_phrases import without_model
 
 MaxTokensField: TypeAlias = Literal["max_completion_tokens", "max_tokens"]

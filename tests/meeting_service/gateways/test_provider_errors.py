@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from meeting_service.gateways.provider_errors import MAX_WAIT_SECONDS, error_in, is_error, wait_in_header
+from meeting_service.gateways.asked_waits import MAX_WAIT_SECONDS, wait_in_header
+from meeting_service.gateways.provider_errors import error_in, is_error
 from tests.meeting_service.gateways.recorded_errors import recorded
 from tests.meeting_service.gateways.wire_peer import error
 
@@ -119,6 +120,30 @@ def test_an_envelope_of_any_depth_and_size_is_read_in_no_time() -> None:
         ({"content": [], "type": "message"}, False),
         ([1], False),
         ({}, False),
+        ({"message": "You are number 3 in the queue"}, False),
+        ({"status": "ok", "message": "queued"}, False),
+        ({"type": "ping", "detail": "keepalive"}, False),
+        ({"type": "status", "message": "Two servers are not ready yet"}, False),
+        ({"status": "processing", "msg": "Reading the prompt: 40 %"}, False),
+        ({"code": 0, "message": "warming up"}, False),
+        ({"code": 200, "msg": "success"}, False),
+        ({"message": {"role": "assistant", "content": "Hello"}}, False),
+        ({"choices": [{}], "error": {"code": None, "message": None}}, False),
+        ({"choices": [{}], "error": {"code": 0, "message": "ok"}}, False),
+        ({"choices": [{}], "error": {"code": "0", "message": "Success.", "details": []}}, False),
+        ({"choices": [{}], "error": "none", "errors": [None]}, False),
+        ({"choices": [{}], "error": {"code": 0, "message": "It broke."}}, True),
+        ({"choices": [{}], "error": {"code": 1302, "message": ""}}, True),
+        ({"choices": [{}], "error": True}, True),
+        ({"code": 1302, "message": "busy"}, True),
+        ({"code": "throttling", "message": "later"}, True),
+        ({"type": "invalid_request_error", "message": "model"}, True),
+        ({"status": 503, "detail": "maintenance"}, True),
+        ({"status": "error", "message": "x"}, True),
+        ({"message": "Please try again later"}, True),
+        ({"msg": "The model is not available"}, True),
+        ({"detail": [INVALID]}, True),
+        ({"message": {"detail": [INVALID]}}, True),
     ],
 )
 def test_what_is_an_error_at_all(body: Any, says_error: bool) -> None:

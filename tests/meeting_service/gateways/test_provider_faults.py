@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from meeting_core.model import ReportedUsage
+from meeting_service.gateways.asked_waits import wait_in_header
 from meeting_service.gateways.endpoint import place_of
-from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_faults import fault_of
 from meeting_service.gateways.redaction import one_line, secrets_in
 from meeting_service.ports import (
