@@ -46,7 +46,9 @@ _NOTICES = _WELL | {
 """What servers call what they send so that a connection does not look dead."""
 
 _FAILURE_WORDS = re.compile(
-    r"fail|error|exception|invalid|n.t\b|\bno\b(?!\.)|\bnot\b|\bnon|cannot|unable|denied|forbidden"
+    r"fail|error|exception|invalid|n.t\b"
+    r"|\bno (?:\w+ )?(?:channel|instance|deployment|endpoint|provider|backend|server"
+    r"|model|such|access|permission)|\bnot\b|\bnon|cannot|unable|denied|forbidden"
     r"|authori[sz]|exceed|limit|quota|overload|capacity|unavailable|time[d -]*out|brok|crash|abort"
     r"|refus|reject|\bun(?:known|supported|expected|recogni[sz]ed)|missing|required|expired"
     r"|\btoo\b|insufficient|\bmust\b|again|wrong|\bdown\b|exhaust|disabled|suspend|\bbad\b"

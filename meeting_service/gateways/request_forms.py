@@ -57,7 +57,8 @@ _SYSTEM_ROLE = re.compile(
 # A system role that is known, though what stands there is not taken.
 _SYSTEM_CONTENT = re.compile(
     r"\bviolat|\bharmful|\bunsafe\b|\bsafety\b|\bmoderat|\bguidelines?\b|\binappropriate\b"
-    r"|\bjailbreak|\bflagged\b|\b(?:content|usage|use|our|safety)[ _-]polic|\bcontent[ _-]filter"
+    r"|\bcontain|\bblocked\b|\bjailbreak|\bflagged\b"
+    r"|\b(?:content|usage|use|our|safety)[ _-]polic|\bcontent[ _-]filter"
     r"|\btoo (?:long|large)\b|\bexceed|\bcharacters\b|\blength\b"
     r"|\b(?:prompt|message)s? (?:is|are) (?:required|missing|empty)\b"
     r"|\b(?:missing|requires?|required) (?:an? |the )?(?:system|developer)\b",

@@ -122,6 +122,8 @@ def test_an_envelope_of_any_depth_and_size_is_read_in_no_time() -> None:
         ({}, False),
         ({"message": "You are number 3 in the queue"}, False),
         ({"status": "ok", "message": "queued"}, False),
+        ({"message": "Model loaded, no wait"}, False),
+        ({"message": "There is no available channel"}, True),
         ({"type": "ping", "detail": "keepalive"}, False),
         ({"type": "status", "message": "Two servers are not ready yet"}, False),
         ({"status": "processing", "msg": "Reading the prompt: 40 %"}, False),
