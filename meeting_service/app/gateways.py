@@ -73,8 +73,16 @@ def _start(settings: RemoteGateway) -> TokenFactors:
 def _probe(settings: RemoteGateway) -> TokenizeProbe | None:
     if settings.tokenize_url is None:
         return None
-    key = settings.api_key or ""
-    return TokenizeProbe(settings.tokenize_url, api_key=key, headers=settings.headers)
+    proxy = proxy_for(settings.tokenize_url, os.environ, settings.proxy)
+    return TokenizeProbe(
+        settings.tokenize_url,
+        api_key=settings.api_key or "",
+        headers=settings.headers,
+        query=settings.query,
+        auth_header=settings.auth_header,
+        ca_file=settings.ca_file,
+        proxy=None if proxy is None else proxy.url,
+    )
 
 
 def call_rules(settings: Mapping[str, GatewaySettings]) -> dict[str, CallRules]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from meeting_service.gateways.redaction import one_line
 from meeting_service.gateways.stream_accumulator import Answer
+from meeting_service.gateways.thought_splitter import ThoughtSplitter
 from meeting_service.ports import (
     ContextTooLong,
     Empty,
@@ -65,7 +66,8 @@ def reply_of(
                 answer.is_over,
             )
         case _ if answer.refusal:
-            raise Refused(one_line(f"{source} refused: {answer.refusal}", secrets), **taken)
+            said = _without_thoughts(answer.refusal) or "it gave thoughts, and no reason"
+            raise Refused(one_line(f"{source} refused: {said}", secrets), **taken)
         case _:
             raise _silent(answer, request, reason, source, secrets)
 
@@ -96,6 +98,12 @@ def _silent(
             "raise max_tokens_per_turn, or turn the model's reasoning off"
         )
         return Empty(one_line(detail, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
+    if answer.is_over and not answer.has_begun:
+        detail = (
+            f"{source} sent more than a reply of {request.max_reply_bytes} bytes may take, and no "
+            "text in it; see what answers at base_url, or raise max_reply_bytes"
+        )
+        return Empty(one_line(detail, secrets), usage=answer.usage)
     if _fills_window(answer, reason):
         detail = f"{said}: the brief seems to fill the model's window"
         return ContextTooLong(
@@ -107,6 +115,14 @@ def _silent(
             "thoughts that are not shown: raise max_tokens_per_turn"
         )
     return Empty(one_line(said, secrets), usage=answer.usage, tokens_seen=answer.tokens_seen)
+
+
+def _without_thoughts(text: str) -> str:
+    splitter = ThoughtSplitter()
+    split = splitter.add(text)
+    # What is open at the end is a thought that the bound of a refusal has cut.
+    rest = splitter.end(is_cut=True)
+    return (rest.speech if rest.is_retraction else split.speech + rest.speech).strip()
 
 
 def _fills_window(answer: Answer, reason: str) -> bool:

@@ -1,15 +1,12 @@
 """Reads what OpenAI's API, and the servers that speak it, put into a message: text and thoughts."""
 
+import re
 from typing import Any
 
 from msgspec import Struct
 
-_THOUGHT_PARTS = frozenset(
-    {
-        *("thinking", "reasoning", "reasoning_text", "thought", "reasoning.text"),
-        *("reasoning_content", "reasoning.summary", "summary_text"),
-    }
-)
+_THOUGHT_TYPES = re.compile(r"reason|think|thought|analysis|summary|reflect", re.IGNORECASE)
+_SPEECH_TYPES = frozenset({"", "text", "output_text", "text_delta", "output_text_delta", "message"})
 _PART_NAMES = ("text", "thinking", "reasoning", "summary", "reasoning_text", "content", "value")
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -68,7 +65,10 @@ def finish_reason_in(value: object) -> str:
 
 
 def parts_in(content: object) -> tuple[str, str]:
-    """Return the text and the thoughts in a content that is a list of parts, or a part."""
+    """Return the text and the thoughts in a content that is a list of parts, or a part.
+
+    A part of a type that is not known, such as an image or a call of a tool, is neither.
+    """
     if isinstance(content, str):
         return content, ""
     if isinstance(content, list):
@@ -76,12 +76,14 @@ def parts_in(content: object) -> tuple[str, str]:
         return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
     if not isinstance(content, dict):
         return "", ""
-    kind = content.get("type")
+    kind = content.get("type") or ""
     named = (content.get(name) for name in _PART_NAMES)
     text, thought = parts_in(next(filter(_is_content, named), ""))
-    if kind in _THOUGHT_PARTS or "thinking" in content or content.get("thought") is True:
+    is_thought = isinstance(kind, str) and _THOUGHT_TYPES.search(kind)
+    if is_thought or "thinking" in content or content.get("thought") is True:
         return "", text + thought
-    return text, thought
+    is_speech = not isinstance(kind, str) or kind.lower() in _SPEECH_TYPES
+    return (text, thought) if is_speech else ("", thought)
 
 
 def _is_content(value: object) -> bool:

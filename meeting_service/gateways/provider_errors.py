@@ -7,22 +7,23 @@ text, or any of them one level deeper, also as a text that holds JSON.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from meeting_service.gateways.asked_waits import (
+    MAX_READ_CHARACTERS,
+    seconds_of,
+    span_in,
+    wait_in_text,
+)
+
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 MAX_DEPTH = 10
 MAX_PARTS = 50
-MAX_READ_CHARACTERS = 4_000
-"""So much of a message is read: an error of a few words, not a page that stands in its place."""
-
 _TEXT_NAMES = (
     *("message", "msg", "error_message", "error_msg", "status_msg", "errorMessage", "Message"),
     *("detail", "error", "errors", "base_resp", "title", "raw"),
@@ -31,6 +32,31 @@ _BELOW = (*_TEXT_NAMES, "details", "metadata", "headers", "choices")
 """The fields of an error in which more of it may stand: a bridge quotes its provider there."""
 
 _FAILED = ("error", "failed", "fail")
+_WELL = frozenset(
+    {
+        *("", "0", "200", "ok", "success", "succeeded", "successful", "none", "null", "no error"),
+        *("false", "no errors"),
+    }
+)
+_NOTICES = _WELL | {
+    *("ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "status", "info", "progress"),
+    *("queue", "queued", "pending", "processing", "in_progress", "running", "waiting", "loading"),
+    *("notice", "started", "starting", "done", "completed", "debug", "log", "metadata"),
+}
+"""What servers call what they send so that a connection does not look dead."""
+
+_FAILURE_WORDS = re.compile(
+    r"fail|error|exception|invalid|n.t\b"
+    r"|\bno (?:\w+ )?(?:channel|instance|deployment|endpoint|provider|backend|server"
+    r"|model|such|access|permission)|\bnot\b|\bnon|cannot|unable|denied|forbidden"
+    r"|authori[sz]|exceed|limit|quota|overload|capacity|unavailable|time[d -]*out|brok|crash|abort"
+    r"|refus|reject|\bun(?:known|supported|expected|recogni[sz]ed)|missing|required|expired"
+    r"|\btoo\b|insufficient|\bmust\b|again|wrong|\bdown\b|exhaust|disabled|suspend|\bbad\b"
+    r"|closed|\blost\b|\bout of\b|\bfull\b|violat|blocked|filtered|cancel|terminated|killed"
+    r"|interrupt|upstream|payment|balance|credits?\b"
+    r"|失败|错误|异常|超|不|无|欠费|繁忙|稍后",
+    re.IGNORECASE,
+)
 _ERROR_NAMES = ("detail", "message", "Message", "msg", "error_msg", "error_message", "errorMessage")
 _CODE_NAMES = ("code", "type", "status", "error_code", "error_type", "errorCode", "status_code")
 _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
@@ -47,29 +73,6 @@ _WAIT_NAMES: Mapping[str, float] = MappingProxyType(
         # Of a model that is being loaded.
         "estimated_time": 1.0,
     }
-)
-_UNITS: Mapping[str, float] = MappingProxyType(
-    {
-        **dict.fromkeys(("ms", "毫秒"), 0.001),
-        **dict.fromkeys(("s", "秒"), 1.0),
-        **dict.fromkeys(("m", "min", "分"), 60.0),
-        **dict.fromkeys(("h", "小时"), 3_600.0),
-        "d": 86_400.0,
-    }
-)
-_NUMBER = r"(?<![\d.])(?:\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})"
-_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
-_CHINESE_UNIT = r"(?:毫秒|秒|分|小时)"
-_SPAN = re.compile(rf"({_NUMBER})\s*({_UNIT}|{_CHINESE_UNIT})", re.IGNORECASE)
-_CLOCK = r"\d{1,2}:\d\d:\d\d"
-_WAIT_IN_TEXT = re.compile(
-    r"(?:(?:again|retry|retried|request|wait|back|resets?|replenished|available)\b"
-    r"(?:\s+\w+){0,3}?\s+(?:in|after|for|within)|\bwait|retry[-_ ]?(?:after|delay)[\"']?\s*[:=]?)"
-    rf"\s*[\"']?(?P<span>{_CLOCK}|(?:{_NUMBER}\s*{_UNIT}[\s,]*(?:and\s+)?)+)"
-    # A header that is quoted has no unit.
-    rf"|retry[-_ ]after[\"']?\s*[:=]?\s*[\"']?(?P<seconds>{_NUMBER})(?![\w:/%-]|\.\d|\s*[a-z])"
-    rf"|(?P<chinese>(?:{_NUMBER}\s*{_CHINESE_UNIT}钟?)+)[之以]?后",
-    re.IGNORECASE,
 )
 
 
@@ -88,13 +91,18 @@ class ProviderError(Struct, frozen=True):
 
 
 def is_error(body: object) -> bool:
-    """Return whether a piece of a stream, or an answer in its place, says that something failed."""
+    """Return whether a piece of a stream, or an answer in its place, says that something failed.
+
+    Servers also send what is none beside an answer: an empty error, or a word on their queue.
+    """
     match body:
         case list():
             return any(is_error(each) for each in body if isinstance(each, dict))
-        case {"error": error} if error:
+        case {"error": error} if not _is_no_error(error):
             return True
-        case {"object": "error"} | {"type": "error"} | {"errors": [_, *_]}:
+        case {"object": "error"} | {"type": "error"}:
+            return True
+        case {"errors": [_, *_] as errors} if not _is_no_error(errors):
             return True
         case {"base_resp": {"status_code": int(code)}} if code:
             return True
@@ -102,10 +110,48 @@ def is_error(body: object) -> bool:
             return False
         case dict():
             has_failed = body.get("success") is False or body.get("status") in _FAILED
-            has_words = "choices" not in body and any(map(body.get, _ERROR_NAMES))
-            return has_failed or has_words
+            return has_failed or ("choices" not in body and _reports_failure(body))
         case _:
             return False
+
+
+def _is_no_error(error: object) -> bool:
+    """Return whether an error is empty, or says in its place that all is well."""
+    if isinstance(error, dict | list):
+        values = error.values() if isinstance(error, dict) else error
+        return all(map(_is_no_error, values))
+    if isinstance(error, str):
+        return error.strip(" .!").lower() in _WELL
+    return not error or (error == 200 and not isinstance(error, bool))
+
+
+def _reports_failure(body: dict[str, Any]) -> bool:
+    """Return whether words stand in an object without an `error`, and are about a failure."""
+    said = [value for name in _ERROR_NAMES if (value := body.get(name))]
+    if not said:
+        return False
+    kinds = [value for name in _CODE_NAMES if (value := body.get(name)) is not None]
+    if any(_is_failure_code(kind) for kind in kinds):
+        return True
+    if any(isinstance(kind, str) and kind.strip().lower() in _NOTICES for kind in kinds):
+        return False
+    return any(
+        _FAILURE_WORDS.search(each[:MAX_READ_CHARACTERS])
+        if isinstance(each, str)
+        else any(map(_is_complaint, each if isinstance(each, list) else [each]))
+        for each in said
+    ) or not all(_is_no_error(body.get(name)) for name in ("code", "error_code", "errorCode"))
+
+
+def _is_complaint(part: object) -> bool:
+    """Return whether a part says what is wrong; a message of a model has a role."""
+    return isinstance(part, dict) and "role" not in part and any(map(part.get, _ERROR_NAMES))
+
+
+def _is_failure_code(code: object) -> bool:
+    if isinstance(code, str):
+        return "error" in code.lower() or re.fullmatch(r"[45]\d\d", code.strip()) is not None
+    return isinstance(code, int) and code >= 400
 
 
 def error_in(
@@ -121,34 +167,6 @@ def error_in(
     waits = [wait for part in parts if (wait := _wait_field(part)) is not None]
     wait = max(waits, default=wait_in_text(message))
     return ProviderError(status, message, tuple(codes), headers, wait)
-
-
-def wait_in_header(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return how long the headers of an answer ask to wait; None if they do not say.
-
-    Units: seconds, never negative. Source: RFC 9110, 10.2.3; `retry-after-ms` is OpenAI's.
-    """
-    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        wait = _seconds(headers.get(name, ""), per_second)
-        if wait is not None:
-            return wait
-    try:
-        at = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    # A date without a zone is naive; HTTP dates are always GMT.
-    at = at.replace(tzinfo=now.tzinfo) if at.tzinfo is None else at
-    return max((at - now).total_seconds(), 0.0)
-
-
-def wait_in_text(text: str) -> float | None:
-    """Return how long a text asks to wait: "try again in 1m30.5s"; None if it does not say."""
-    found = _WAIT_IN_TEXT.search(text[:MAX_READ_CHARACTERS])
-    if found is None:
-        return None
-    if found["seconds"]:
-        return float(found["seconds"])
-    return _span(found["span"] or found["chinese"])
 
 
 def _parts(body: object, depth: int = 0) -> Iterator[object]:
@@ -217,36 +235,9 @@ def _wait_field(part: object) -> float | None:
         per_second = _WAIT_NAMES.get(str(name).lower())
         if per_second is None:
             continue
-        wait = _seconds(value.get("seconds") if isinstance(value, dict) else value, per_second)
+        wait = seconds_of(value.get("seconds") if isinstance(value, dict) else value, per_second)
         if wait is None and isinstance(value, str):
-            wait = _span(value[:MAX_READ_CHARACTERS])
+            wait = span_in(value[:MAX_READ_CHARACTERS])
         if wait is not None:
             return wait
     return None
-
-
-def _seconds(value: Any, per_second: float) -> float | None:
-    try:
-        wait = float(value) / per_second
-    except (TypeError, ValueError):
-        return None
-    return max(wait, 0.0) if isfinite(wait) else None
-
-
-def _span(text: str) -> float | None:
-    """Add up a span of time such as `8s`, `1m30.5s`, `2 minutes and 5 seconds` or `00:02:05`."""
-    if re.fullmatch(_CLOCK, text):
-        hours, minutes, seconds = map(int, text.split(":"))
-        return float(3_600 * hours + 60 * minutes + seconds)
-    found = _SPAN.findall(text)
-    if not found:
-        return None
-    return sum(float(count) * _UNITS[_unit(unit.lower())] for count, unit in found)
-
-
-def _unit(word: str) -> str:
-    if word in _UNITS:
-        return word
-    if word.startswith("milli"):
-        return "ms"
-    return "min" if word.startswith("min") else word[0]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from meeting_core.model import ReportedUsage
-from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.asked_waits import wait_in_header
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_phrases import (
     says_one_model,
     says_out_of_quota,
@@ -170,7 +171,8 @@ def fault_of(
 
 def _status_in(codes: Sequence[str]) -> int | None:
     for code in codes:
-        if code.isdecimal() and 400 <= int(code) <= 599:
+        # A code may be a number of any length, more than an integer is read from.
+        if re.fullmatch(r"[45]\d\d", code):
             return int(code)
         plain = re.sub(r"[^a-z]", "", code.lower()).removesuffix("error")
         if plain in _STATUS_OF_CODE:

@@ -6,7 +6,7 @@ really send. What they have in common is looked for, so that the next wording is
 
 import re
 
-from meeting_service.gateways.provider_errors import MAX_READ_CHARACTERS
+from meeting_service.gateways.asked_waits import MAX_READ_CHARACTERS
 
 _QUOTA = re.compile(
     r"insufficient[ _](?:account )?(?:balance|quota|credits?|funds)"
@@ -56,6 +56,16 @@ _NOT_CONTEXT = re.compile(
     r"|\bnumber of messages\b|\b(?:hourly|daily|weekly|monthly)\b",
     re.IGNORECASE,
 )
+# Tokens that let somebody in have a length, too; so have the headers that they stand in.
+_ABOUT_ACCESS = re.compile(
+    r"\bauthori[sz]ation\b|\bauthentication\b|\bcredentials?\b|\bheaders?\b|\bcookies?\b|\bjwt\b"
+    r"|\b(?:api|access|auth|bearer|id|identity|refresh|session|csrf|security|oauth2?)"
+    r"[ _-]?(?:tokens?|keys?)\b|鉴权|认证|令牌|密钥|请求头",
+    re.IGNORECASE,
+)
+_ABOUT_TALK = re.compile(
+    r"context|prompt|messages\b|conversation|上下文|提示词|输入|消息", re.IGNORECASE
+)
 _ABOUT_CAP = re.compile(
     r"\bmax(?:imum)?_(?:completion_|output_|new_)?tokens\b|\b(?:completion|output) tokens\b",
     re.IGNORECASE,
@@ -86,6 +96,8 @@ def says_out_of_quota(message: str) -> bool:
 def says_too_long(message: str, model: str) -> bool:
     """Return whether a text says that a brief is too long for a model."""
     message = without_model(message[:MAX_READ_CHARACTERS], model)
+    if _ABOUT_ACCESS.search(message) and not _ABOUT_TALK.search(message):
+        return False
     if _TOO_LONG.search(message):
         return True
     if _NOT_CONTEXT.search(message):

@@ -1,9 +1,12 @@
 """Reads what servers report of the tokens that a call took."""
 
-from math import ceil, isfinite
+from math import ceil
 from typing import Any
 
 from meeting_core.model import ReportedUsage
+
+MAX_COUNT = 1_000_000_000
+"""No call takes so many tokens: a larger number is no count."""
 
 _PROMPT = (
     *("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count"),
@@ -22,6 +25,7 @@ _REASONING = (
     *("reasoning_tokens", "reasoning", "thoughts_token_count"),
     *("reasoningTokens", "thoughtsTokenCount", "thinking_tokens"),
 )
+_CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 def usage_in(reported: object, before: ReportedUsage | None = None) -> ReportedUsage | None:
@@ -46,6 +50,16 @@ def usage_in(reported: object, before: ReportedUsage | None = None) -> ReportedU
     )
 
 
+def cached_tokens_in(reported: object) -> int:
+    """Return how many tokens of a prompt were written to a cache or read from it; never negative.
+
+    Source: Anthropic reports them apart from `input_tokens`.
+    """
+    if not isinstance(reported, dict):
+        return 0
+    return sum(_count_of(reported.get(name)) or 0 for name in _CACHED)
+
+
 def _reasoning(reported: dict[str, Any]) -> int:
     for name in _DETAILS:
         details = reported.get(name)
@@ -55,10 +69,12 @@ def _reasoning(reported: dict[str, Any]) -> int:
 
 
 def _count(reported: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = reported.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if isfinite(value) and value >= 0:
-            return ceil(value)
-    return None
+    found = (_count_of(reported.get(name)) for name in names)
+    return next((count for count in found if count is not None), None)
+
+
+def _count_of(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # Compared as it is: an integer of any length, an infinity and no number at all may stand here.
+    return ceil(value) if 0 <= value <= MAX_COUNT else None

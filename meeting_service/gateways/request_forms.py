@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meeting_service.gateways.provider_errors import MAX_READ_CHARACTERS, ProviderError
+from meeting_service.gateways.asked_waits import MAX_READ_CHARACTERS
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_phrases import without_model
 
 MaxTokensField: TypeAlias = Literal["max_completion_tokens", "max_tokens"]
@@ -38,14 +39,29 @@ _FIELD_IS_UNKNOWN = re.compile(_UNKNOWN_FIELD, re.IGNORECASE)
 _ABOUT_VALUE = re.compile(
     r"\b(?:max|min)imum\b|\bat (?:most|least)\b|\b(?:less|greater|lower|higher) than\b|\brange\b"
     r"|\bbetween\b|\btoo (?:large|small|high|low)\b|\bexceed|\b(?:above|below)\b|\binteger\b"
-    r"|\bpositive\b|<=|>=|\bfewer\b",
+    r"|\bpositive\b|<=|>=|\bfewer\b|\bor (?:more|less|greater|higher|lower)\b|\bmultiple of\b"
+    r"|\bvalues?\W{0,3}\d|\binvalid value (?:for|of)\b|_tokens['\"`]?\s*[=:]?\s*\d"
+    r"|\b(?:must|should) (?:be|have)\b[^.;]{0,30}\d",
     re.IGNORECASE,
 )
 _SYSTEM_ROLE = re.compile(
     r"\b(?:system|developer)['\"`]?[ _]?(?:roles?|messages?|prompts?|instructions?)\b"
     r"|\broles?\b[^.;]{0,80}\b(?:system|developer|alternate)\b|\broles?\b[^;]{0,40}\buser\b"
     r"|['\"`](?:system|developer)['\"`][^;]{0,80}\broles?\b"
-    r"|\bonly (?:the )?['\"]?user['\"]?[^.;]{0,40}\broles?\b",
+    r"|\bonly (?:the )?['\"]?user['\"]?[^.;]{0,40}\broles?\b"
+    # Of a value that is not taken, without a word of roles.
+    r"|\b(?:invalid|unknown|unsupported|unexpected)\b[^.;]{0,30}['\"`](?:system|developer)['\"`]"
+    r"|['\"`](?:system|developer)['\"`][^;]{0,80}['\"`]user['\"`]",
+    re.IGNORECASE,
+)
+# A system role that is known, though what stands there is not taken.
+_SYSTEM_CONTENT = re.compile(
+    r"\bviolat|\bharmful|\bunsafe\b|\bsafety\b|\bmoderat|\bguidelines?\b|\binappropriate\b"
+    r"|\bcontain|\bblocked\b|\bjailbreak|\bflagged\b"
+    r"|\b(?:content|usage|use|our|safety)[ _-]polic|\bcontent[ _-]filter"
+    r"|\btoo (?:long|large)\b|\bexceed|\bcharacters\b|\blength\b"
+    r"|\b(?:prompt|message)s? (?:is|are) (?:required|missing|empty)\b"
+    r"|\b(?:missing|requires?|required) (?:an? |the )?(?:system|developer)\b",
     re.IGNORECASE,
 )
 _STREAMING = re.compile(
@@ -102,7 +118,7 @@ def _lessons(text: str, form: RequestForm) -> list[Lesson]:
         lessons.append(
             Lesson(replace(form, max_tokens_field=other), f'max_tokens_field = "{other}"')
         )
-    if form.system_role and _SYSTEM_ROLE.search(text):
+    if form.system_role and _SYSTEM_ROLE.search(text) and not _SYSTEM_CONTENT.search(text):
         lessons.append(Lesson(replace(form, system_role=False), "system_role = false"))
     if form.streams and _STREAMING.search(text):
         plain = replace(form, streams=False, stream_options=False)
@@ -121,6 +137,8 @@ def _refuses_field(text: str, field: str) -> bool:
 
 
 def _misses_field(text: str, field: str) -> bool:
-    return bool(
-        re.search(rf"\b{field}\b[^.;]{{0,40}}\b(?:required|missing)\b", text, re.IGNORECASE)
+    misses = (
+        rf"\b{field}\b[^.;]{{0,40}}\b(?:required|missing)\b"
+        rf"|\b(?:required|missing)\b[^.;,]{{0,40}}\b{field}\b"
     )
+    return bool(re.search(misses, text, re.IGNORECASE))

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from meeting_core.model import ReportedUsage
+from meeting_service.gateways.asked_waits import wait_in_header
 from meeting_service.gateways.endpoint import place_of
-from meeting_service.gateways.provider_errors import ProviderError, wait_in_header
+from meeting_service.gateways.provider_errors import ProviderError
 from meeting_service.gateways.provider_faults import fault_of
 from meeting_service.gateways.redaction import one_line, secrets_in
 from meeting_service.ports import (
@@ -61,6 +62,11 @@ def test_each_answer_is_one_fault(
     status: int, message: str, codes: list[str], kind: type[GatewayFault]
 ) -> None:
     assert type(fault(status, message, *codes)) is kind
+
+
+@pytest.mark.parametrize("code", ["9" * 5_000, str(10**400), "٤٠٠٠", "-1", ""])
+def test_a_code_of_any_length_is_no_status(code: str) -> None:
+    assert fault(None, "x", code).detail == "http://h/v1 broke off with an error: x"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from meeting_core.model import ReportedUsage
-from meeting_service.gateways.reported_counts import usage_in
+from meeting_service.gateways.reported_counts import MAX_COUNT, cached_tokens_in, usage_in
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,17 @@ from meeting_service.gateways.reported_counts import usage_in
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
         ({"prompt_tokens": float("inf"), "completion_tokens": float("nan")}, None),
         ({"prompt_tokens": "9"}, None),
+        ({"prompt_tokens": 10**400, "completion_tokens": 5}, ReportedUsage(None, 5)),
+        ({"prompt_tokens": -(10**400), "completion_tokens": 5}, ReportedUsage(None, 5)),
+        ({"prompt_tokens": MAX_COUNT, "completion_tokens": 1e300}, ReportedUsage(MAX_COUNT)),
+        (
+            {
+                "total_tokens": 2**63,
+                "completion_tokens": 5,
+                "completion_tokens_details": {"reasoning_tokens": 10**400},
+            },
+            ReportedUsage(None, 5),
+        ),
         ({}, None),
         ([9, 5], None),
         (14, None),
@@ -104,3 +115,20 @@ def test_reports_one_after_the_other(reports: list[Any], usage: ReportedUsage) -
     for each in reports:
         found = usage_in(each, found)
     assert found == usage
+
+
+@pytest.mark.parametrize(
+    ("reported", "tokens"),
+    [
+        ({"cache_read_input_tokens": 400, "cache_creation_input_tokens": 30}, 430),
+        ({"cache_read_input_tokens": -400, "cache_creation_input_tokens": 30}, 30),
+        ({"cache_read_input_tokens": 400.0}, 400),
+        ({"cache_read_input_tokens": 10**400, "cache_creation_input_tokens": float("nan")}, 0),
+        ({"cache_read_input_tokens": True, "cache_creation_input_tokens": "30"}, 0),
+        ({"cache_read_input_tokens": None}, 0),
+        ([400], 0),
+        (None, 0),
+    ],
+)
+def test_what_a_cache_held_is_never_less_than_nothing(reported: Any, tokens: int) -> None:
+    assert cached_tokens_in(reported) == tokens

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,7 +14,16 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from meeting_core.model import TokenFactors
 from meeting_core.model.token_factors import values_of
-from meeting_service.gateways.tokenize_probe import TokenizeProbe
+from meeting_service.gateways.tokenize_probe import MAX_ANSWER_BYTES, TokenizeProbe
+from tests.meeting_service.gateways.wire_peer import (
+    END,
+    Hangs,
+    Repeats,
+    Script,
+    chunked,
+    head,
+    wire_peer,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +106,7 @@ async def test_the_model_the_key_and_the_headers_are_sent():
     "reply",
     [
         (404, b"not found"),
+        (307, b""),
         (500, {"error": "x"}),
         (200, b"<html>"),
         (200, []),
@@ -120,3 +132,86 @@ async def test_a_server_that_is_not_there_is_left_with_a_line_in_the_log(
         pass
     assert await TokenizeProbe(url).measure("m") is None
     assert "does not count tokens of 'm'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ([head(), Repeats(chunked("x" * 65_536))], "longer than its bound"),
+        (
+            [
+                head(content_encoding="gzip"),
+                chunked(zlib.compress(b" " * (MAX_ANSWER_BYTES + 1), wbits=31)),
+                END,
+            ],
+            "longer than its bound",
+        ),
+        ([head(), Hangs()], "no answer within 0.3 s"),
+        ([Hangs()], "no answer within 0.3 s"),
+        ([b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{}"], "was not offered"),
+    ],
+)
+async def test_an_answer_without_an_end_is_left_with_a_line_in_the_log(
+    script: Script, reason: str, caplog: pytest.LogCaptureFixture
+):
+    async with wire_peer(script) as peer:
+        with caplog.at_level(logging.WARNING):
+            probe = TokenizeProbe(f"{peer.base_url}/tokenize", timeout_seconds=0.3)
+            assert await probe.measure("m") is None
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize("host", ["xn--a", "a..b", "a" * 70, "127.0.0.1:1", "127.0.0.1:1/a b\x7f"])
+async def test_an_address_that_cannot_be_asked_is_left_with_a_line_in_the_log(
+    host: str, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.WARNING):
+        probe = TokenizeProbe(f"http://{host}/tokenize", timeout_seconds=2)
+        assert await probe.measure("m") is None
+    assert "does not count tokens of 'm'" in caplog.text
+
+
+async def test_what_its_gateway_sends_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture):
+    asked: list[str] = []
+    async with served(lambda _: (404, b"no key k-1234567"), asked) as url:
+        with caplog.at_level(logging.WARNING):
+            probe = TokenizeProbe(
+                f"{url}?key=q-1234567",
+                api_key="k-1234567",
+                query={"api-version": "7"},
+                auth_header="api-key",
+            )
+            assert await probe.measure("m") is None
+    assert asked[0].startswith("POST /tokenize?key=q-1234567&api-version=7 ")
+    assert "api-key: k-1234567" in asked[0]
+    assert url in caplog.text
+    assert "1234567" not in caplog.text
+
+
+async def test_it_is_asked_through_the_proxy_of_its_gateway():
+    asked: list[str] = []
+    async with served(llama_cpp, asked) as url:
+        proxy = url.removesuffix("/tokenize")
+        assert await TokenizeProbe("http://model.invalid/tokenize", proxy=proxy).measure("m")
+    assert asked[0].startswith("POST http://model.invalid/tokenize ")
+
+
+async def test_certificates_that_are_none_are_said_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.WARNING):
+        probe = TokenizeProbe("https://127.0.0.1:1/tokenize", ca_file=tmp_path / "none.pem")
+        assert await probe.measure("m") is None
+    assert "ca_file" in caplog.text
+
+
+async def test_the_form_that_a_server_took_is_asked_first():
+    forms: list[bool] = []
+
+    def answer(body: dict[str, Any]) -> Reply:
+        forms.append("prompt" in body)
+        return vllm(body)
+
+    async with served(answer) as url:
+        assert await TokenizeProbe(url).measure("m")
+    assert forms.count(False) == 1
