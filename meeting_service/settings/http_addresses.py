@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 def http_address_problem(url: str) -> str | None:
     """Return what is wrong with an address, without the address itself; None if nothing is."""
+    expected = "must begin with http:// or https:// and name a host"
     try:
         parts = urlsplit(url)
-        is_http = parts.scheme in ("http", "https") and bool(parts.hostname)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return expected
     except ValueError:
-        is_http = False
-    if not is_http:
-        return "must begin with http:// or https:// and name a host"
+        return expected
     try:
         is_port = parts.port != 0
     except ValueError:
