@@ -10,13 +10,15 @@
 The first run makes `.venv` from `requirements.lock`, the first `test` or `lint` adds
 `requirements-dev.lock` to it; later runs find the stamps and start at once.
 Needs Python 3.11 or newer with the venv module, and nothing else: so it is one long file.
-Exit code 69: set-up was not possible; one line on stderr says why and what to do.
+Exit code 69: set-up was not possible; one line on stderr says why and what to do. Exit code 2: an
+option of `test` stands where it does not count.
 """
 
 import os
 import sys
 
 SETUP_FAILED = 69
+WRONG_USAGE = 2
 
 if sys.version_info < (3, 11):
     sys.stderr.write(
@@ -30,6 +32,7 @@ import importlib.util
 import json
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -70,6 +73,8 @@ UNTRUSTED = (
 )
 CERTIFICATE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
+# What pip says without a network. `meeting_service/local_model/model_files.py` has the same list,
+# which this file cannot import.
 UNREACHABLE = (
     "NewConnectionError",
     "NameResolutionError",
@@ -102,7 +107,7 @@ EXTRA_JOBS = {
     ),
     "--real-model": ExtraJob("tests/real_model", lock=MODEL_LOCK, megabytes=130),
 }
-"""What `test OPTION` runs; Debian's packages have the names of the programs."""
+"""What `test OPTION` runs; the packages of Debian and Homebrew have the names of the programs."""
 
 PROGRAM_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
@@ -115,6 +120,9 @@ def main(arguments: list[str]) -> int:
     """Set up if need be, then become the wanted command; returns only from `lint`."""
     own = arguments[0] if arguments else ""
     extra = EXTRA_JOBS.get(arguments[1]) if own == "test" and len(arguments) > 1 else None
+    if own == "test" and (misplaced := find_misplaced_option(arguments[1:])):
+        say(misplaced)
+        return WRONG_USAGE
     try:
         if extra is not None:
             check_programs(arguments[1], extra)
@@ -150,16 +158,31 @@ def become(*arguments: str) -> NoReturn:
     os.execv(PYTHON, [str(PYTHON), "-P", *arguments])
 
 
+def find_misplaced_option(arguments: list[str]) -> str | None:
+    """Say where an option of `test` has to stand that is not its first argument."""
+    misplaced = next((each for each in arguments[1:] if each in EXTRA_JOBS), None)
+    if misplaced is None:
+        return None
+    if arguments[0] in EXTRA_JOBS:
+        return (
+            f"test {arguments[0]} and test {misplaced} are jobs of their own: run one, then the"
+            " other"
+        )
+    rest = shlex.join(each for each in arguments if each != misplaced)
+    return f"{misplaced} comes first after test: python3 run.py test {misplaced} {rest}"
+
+
 def check_programs(option: str, job: ExtraJob) -> None:
     """Raise: SetupError where a job cannot run, with what is missing and how to get it."""
     if job.needs_embedded_server and not has_embedded_server():
         raise SetupError(f"test {option} needs the embedded PostgreSQL: it has no wheel for here")
     missing = [name for name in job.programs if shutil.which(name, path=PROGRAM_PATH) is None]
     if missing:
-        names = " ".join(missing)
+        them = "it" if len(missing) == 1 else "them"
+        how = "brew install" if sys.platform == "darwin" else "Debian, Ubuntu: apt-get install"
         raise SetupError(
-            f"test {option} needs {' and '.join(missing)}: install them"
-            f" (Debian, Ubuntu: apt-get install {names}) and run again"
+            f"test {option} needs {' and '.join(missing)}: install {them} with your package manager"
+            f" ({how} {' '.join(missing)}) and run again"
         )
 
 

@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
 
 
 def decode_text(content: bytes) -> str:
-    r"""Return bytes as text without its byte order mark, with "\n" at the end of each line.
+    r"""Return bytes as text without its byte order marks, with "\n" at the end of each line.
 
     Raises: `UnreadableText`.
     """
@@ -41,7 +41,8 @@ def decode_text(content: bytes) -> str:
         text = content[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         raise UnreadableText(f"is not {name}; save it as UTF-8") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    # A tool that adds a mark to a file that has one leaves two.
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def clean_value(text: str) -> str:

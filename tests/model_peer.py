@@ -51,7 +51,8 @@ class ModelPeer:
     """Answers chat completions, remembers every call key, and asks hooks on the way.
 
     Shape: `answer` says what a call is answered with; `probes` counts the questions for models,
-    `max_probes` how many of those were under way at once. While `is_away`, all are answered 503.
+    `max_probes` how many of those were under way at once. While `is_unreachable`, all are answered
+    503.
     """
 
     def __init__(self) -> None:

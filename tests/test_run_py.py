@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from meeting_service.local_model import model_files
+
 ROOT = Path(__file__).resolve().parents[1]
 
 MODEL_LOCK = Path("meeting_service", "local_model", "local-model.lock")
@@ -378,12 +380,53 @@ def test_an_extra_job_says_what_it_lacks_and_how_to_get_it(project, monkeypatch,
     assert run_py.main(["test", "--databases"]) == run_py.SETUP_FAILED
     said = capsys.readouterr().err
     assert said == (
-        "run.py: test --databases needs pgbouncer and openssl: install them (Debian, Ubuntu:"
-        " apt-get install pgbouncer openssl) and run again\n"
+        "run.py: test --databases needs pgbouncer and openssl: install them with your package"
+        " manager (Debian, Ubuntu: apt-get install pgbouncer openssl) and run again\n"
     )
     monkeypatch.setattr(run_py, "has_embedded_server", lambda: False)
     assert run_py.main(["test", "--databases"]) == run_py.SETUP_FAILED
     assert "needs the embedded PostgreSQL" in capsys.readouterr().err
+
+
+def test_a_single_program_that_is_missing_is_told_as_one(project, tmp_path, monkeypatch, capsys):
+    run_py = load(project)
+    (tmp_path / "pgbouncer").write_text("#!/bin/sh\n")
+    (tmp_path / "pgbouncer").chmod(0o755)
+    monkeypatch.setattr(run_py, "PROGRAM_PATH", str(tmp_path))
+    monkeypatch.setattr(run_py.sys, "platform", "darwin")
+    assert run_py.main(["test", "--databases"]) == run_py.SETUP_FAILED
+    assert capsys.readouterr().err == (
+        "run.py: test --databases needs openssl: install it with your package manager"
+        " (brew install openssl) and run again\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("-k", "a b", "--databases"),
+            "--databases comes first after test: python3 run.py test --databases -k 'a b'",
+        ),
+        (
+            ("-x", "--real-model", "-v"),
+            "--real-model comes first after test: python3 run.py test --real-model -x -v",
+        ),
+        (
+            ("--databases", "--real-model"),
+            "test --databases and test --real-model are jobs of their own: run one, then the other",
+        ),
+    ],
+)
+def test_an_option_that_does_not_come_first_is_not_passed_on(project, arguments, line):
+    environment = pretend_set_up(project)
+    said = run(project, "test", *arguments, **environment)
+    assert (said.returncode, said.stdout) == (load(project).WRONG_USAGE, "")
+    assert said.stderr == f"run.py: {line}\n"
+
+
+def test_both_lists_of_what_pip_says_without_a_network_are_the_same(project):
+    assert load(project).UNREACHABLE == model_files.UNREACHABLE
 
 
 def test_the_tests_run_in_the_projects_folder(project, tmp_path):

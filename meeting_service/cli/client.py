@@ -18,6 +18,7 @@ from meeting_service.certificates import (
 from meeting_service.cli.exit_codes import CommandError, Exit
 from meeting_service.cli.printable import one_line
 from meeting_service.http_proxy import ProxyChoice, proxy_for
+from meeting_service.settings.http_addresses import without_secrets
 
 ANSWER_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -34,7 +35,7 @@ class ServiceClient:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.shown_url = without_secrets(url)
         self._proxy = proxy_for(url, os.environ)
         certificates = _certificates(url, self._proxy)
         self._http = httpx2.AsyncClient(
@@ -85,25 +86,27 @@ class ServiceClient:
         reason = one_line(str(error)) or type(error).__name__
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             text = (
-                f"the certificate of {self.url} is not trusted: {reason}; "
+                f"the certificate of {self.shown_url} is not trusted: {reason}; "
                 f"name the file of its authority's certificate in {FILE_VARIABLE}"
             )
         elif self._proxy is not None:
             text = (
-                f"{self.url} cannot be reached through {self._proxy.shown}: {reason}; "
+                f"{self.shown_url} cannot be reached through {self._proxy.shown}: {reason}; "
                 "mend the proxy, or name the host in NO_PROXY"
             )
         elif isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            text = f"no service answers at {self.url}; start one with `meetings serve`"
+            text = f"no service answers at {self.shown_url}; start one with `meetings serve`"
         else:
-            text = f"the service at {self.url} broke off: {reason}; try again"
+            text = f"the service at {self.shown_url} broke off: {reason}; try again"
         return CommandError(text, Exit.UNREACHABLE)
 
     def not_a_meeting_service(self, response: httpx2.Response) -> CommandError:
         """Return the error for an answer that is not from a meeting service."""
         place = urlsplit(str(response.url))
         kind = response.headers.get("content-type", "no content type").partition(";")[0]
-        answered = f"{place.scheme}://{place.netloc} answered {response.status_code}"
+        answered = (
+            f"{place.scheme}://{place.netloc.rpartition('@')[2]} answered {response.status_code}"
+        )
         through, remedy = "", "check --url"
         if self._proxy is not None:
             through = f" through {self._proxy.shown}"

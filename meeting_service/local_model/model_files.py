@@ -26,6 +26,7 @@ PIP = (
     *("--retries", "2", "install"),
 )
 RULES = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+# What pip says without a network. `run.py` has the same list, for it cannot import this module.
 UNREACHABLE = (
     "NewConnectionError",
     "NameResolutionError",

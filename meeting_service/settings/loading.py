@@ -37,7 +37,11 @@ _NOT_IN_FILE = {"api_key": "an API key does not belong in the file; name its var
 # They exclude each other: either one in a later layer replaces the other of an earlier layer.
 _DATABASE = ("database_url", "data_dir")
 VARIABLES = {"DATABASE_URL": "database_url", "DIRECT_DATABASE_URL": "direct_database_url"}
-_HIDDEN = ("database_url", "direct_database_url", "headers", "proxy")
+# Their values may hold a password or a key.
+_HIDDEN = (
+    *("database_url", "direct_database_url", "headers", "query", "extra_body", "proxy"),
+    *("url", "base_url", "tokenize_url", "api_key_env", "api_key_file"),
+)
 
 
 def load_settings(
@@ -236,7 +240,8 @@ def _converted(value: Any, known: FieldInfo, where: str, *, strict: bool = True)
         problem = problem[:1].lower() + problem[1:]
         if choices := _choices(known.type):
             problem = f"must be {' or '.join(choices)}"
-        shown = "" if known.name in _HIDDEN else f"is {value!r}; "
+        plain = str(value) if isinstance(value, Path) else value
+        shown = "" if known.name in _HIDDEN else f"is {plain!r}; "
         raise SettingsError(f"{where}: {shown}{problem}{_example(known)}") from None
 
 

@@ -20,6 +20,7 @@ from meeting_service.settings.gateways import (
     ScriptedGateway,
     Secret,
 )
+from meeting_service.settings.http_addresses import http_address_problem, without_secrets
 from meeting_service.settings.model import Settings, SettingsError
 from meeting_service.settings.proxies import is_path_prefix, networks_of
 from meeting_service.text_input import UnreadableText, clean_key, read_text
@@ -68,8 +69,8 @@ def _problems(settings: Settings) -> Iterator[str]:
     yield from _limit_problems(settings.limits)
     yield from _timeout_problems(settings)
     yield from _proxy_problems(settings)
-    if settings.url is not None and not _is_http(settings.url):
-        yield f"url: is {settings.url!r}; it must begin with http:// or https://"
+    if settings.url is not None and (wrong := http_address_problem(settings.url)):
+        yield f"url: is {without_secrets(settings.url)!r}; it {wrong}"
 
 
 def _folder_problems(settings: Settings) -> Iterator[str]:
@@ -104,8 +105,8 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
             yield f"{at}: is no name; use letters, digits, '_', '.' and '-'"
         if not isinstance(gateway, RemoteGateway):
             continue
-        if not _is_http(gateway.base_url):
-            yield f"{at}.base_url: must begin with http:// or https:// and name a host"
+        if wrong := http_address_problem(gateway.base_url):
+            yield f"{at}.base_url: {wrong}"
         elif urlsplit(gateway.base_url).username is not None:
             yield f"{at}.base_url: must not hold credentials; name their variable: api_key_env"
         try:
@@ -118,9 +119,11 @@ def _gateway_problems(settings: Settings) -> Iterator[str]:
 
 
 def _tokenize_url_problems(at: str, url: str | None) -> Iterator[str]:
-    if url is not None and not _is_http(url):
-        yield f"{at}: must begin with http:// or https:// and name a host"
-    elif url is not None and urlsplit(url).username is not None:
+    if url is None:
+        return
+    if wrong := http_address_problem(url):
+        yield f"{at}: {wrong}"
+    elif urlsplit(url).username is not None:
         yield f"{at}: must not hold credentials; the gateway's API key is sent"
 
 
@@ -171,15 +174,6 @@ def _timeout_problems(settings: Settings) -> Iterator[str]:
             f"synthesis: 2 x {turn:g} + {synthesis:g}) may take {min_meeting:g}; raise it or lower "
             "those"
         )
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        # Reading the port raises for one that is no number.
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _with_api_key(

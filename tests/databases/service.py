@@ -4,7 +4,7 @@ import os
 import sys
 
 import anyio
-import httpx
+import httpx2
 
 from tests.databases.servers import PASSWORD
 
@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 60.0
 
 async def hold_meetings(url: str, count: int = MEETINGS) -> None:
     """Hold meetings at once, watch each to its end, and read them in every way there is."""
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as client:
 
         async def hold() -> None:
             started = await client.post("/api/meetings/start", json=BODY)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from anyio import to_thread
 
@@ -126,8 +126,8 @@ class Change:
         assert status.status_code == 200, status.text
         return meeting_id
 
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self._service.url, timeout=TIMEOUT_SECONDS)
+    def _client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self._service.url, timeout=TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("change", ["kill_and_promote", "demote_and_promote"])

@@ -26,6 +26,12 @@ def test_a_text_is_decoded_by_its_mark(mark: bytes, encoding: str, line_end: str
     assert decode_text(written) == TEXT
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("marks", [2, 3])
+def test_all_marks_before_a_text_are_left_out(encoding: str, marks: int) -> None:
+    assert decode_text((marks * "\ufeff" + TEXT).encode(encoding)) == TEXT
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -3,8 +3,10 @@
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -47,12 +49,58 @@ def test_an_extra_job_is_a_folder_that_the_suite_leaves_out():
 
 
 def test_the_gate_is_lint_and_tests_and_every_job_of_theirs():
-    commands = [line for line in GATE.read_text().splitlines() if line.startswith("python3")]
+    lines = [line for line in GATE.read_text().splitlines() if line.startswith("python3")]
+    commands = [line.removesuffix(" || failed=$?") for line in lines]
     extra = [f"python3 run.py test {option}" for option in extra_jobs()]
     assert commands == ["python3 run.py lint", "python3 run.py test", *extra]
     for command in commands:
         assert_runs(command)
     subprocess.run(["bash", "-n", GATE], check=True)
+
+
+PROGRAMS = {
+    "python3": 'echo "$*" >> "$LOG"; case "$*" in *--databases) exit 69;; esac',
+    "id": "echo 1000",
+    "sudo": '[ "$1" = -n ] || exit 1; shift; exec env -i PATH="$PATH" LOG="$LOG" "$@"',
+    "true": "exit 0",
+    "apt-get": 'echo "apt-get $* ${DEBIAN_FRONTEND:-}" >> "$LOG"; echo "no network" >&2; exit 100',
+}
+
+
+def test_the_gate_goes_on_after_a_job_that_failed_and_without_a_network(tmp_path: Path):
+    script = tmp_path / ".ci" / "run"
+    script.parent.mkdir()
+    # None of the two programs counts as installed.
+    text = GATE.read_text().replace("/usr/sbin:/usr/local/sbin", "/nowhere")
+    script.write_text(text)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, code in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{code}\n")
+        (programs / name).chmod(0o755)
+    for name in ("dirname", "env"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    log = tmp_path / "log"
+    ended = subprocess.run(
+        [str(shutil.which("bash")), script],
+        env={"PATH": str(programs), "LOG": str(log)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert log.read_text().splitlines() == [
+        "run.py lint",
+        "run.py test",
+        "apt-get update -qq ",
+        "apt-get install -y -qq --no-install-recommends pgbouncer openssl noninteractive",
+        "run.py test --databases",
+        "run.py test --real-model",
+    ]
+    assert ended.returncode == 69
+    first, *_ = ended.stderr.splitlines()
+    assert first == (
+        ".ci/run: installing pgbouncer openssl with apt-get, for run.py test --databases"
+    )
 
 
 def test_the_workflow_runs_the_gate_on_every_python_that_is_declared():

@@ -1,18 +1,18 @@
 """What llama.cpp's server is busy with at the moment."""
 
 import anyio
-import httpx
+import httpx2
 
 MAX_IDLE_SECONDS = 2.0
 
 
-def _client(base_url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
+def _client(base_url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
         base_url=base_url.removesuffix("/v1"), trust_env=False, timeout=10 * MAX_IDLE_SECONDS
     )
 
 
-async def _under_way(client: httpx.AsyncClient) -> int:
+async def _under_way(client: httpx2.AsyncClient) -> int:
     answer = await client.get("/slots")
     answer.raise_for_status()
     return sum(bool(each["is_processing"]) for each in answer.json())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from meeting_service.local_model import MODEL, running_local_model
@@ -57,33 +57,33 @@ def forgetful_model_url() -> Iterator[str]:
 @asynccontextmanager
 async def service(
     base_url: str, database_url: str, folder: Path
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Run `meetings serve` with the model of a server; give a client of it."""
     settings = SETTINGS.format(base_url=base_url, model=MODEL)
     process = ServiceProcess(folder, settings, "--database-url", database_url)
     async with (
         process as started,
-        httpx.AsyncClient(
+        httpx2.AsyncClient(
             base_url=started.url, timeout=MAX_MEETING_SECONDS, trust_env=False
         ) as client,
     ):
         yield client
 
 
-async def start(client: httpx.AsyncClient, **changes: Any) -> str:
+async def start(client: httpx2.AsyncClient, **changes: Any) -> str:
     """Start a meeting; return its path."""
     answer = await client.post("/api/meetings/start", json={**BODY, **changes})
     assert answer.status_code == 201, answer.text
     return f"/api/meetings/{answer.json()['id']}"
 
 
-async def read(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+async def read(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-async def until(client: httpx.AsyncClient, meeting: str, event: str | None) -> None:
+async def until(client: httpx2.AsyncClient, meeting: str, event: str | None) -> None:
     """Watch a meeting until an event, or to its end."""
     with anyio.fail_after(MAX_MEETING_SECONDS):
         async with client.stream("GET", f"{meeting}/events") as stream:
@@ -93,7 +93,7 @@ async def until(client: httpx.AsyncClient, meeting: str, event: str | None) -> N
     assert event is None, f"{event} never came"
 
 
-async def attempts_of(client: httpx.AsyncClient, meeting: str) -> list[dict[str, Any]]:
+async def attempts_of(client: httpx2.AsyncClient, meeting: str) -> list[dict[str, Any]]:
     return list((await read(client, f"{meeting}/spending"))["attempts"])
 
 

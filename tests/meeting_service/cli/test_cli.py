@@ -467,6 +467,20 @@ def test_an_answer_of_something_else_is_told_so(
     assert f"{service.url} answered {reply.status}" in error_line(capsys)
 
 
+@pytest.mark.parametrize("userinfo", ["me:secret@", "secret@", "me:se%40cret@"])
+def test_a_password_in_the_address_is_not_shown(
+    service: FakeService, capsys: pytest.CaptureFixture[str], userinfo: str
+) -> None:
+    url = service.url.replace("http://", f"http://{userinfo}")
+    service.on("/api/meetings/m1/status", Reply(404, "<html>", "text/html"))
+    assert run(["status", "m1", "--url", url]) == Exit.UNREACHABLE
+    assert error_line(capsys).startswith(f"meetings: {service.url} answered 404")
+    assert run(["status", "m1", "--url", f"http://{userinfo}127.0.0.1:1/x?key=secret"]) == (
+        Exit.UNREACHABLE
+    )
+    assert "no service answers at http://127.0.0.1:1/x; start" in error_line(capsys)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["list"], ["watch", "m1"], ["history", "m1"], ["start", "--participant=a"], ["cancel", "m1"]],

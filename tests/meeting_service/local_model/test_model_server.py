@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from meeting_service.local_model import LocalModelError, model_files, running_local_model
@@ -42,7 +42,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 def shown_by(base_url: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{base_url}/models", trust_env=False).json())
+    return dict(httpx2.get(f"{base_url}/models", trust_env=False).json())
 
 
 def is_listening(base_url: str) -> bool:

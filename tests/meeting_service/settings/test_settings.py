@@ -308,7 +308,20 @@ def test_clients_find_the_service_where_it_listens(
         ("[agents.'a b']\nrole = 'x'", ["agents.a b: is no id"]),
         ("[agents.a]\nrole = 3", ["agents.a.role: is 3"]),
         ("url = 'meetings.example'", ["url: is 'meetings.example'", "http://"]),
-        ("url = 'http://meetings.example:99999'", ["url: is 'http://meetings.example:99999'"]),
+        (
+            "url = 'http://meetings.example:99999'",
+            ["url: is 'http://meetings.example:99999'; it has a wrong port"],
+        ),
+        ("url = 'http://u:secret@h:port/x'", ["url: is 'http://h:port/x'; it has a wrong port"]),
+        ("url = 'http://u:secret/@h:0'", ["url: is 'http://h:0'; it has a wrong port"]),
+        ("url = 'u:secret@h'", ["url: is 'h'; it must begin with http://"]),
+        ("url = 'ftp://h/?key=secret'", ["url: is 'ftp://h/'; it must begin with http://"]),
+        ("url = ['http://u:secret@h']", ["url: expected str"]),
+        (
+            OPENAI.replace("https://", "https://u:secret@").replace("/v1", ":0/v1"),
+            ["gateways.main.base_url: has a wrong port"],
+        ),
+        (OPENAI + "tokenize_url = 'http://h:70000'", ["main.tokenize_url: has a wrong port"]),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(folder: Path, text: str, parts: list[str]) -> None:
@@ -563,5 +576,35 @@ def test_the_proxy_of_a_gateway_is_checked_and_its_password_not_shown(
     assert "secret" not in problem
 
 
-def test_a_proxy_of_another_type_is_not_shown(folder: Path):
-    assert "secret" not in refused(written_gateway(folder, 'proxy = ["http://me:secret@proxy"]'))
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'proxy = ["http://me:secret@proxy"]',
+        'query = "secret"',
+        'query = { "api-key" = ["secret"] }',
+        'query = { "api-key" = { value = "secret" } }',
+        'headers = ["secret"]',
+        'headers = { "X-Key" = { value = "secret" } }',
+        'extra_body = "secret"',
+        'extra_body = [{ key = "secret" }]',
+        'tokenize_url = ["http://me:secret@proxy"]',
+        'api_key_env = ["secret"]',
+        'api_key_file = { key = "secret" }',
+    ],
+)
+def test_a_value_that_may_be_private_is_not_shown_where_its_type_is_wrong(
+    folder: Path, setting: str
+):
+    problem = refused(written_gateway(folder, setting))
+    assert f"gateways.main.{setting.partition(' ')[0]}: expected " in problem
+    assert "secret" not in problem
+
+
+def test_a_path_is_shown_as_it_was_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    assert refused(None, data_dir=Path("~/x")).startswith(
+        "--data-dir: is '~/x'; names a home folder that is not known here"
+    )
