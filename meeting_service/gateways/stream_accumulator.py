@@ -26,11 +26,17 @@ class Answer:
     true once the provider has said that nothing follows; `is_over` once the answer is longer than
     it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
     words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
-    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts.
+    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts. An answer
+    that only `may_begin_in_thought` is shown once its thought, or the whole answer, is over.
     """
 
     def __init__(
-        self, output_tokens: int = 0, max_bytes: int = 0, *, begins_in_thought: bool = False
+        self,
+        output_tokens: int = 0,
+        max_bytes: int = 0,
+        *,
+        begins_in_thought: bool = False,
+        may_begin_in_thought: bool = False,
     ) -> None:
         self.is_sent = False
         self.is_open = False
@@ -52,6 +58,7 @@ class Answer:
         self._joiner = DeltaJoiner()
         self._thought_joiner = DeltaJoiner()
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
+        self._is_withheld = may_begin_in_thought
         self._half = ""
         self._is_settled = False
         self._messages = 0
@@ -148,6 +155,7 @@ class Answer:
         half = self._half
         held = self._splitter.add(self._whole(self._joiner.end()))
         shown = self._add_split(held) + self._add_split(self._splitter.end(is_cut=is_cut))
+        shown += self._released()
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
         self._half = ""
@@ -180,7 +188,13 @@ class Answer:
             self._has_open_piece = True
 
     def _add_joined(self, text: str) -> str:
+        # Beyond what both the speech and the thoughts may hold, splitting is no use.
+        max_characters = 2 * (self._max_bytes + 1)
+        if len(text) > max_characters:
+            self.is_over, text = True, text[:max_characters]
         shown = self._add_split(self._splitter.add(self._whole(text)))
+        if self._is_withheld and self._splitter.has_thought:
+            shown = self._released()
         self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
         return shown
 
@@ -209,7 +223,12 @@ class Answer:
         shown = self._speech.add(text)
         if self._speech.is_full or self._speech.length > self._max_characters:
             self._check_length()
-        return shown
+        return "" if self._is_withheld else shown
+
+    def _released(self) -> str:
+        """Return what was withheld until now."""
+        is_withheld, self._is_withheld = self._is_withheld, False
+        return self.text if is_withheld else ""
 
     def _add_thought(self, text: str) -> None:
         if text:

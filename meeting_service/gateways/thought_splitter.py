@@ -55,8 +55,8 @@ _MAX_LINE_HEAD = 40
 _MAX_SPLIT_CHARACTERS = 4_096
 """Longer pieces are split in parts, so that the work grows as their length does."""
 
-_SENTENCE_ENDS = tuple(".!?…。！？")
-_GOES_ON = frozenset(" \t.,;:!?)]}-/'’…")
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "\uff01", "\uff1f")
+_GOES_ON = frozenset(" \t.,;:!?)]}-/'\u2019…")
 """What follows a tag directly if the sentence that names it goes on."""
 
 
@@ -73,9 +73,10 @@ class ThoughtSplitter:
 
     Shape: a thought stands between tags at the head of the answer, of a line, or after a sentence.
     A closing tag that nothing opened ends a thought too, but where a sentence names it: all before
-    it was the thought then. Other tags are spoken of, and left alone. `begins_in_thought` is for models whose prompt has opened the thought already, so that
-    only its closing tag comes; `began_in_thought` tells that this answer was of that kind, though
-    it was not expected: its thought was then taken for speech at first, and `is_retracted` says so.
+    it was the thought then. Other tags are spoken of, and left alone. `begins_in_thought` is for
+    models whose prompt has opened the thought already, so that only its closing tag comes;
+    `began_in_thought` tells that this answer was of that kind, though it was not expected: its
+    thought was then taken for speech at first, and `is_retracted` says so.
     Only at the head is an opening tag sure to be one: what follows another waits for its closing
     tag, and is speech if none comes. `held_characters` is how much waits. `said` is what was said
     lately; while the answer `is_speaking`, text without `TAG_STARTS` may be added to it directly.
@@ -99,6 +100,11 @@ class ThoughtSplitter:
         self._begins_in_thought = begins_in_thought
         # What may turn out to be a thought, or speech, once its end has come.
         self._held: list[str] | None = [] if begins_in_thought else None
+
+    @property
+    def has_thought(self) -> bool:
+        """Whether a thought has been told from the speech and is over."""
+        return self._has_thought and self._closing is None
 
     @property
     def is_speaking(self) -> bool:
