@@ -153,7 +153,8 @@ class Answer:
         is_cut = self.is_over or not is_whole
         self._add_thought(self._thought_joiner.end())
         half = self._half
-        held = self._splitter.add(self._whole(self._joiner.end()))
+        rest = self._joiner.end(is_said_once=self._is_said_once())
+        held = self._splitter.add(self._whole(rest))
         shown = self._add_split(held) + self._add_split(self._splitter.end(is_cut=is_cut))
         shown += self._released()
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
@@ -169,6 +170,11 @@ class Answer:
         """Record when the request is sent; a proxy's CONNECT is not the request."""
         if event.endswith("send_request_headers.started"):
             self.is_sent = self.is_sent or info["request"].method == b"POST"
+
+    def _is_said_once(self) -> bool:
+        """Return whether the text so far is about all that the provider says it is."""
+        written = self.usage.completion_tokens if self.usage is not None else None
+        return written is not None and 2 * written < 3 * estimate_tokens(self.text)
 
     def _whole(self, text: str) -> str:
         """Return the text with whole characters only.
@@ -195,7 +201,7 @@ class Answer:
         shown = self._add_split(self._splitter.add(self._whole(text)))
         if self._is_withheld and self._splitter.has_thought:
             shown = self._released()
-        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
+        self._is_settled = self._joiner.is_settled and self._splitter.is_speaking and not self._half
         return shown
 
     def _is_mere_speech(self, text: str) -> bool:
@@ -215,7 +221,11 @@ class Answer:
             self._thought.add(self.text)
             self._speech = BoundedText(self._max_bytes)
         self._add_thought(split.thought)
-        if self._splitter.held_characters > self._max_bytes:
+        # The joiner may hold the same text twice, in two states of it.
+        if (
+            self._splitter.held_characters > self._max_bytes
+            or self._joiner.held_characters > 2 * self._max_bytes
+        ):
             self.is_over = True
         return self._add_speech(split.speech)
 

@@ -49,7 +49,7 @@ BODY_BYTES_PER_REPLY_BYTE = 256
 """Each few letters of a streamed reply come in an envelope of a few hundred bytes."""
 
 MIN_ANSWERS_IN_THOUGHT = 2
-"""As many answers in a row that begin within a thought are no chance: the model's prompt opens it."""
+"""As many answers in a row that begin in a thought are no chance: the model's prompt opens it."""
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})

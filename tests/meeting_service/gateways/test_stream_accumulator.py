@@ -4,6 +4,7 @@ from time import process_time
 
 import pytest
 
+from meeting_core.model import ReportedUsage
 from meeting_service.gateways.stream_accumulator import Answer
 
 
@@ -53,3 +54,23 @@ def test_one_huge_piece_is_cut_before_it_is_split(line: str) -> None:
     assert process_time() - started < 1
     assert answer.is_over
     assert len(answer.text) <= 20_002
+
+
+@pytest.mark.parametrize("piece", ["--------", "=" * 2_000, "I say it again. "])
+def test_a_server_that_repeats_a_piece_for_ever_comes_to_its_end(piece: str) -> None:
+    answer = Answer(100, 10_000)
+    pieces = 0
+    while not answer.is_over:
+        answer.add(piece)
+        pieces += 1
+        assert pieces < 5_000
+
+
+@pytest.mark.parametrize(("written", "times"), [(None, 2), (20, 1), (40, 2)])
+def test_a_sentence_said_twice_is_one_if_the_provider_counts_but_one(
+    written: int | None, times: int
+) -> None:
+    sentence = "I would ship on Monday, and keep a day of slack for what we do not know."
+    answer = Answer(100, 1_000)
+    answer.usage = ReportedUsage(completion_tokens=written)
+    assert "".join(take(answer, sentence, sentence)) == answer.text == sentence * times
