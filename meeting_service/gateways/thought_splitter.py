@@ -18,6 +18,7 @@ _OTHER_TAGS = (
     ("<|thinking|>", "<|/thinking|>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought", "<channel|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
 
@@ -50,6 +51,9 @@ _TAG_START = re.compile("[<\\[◁]")
 _MAX_TAG_CHARACTERS = 2 + max(
     *(len(f"</{name} >") for name in _NAMES), *(len(tag) for pair in _OTHER_TAGS for tag in pair)
 )
+_END_MARK = re.compile(r"<\|(?:return|end)\|>\s*\Z")
+"""What some servers leave at the end of a text."""
+
 _FENCES = ("```", "~~~")
 _MAX_LINE_HEAD = 40
 _MAX_SPLIT_CHARACTERS = 4_096
@@ -119,6 +123,8 @@ class ThoughtSplitter:
 
     def end(self, *, is_cut: bool = False) -> Split:
         """Return what was still in doubt when the answer ended, or was cut in mid-answer."""
+        if self._closing is None:
+            self._pending = _END_MARK.sub("", self._pending)
         split = self._split("", is_end=True)
         if self._held is None:
             return split

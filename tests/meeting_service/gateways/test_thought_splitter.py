@@ -43,6 +43,7 @@ MARKED = [
     "<|begin_of_thought|>{}<|end_of_thought|>",
     "<|START_THINKING|>{}<|END_THINKING|>",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>thought\n{}<channel|>",
     "{}</think>",
     "{}\n</think>\n\n",
     "{}[/THINK]",
@@ -67,6 +68,9 @@ SPOKEN_OF = "I name <think> and </think> tags."
     ("answer", "speech", "thought"),
     [
         ("<think></think>Yes.", "Yes.", ""),
+        ("Yes.<|return|>", "Yes.", ""),
+        ("<think>a</think>Yes.<|end|>\n", "Yes.", "a"),
+        ("Yes <|end|> is a mark.", "Yes <|end|> is a mark.", ""),
         ("<think>\n\n</think>\n\nYes.", "Yes.", ""),
         ("<think>one</think>Yes.\n<think>two</think>No.", "Yes.\nNo.", "onetwo"),
         ("<think>one</think>Yes. <think>two</think>No.", "Yes. No.", "onetwo"),
