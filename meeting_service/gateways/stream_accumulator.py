@@ -28,11 +28,17 @@ class Answer:
     true once the provider has said that nothing follows; `is_over` once the answer is longer than
     it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
     words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
-    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts.
+    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts. An answer
+    that only `may_begin_in_thought` is shown once its thought, or the whole answer, is over.
     """
 
     def __init__(
-        self, output_tokens: int = 0, max_bytes: int = 0, *, begins_in_thought: bool = False
+        self,
+        output_tokens: int = 0,
+        max_bytes: int = 0,
+        *,
+        begins_in_thought: bool = False,
+        may_begin_in_thought: bool = False,
     ) -> None:
         self.is_sent = False
         self.is_open = False
@@ -56,6 +62,7 @@ class Answer:
         self._joiner = DeltaJoiner()
         self._thought_joiner = DeltaJoiner()
         self._splitter = ThoughtSplitter(begins_in_thought=begins_in_thought)
+        self._is_withheld = may_begin_in_thought
         self._half = ""
         self._is_settled = False
         self._messages = 0
@@ -150,8 +157,10 @@ class Answer:
         is_cut = self.is_over or not is_whole
         self._add_thought(self._thought_joiner.end())
         half = self._half
-        held = self._splitter.add(self._whole(self._joiner.end()))
+        rest = self._joiner.end(is_said_once=self._is_said_once())
+        held = self._splitter.add(self._whole(rest))
         shown = self._add_split(held) + self._add_split(self._splitter.end(is_cut=is_cut))
+        shown += self._released()
         # A half of a character that nothing followed is kept, so that it is counted as taken out.
         self._speech.add(self._half or half)
         self._half = ""
@@ -165,6 +174,11 @@ class Answer:
         """Record when the request is sent; a proxy's CONNECT is not the request."""
         if event.endswith("send_request_headers.started"):
             self.is_sent = self.is_sent or info["request"].method == b"POST"
+
+    def _is_said_once(self) -> bool:
+        """Return whether the text so far is about all that the provider says it is."""
+        written = self.usage.completion_tokens if self.usage is not None else None
+        return written is not None and 2 * written < 3 * estimate_tokens(self.text)
 
     def _whole(self, text: str) -> str:
         """Return the text with whole characters only.
@@ -184,8 +198,14 @@ class Answer:
             self._has_open_piece = True
 
     def _add_joined(self, text: str) -> str:
+        # Beyond what both the speech and the thoughts may hold, splitting is no use.
+        max_characters = 2 * (self._max_bytes + 1)
+        if len(text) > max_characters:
+            self.is_over, text = True, text[:max_characters]
         shown = self._add_split(self._splitter.add(self._whole(text)))
-        self._is_settled = self._joiner.is_plain and self._splitter.is_speaking and not self._half
+        if self._is_withheld and self._splitter.has_thought:
+            shown = self._released()
+        self._is_settled = self._joiner.is_settled and self._splitter.is_speaking and not self._half
         return shown
 
     def _is_mere_speech(self, text: str) -> bool:
@@ -205,7 +225,11 @@ class Answer:
             self._thought.add(self.text)
             self._speech = BoundedText(self._max_bytes)
         self._add_thought(split.thought)
-        if self._splitter.held_characters > self._max_bytes:
+        # The joiner may hold the same text twice, in two states of it.
+        if (
+            self._splitter.held_characters > self._max_bytes
+            or self._joiner.held_characters > 2 * self._max_bytes
+        ):
             self.is_over = True
         return self._add_speech(split.speech)
 
@@ -213,7 +237,12 @@ class Answer:
         shown = self._speech.add(text)
         if self._speech.is_full or self._speech.length > self._max_characters:
             self._check_length()
-        return shown
+        return "" if self._is_withheld else shown
+
+    def _released(self) -> str:
+        """Return what was withheld until now."""
+        is_withheld, self._is_withheld = self._is_withheld, False
+        return self.text if is_withheld else ""
 
     def _add_thought(self, text: str) -> None:
         if text:

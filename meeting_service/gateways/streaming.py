@@ -45,6 +45,9 @@ PROBE_SECONDS = 4.0
 BODY_BYTES_PER_REPLY_BYTE = 256
 """Each few letters of a streamed reply come in an envelope of a few hundred bytes."""
 
+MIN_ANSWERS_IN_THOUGHT = 2
+"""As many answers in a row that begin in a thought are no chance: the model's prompt opens it."""
+
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
@@ -103,8 +106,8 @@ class StreamingGateway(ABC):
         self._prompt_opens_thought = prompt_opens_thought
         self._first_token_seconds = first_token_timeout_seconds
         self._idle_seconds = idle_timeout_seconds
-        # Models of which only the end of a thought was seen: their prompt begins it.
-        self._models_in_thought: set[str] = set()
+        # How many of a model's latest answers had only the end of a thought: its prompt begins it.
+        self._answers_in_thought: dict[str, int] = {}
 
     async def complete(
         self, request: GatewayRequest, on_delta: Callable[[str], None]
@@ -117,8 +120,9 @@ class StreamingGateway(ABC):
         answer = Answer(
             request.output_tokens,
             request.max_reply_bytes,
-            begins_in_thought=self._prompt_opens_thought
-            or request.model in self._models_in_thought,
+            begins_in_thought=self._prompt_opens_thought,
+            may_begin_in_thought=self._answers_in_thought.get(request.model, 0)
+            >= MIN_ANSWERS_IN_THOUGHT,
         )
         timeouts = StreamTimeouts(
             request.timeout_seconds, self._first_token_seconds, self._idle_seconds
@@ -128,7 +132,10 @@ class StreamingGateway(ABC):
         if text := answer.end():
             on_delta(text)
         if answer.began_in_thought:
-            self._models_in_thought.add(request.model)
+            answers = self._answers_in_thought.get(request.model, 0)
+            self._answers_in_thought[request.model] = answers + 1
+        elif answer.text:
+            self._answers_in_thought.pop(request.model, None)
         if timeouts.missed and not answer.is_whole_in_silence:
             raise TimedOut(
                 f"{self._server.place} {timeouts.missed} ({len(answer.text)} characters had come)",

@@ -1,5 +1,7 @@
 """Text once: pieces that add, pieces that repeat the text so far, and those that look alike."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,6 @@ def states(text: str, *lengths: int) -> list[str]:
         [SENTENCE[:30], SENTENCE[30:50], SENTENCE[50:], SENTENCE],
         [" " + SENTENCE[:30], SENTENCE[30:50], SENTENCE[50:] + "\n", SENTENCE],
         [SENTENCE[:30], SENTENCE[30:50], SENTENCE],
-        [SENTENCE, SENTENCE],
         ["I w", "I would", SENTENCE],
     ],
 )
@@ -81,10 +82,51 @@ def test_a_state_that_was_revised_does_not_double_the_text() -> None:
         ["A", "B", "AB"],
         ["We agree.", " ", "We agree."],
         ["�", "�", "a"],
+        ["We will ship it. ", "We will test. ", "We will ship it. We will test. ", "Done."],
+        ["We will ship it. ", "We will test. ", "We will ship it. We will test. Ok. ", "Done."],
+        ["- one thing\n", "- another one\n", "- one thing\n- another one", "\n", "So."],
+        [SENTENCE, SENTENCE],
+        [SENTENCE, SENTENCE, "So."],
     ],
 )
 def test_ordinary_text_that_repeats_itself_is_left_alone(pieces: list[str]) -> None:
     assert join(*pieces)[0] == "".join(pieces)
+
+
+def test_two_equal_pieces_are_one_if_the_model_wrote_no_more() -> None:
+    joiner = DeltaJoiner()
+    assert joiner.add(SENTENCE) + joiner.add(SENTENCE) == SENTENCE
+    assert joiner.end(is_said_once=True) == ""
+
+
+@pytest.mark.parametrize(
+    "piece", ["--------", "=" * 40, "I will say it again. ", "\n" * 9, "ab" * 999]
+)
+def test_a_piece_that_comes_for_ever_is_new_text_soon(piece: str) -> None:
+    joiner = DeltaJoiner()
+    shown = "".join(joiner.add(piece) for _ in range(100))
+    assert shown == piece * 100
+    assert joiner.is_settled
+    assert joiner.held_characters == 0
+
+
+def test_pieces_that_grow_for_ever_by_chance_are_new_text_soon() -> None:
+    joiner = DeltaJoiner()
+    pieces = ["-" * length for length in range(1, 100)]
+    assert sum(len(joiner.add(piece)) for piece in pieces) == sum(map(len, pieces))
+
+
+def test_the_work_grows_as_the_text_does() -> None:
+    started = process_time()
+    joiner = DeltaJoiner()
+    for number in range(20_000):
+        joiner.add(f"A line with a <tag> and number {number}\n")
+    assert process_time() - started < 1
+
+
+def test_long_states_are_told_from_new_text_all_the_same() -> None:
+    text = "".join(f"{number} " for number in range(5_000))
+    assert join(*states(text, 6_000, 9_000, 15_000, len(text)))[0] == text
 
 
 def test_pieces_are_shown_as_they_come() -> None:

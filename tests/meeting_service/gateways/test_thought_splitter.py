@@ -1,5 +1,7 @@
 """Thoughts are not speech: tags of every kind, wherever the pieces are cut."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,7 @@ MARKED = [
     "<|begin_of_thought|>{}<|end_of_thought|>",
     "<|START_THINKING|>{}<|END_THINKING|>",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>thought\n{}<channel|>",
     "{}</think>",
     "{}\n</think>\n\n",
     "{}[/THINK]",
@@ -58,15 +61,25 @@ def test_a_thought_at_the_head_is_no_speech(form, cut):
     assert thought.startswith("He wants 1 < 2, [so] I say yes.")
 
 
+SPOKEN_OF = "I name <think> and </think> tags."
+
+
 @pytest.mark.parametrize(
     ("answer", "speech", "thought"),
     [
         ("<think></think>Yes.", "Yes.", ""),
+        ("Yes.<|return|>", "Yes.", ""),
+        ("<think>a</think>Yes.<|end|>\n", "Yes.", "a"),
+        ("Yes <|end|> is a mark.", "Yes <|end|> is a mark.", ""),
         ("<think>\n\n</think>\n\nYes.", "Yes.", ""),
         ("<think>one</think>Yes.\n<think>two</think>No.", "Yes.\nNo.", "onetwo"),
         ("<think>one</think>Yes. <think>two</think>No.", "Yes. No.", "onetwo"),
         ("Let me see.\n<think>one</think>\nYes.", "Let me see.\nYes.", "one"),
-        ("Let me see. <think>one</think>Yes.", "Yes.", "Let me see. <think>one"),
+        ("Let me see. <think>one</think>Yes.", "Let me see. Yes.", "one"),
+        ("Sure. <think>x</think> y", "Sure. y", "x"),
+        ("I say yes.</think> Yes.", "Yes.", "I say yes."),
+        ("so yes</think>**Yes**", "**Yes**", "so yes"),
+        ("I name <think> and </think> tags.\n</think>\nYes.", "Yes.", SPOKEN_OF),
         ('so I say "yes"</think>Yes.', "Yes.", 'so I say "yes"'),
         ('so I say yes</think>"Yes", I say.', '"Yes", I say.', "so I say yes"),
         ("the tag `</think>` ends it</think>Yes.", "Yes.", "the tag `</think>` ends it"),
@@ -85,6 +98,13 @@ def test_answers_with_thoughts_in_odd_places(answer, speech, thought):
         "No tags: 1 < 2, a[0], <b>bold</b>, [THIN], <thin",
         "Write `<think>` and `</think>` around it.",
         'The model ends its thoughts by "</think>" first.',
+        "Strip <think> and </think> tags. Ok.",
+        "Strip </think> tags, and [/THINK] ones. Ok.",
+        "A stray </think>, or (</think>), or a </thinking>-tag, is dropped.\nOk.",
+        "It ends with </think>. Then comes the answer.",
+        "There are two. <think> opens it and </think> closes it.",
+        "Between <reasoning> and\n</reasoning>\nstand the thoughts.",
+        "Wrap it so: x <think>y</think>z.",
         "Use it so:\n```\n<think>\nhm\n</think>\n```\nThen answer.",
         "~~~xml\n<reasoning>\n</reasoning>\n~~~",
         "  Indented.\n\n\n",
@@ -135,6 +155,15 @@ class TestOfAModelWhosePromptBeginsTheThought:
         splitter = ThoughtSplitter(begins_in_thought=True)
         splitter.add("x" * 1_000)
         assert 900 < splitter.held_characters <= 1_000
+
+
+def test_the_work_grows_as_the_text_does():
+    answer = "```\n" + "<think>\n" * 20_000
+    started = process_time()
+    assert split(answer) == (answer, "")
+    assert split("Yes.\n" + "<think>a</think>b" * 5_000)[0] == "Yes.\n" + "b" * 5_000
+    assert split("Name <think> and </think>. " * 5_000)[1] == ""
+    assert process_time() - started < 4
 
 
 PARTS = ["<think>", "</think>", "[THINK]", "[/THINK]", "Yes. ", "\n", "`", '"', "```\n", "<", "a"]
