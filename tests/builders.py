@@ -55,7 +55,6 @@ from meeting_core.model import (
     TurnTask,
     call_key,
     profile_of,
-    scaled,
 )
 from meeting_core.prompt import TEMPLATE, cut_to_tokens, document_tokens, estimate_tokens
 
@@ -199,7 +198,7 @@ def started_after(
         task,
         number,
         agent_id,
-        Reservation(scaled(brief.manifest.tokens, known.factor), cap, known.beyond_cap(cap)),
+        Reservation(brief.tokens_for(known), cap, known.beyond_cap(cap)),
         brief.manifest,
         brief.digest,
         model,

@@ -33,6 +33,7 @@ from meeting_core.model import (
 
 FINAL = Completed | Cancelled | Failed
 UNBOUNDED = float("inf")
+MAX_TOKENIZER_RATIO = 1.5
 
 
 class Money(Struct, frozen=True):
@@ -68,10 +69,14 @@ class Ceilings:
 
 
 class Surprise(Struct, frozen=True):
-    """What a model's last call wrote beyond its cap: its thoughts, and text that kept to no cap."""
+    """What a model's last call took beyond its reservation.
+
+    Its thoughts, text that kept to no cap, and what was counted of a prompt beyond its estimate.
+    """
 
     thoughts: int
     text: int
+    prompt: int = 0
 
     @staticmethod
     def take(known: dict[str, "Surprise"], call: AttemptStarted, usage: Usage) -> None:
@@ -79,8 +84,17 @@ class Surprise(Struct, frozen=True):
         cap, text = call.reserved.output_tokens, usage.completion_tokens - usage.reasoning_tokens
         known.pop(call.model, None)
         is_counted = usage.source == "reported" or usage.total != call.reserved.total
-        if is_counted and usage.completion_tokens > cap:
-            known[call.model] = Surprise(usage.reasoning_tokens, text if text > cap else 0)
+        if not is_counted:
+            return
+        found = Surprise(0, 0)
+        if usage.completion_tokens > cap:
+            found = Surprise(usage.reasoning_tokens, text if text > cap else 0)
+        # Less is a tokenizer that counts in its own way: more for each token that is sent.
+        if usage.prompt_tokens > MAX_TOKENIZER_RATIO * call.reserved.prompt_tokens:
+            sent = call.manifest.tokens
+            found = Surprise(found.thoughts, found.text, usage.prompt_tokens - sent)
+        if found != Surprise(0, 0):
+            known[call.model] = found
 
     def assert_covered(self, call: AttemptStarted, where: str) -> None:
         """No call may pass a ceiling by what the one before it has shown."""
@@ -88,6 +102,9 @@ class Surprise(Struct, frozen=True):
         written = reserved.output_tokens + reserved.beyond_cap_tokens
         needed = self.thoughts + max(reserved.output_tokens, self.text)
         assert written >= needed, f"{where}: the same surprise again: {self}, {reserved}"
+        if self.prompt:
+            needed = call.manifest.tokens + self.prompt
+            assert reserved.prompt_tokens >= needed, f"{where}: the same surprise again: {self}"
 
 
 def price_of(prices: PriceTable | None, model: str, prompt: int, output: int) -> Money:

@@ -70,7 +70,7 @@ def synthesis_share(config: Configuration, author: ModelProfile | None = None) -
 
     `author` is what is known of the model that writes the minutes.
     """
-    return config.context_tokens + _written_tokens(config, author)
+    return _prompt_tokens(config, author) + _written_tokens(config, author)
 
 
 def synthesis_share_micros(config: Configuration, author: ModelProfile) -> int:
@@ -80,7 +80,11 @@ def synthesis_share_micros(config: Configuration, author: ModelProfile) -> int:
     """
     price = price_of(config, author.model)
     written = _written_tokens(config, author)
-    return 0 if price is None else price.micros(config.context_tokens, written)
+    return 0 if price is None else price.micros(_prompt_tokens(config, author), written)
+
+
+def _prompt_tokens(config: Configuration, author: ModelProfile | None) -> int:
+    return config.context_tokens + (0 if author is None else author.prompt_beyond_tokens)
 
 
 def _written_tokens(config: Configuration, author: ModelProfile | None) -> int:

@@ -68,7 +68,8 @@ def fitted_to(
     written = wanted + known.beyond_cap(wanted)
     beside = allowance.prompt_beside(written)
     if beside is not None and beside < plan.prompt_tokens:
-        shorter = brief_within(meeting, task, agent_id, max(0, beside), count=count)
+        shown = known.max_shown_tokens(max(0, beside))
+        shorter = brief_within(meeting, task, agent_id, shown, count=count)
         if shorter.manifest.tokens < brief.manifest.tokens:
             brief, reductions = shorter, ("brief",)
     prompt_tokens = brief.tokens_for(known)

@@ -95,11 +95,13 @@ def fault_charge(
     *,
     tokens_seen: int,
     reached: bool,
+    prompt_beyond_tokens: int = 0,
 ) -> tuple[Usage | None, int]:
     """Return what a failed call took, if that can be told, and what it is charged.
 
     That is what was reported and can be true, else nothing if it never ran, else the whole
     reservation, or what came if that is more. Units: tokens; once some were seen it did run.
+    `prompt_beyond_tokens` are those of the reserved prompt that were not sent by us.
     """
     ran = tokens_seen > 0 or (reached and FAULT_RULES[fault].is_charged)
     came = reserved.prompt_tokens + tokens_seen
@@ -110,6 +112,7 @@ def fault_charge(
             text_tokens=0,
             thought_tokens=tokens_seen,
             uncounted_tokens=reserved.written_tokens if ran else 0,
+            prompt_beyond_tokens=prompt_beyond_tokens,
         )
         if usage.source != "estimated":
             return usage, usage.total

@@ -41,6 +41,7 @@ def report_fault(
         command.usage,
         tokens_seen=command.tokens_seen,
         reached=command.reached and not command.is_unreachable and not command.is_model_unavailable,
+        prompt_beyond_tokens=meeting.prompt_beyond(attempt),
     )
     failed = AttemptFailed(
         command.task,

@@ -184,6 +184,7 @@ def kept_reply(
         prompt_tokens=attempt.reserved.prompt_tokens,
         text_tokens=came,
         thought_tokens=command.thought_tokens,
+        prompt_beyond_tokens=meeting.prompt_beyond(attempt),
     )
     thought = command.thought
     if thought:

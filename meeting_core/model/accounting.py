@@ -100,7 +100,9 @@ class ModelProfile(Value, frozen=True):
     `context_tokens` is the longest brief to try, by our estimate; None as long as no brief was too
     long. `token_factors` are the weights that the meeting began with. `reasoning_tokens` are the
     thoughts that it writes beside a cap, and `text_tokens` the text that it writes whatever the
-    cap; 0 as long as it has kept to its caps.
+    cap; 0 as long as it has kept to its caps. `prompt_beyond_tokens` is what its provider counts of
+    a prompt beyond our estimate, whatever its length, such as instructions of the provider's own;
+    0 as long as the factor explains every count.
     """
 
     model: str
@@ -109,10 +111,29 @@ class ModelProfile(Value, frozen=True):
     reasoning_tokens: int = 0
     text_tokens: int = 0
     token_factors: TokenFactors = AS_ESTIMATED
+    prompt_beyond_tokens: int = 0
+
+    def shown_tokens(self, tokens: int, scripts: ScriptTokens) -> int:
+        """Return what the model counts for what it is shown, by our estimate with these parts."""
+        return scaled(weighted(tokens, scripts, self.token_factors), self.factor)
 
     def prompt_tokens(self, tokens: int, scripts: ScriptTokens) -> int:
-        """Return what the model counts for an estimate with these parts, as far as is known."""
-        return scaled(weighted(tokens, scripts, self.token_factors), self.factor)
+        """Return what a provider may count for the whole prompt, as far as is known."""
+        return self._counted(weighted(tokens, scripts, self.token_factors), self.factor)
+
+    def max_shown_tokens(self, prompt_tokens: int) -> int:
+        """Return how much can be shown of which a provider counts at most so many tokens."""
+        if not self.prompt_beyond_tokens:
+            return prompt_tokens
+        beside = max(0, prompt_tokens - self.prompt_beyond_tokens)
+        return min(prompt_tokens, beside * self.factor // min(self.factor, UNCALIBRATED))
+
+    def _counted(self, estimated_tokens: int, factor: int) -> int:
+        # Either explains what was seen; both together would count it twice.
+        if not self.prompt_beyond_tokens:
+            return scaled(estimated_tokens, factor)
+        unscaled = scaled(estimated_tokens, min(factor, UNCALIBRATED))
+        return max(scaled(estimated_tokens, factor), unscaled + self.prompt_beyond_tokens)
 
     def beyond_cap(self, cap: int) -> int:
         """Return how many tokens the model is known to write beyond a cap."""
@@ -135,19 +156,38 @@ class ModelProfile(Value, frozen=True):
         is the one of the reservation was not counted by anybody, and teaches nothing.
         """
         factor, reasoning, text = self.factor, self.reasoning_tokens, self.text_tokens
+        prompt_beyond = self.prompt_beyond_tokens
         is_counted = usage.source == "reported" or (
             usage.source == "partly_reported" and usage.prompt_tokens != reserved.prompt_tokens
         )
         if is_counted and usage.prompt_tokens:
             factor = next_factor(factor, estimated_tokens, usage.prompt_tokens)
+            prompt_beyond = self._next_prompt_beyond(factor, estimated_tokens, usage.prompt_tokens)
         cap, written = reserved.output_tokens, usage.completion_tokens
         is_beyond = written > cap or reasoning or text
         if is_beyond and (written != reserved.written_tokens or usage.source == "reported"):
             reasoning = _next_beyond(reasoning, usage.reasoning_tokens)
             text = _next_beyond(text, usage.text_tokens if usage.text_tokens > cap or text else 0)
-        if (factor, reasoning, text) == (self.factor, self.reasoning_tokens, self.text_tokens):
-            return self
-        return replace(self, factor=factor, reasoning_tokens=reasoning, text_tokens=text)
+        learnt = replace(
+            self,
+            factor=factor,
+            reasoning_tokens=reasoning,
+            text_tokens=text,
+            prompt_beyond_tokens=prompt_beyond,
+        )
+        return self if learnt == self else learnt
+
+    def _next_prompt_beyond(self, next_factor: int, estimated_tokens: int, counted: int) -> int:
+        """Return what is counted beyond an estimate, after one more count of a prompt.
+
+        It grows by what neither the next factor nor what was known explains: a longer brief alone
+        is no reason to set aside more for the short ones.
+        """
+        known = self.prompt_beyond_tokens
+        seen = max(0, counted - scaled(estimated_tokens, min(self.factor, UNCALIBRATED)))
+        if counted > self._counted(estimated_tokens, next_factor):
+            return _next_beyond(known, seen)
+        return _next_beyond(known, min(known, seen))
 
     def max_brief_tokens(self, context_tokens: int) -> int:
         """Return the longest brief, by our estimate, that fits `context_tokens` of the model."""

@@ -272,11 +272,18 @@ class Meeting(Value, frozen=True, kw_only=True):
         models = (participant.model, *participant.fallback_models)
         return tuple([m for m in models if (participant.agent_id, m) not in passed]) or models[-1:]
 
+    def prompt_beyond(self, attempt: OpenAttempt) -> int:
+        """Return the tokens that were set aside for a prompt beside what the model is shown."""
+        known, shown = profile_of(self.model_profiles, attempt.model), attempt.manifest
+        prompt = known.prompt_tokens(shown.tokens, shown.scripts)
+        return prompt - known.shown_tokens(shown.tokens, shown.scripts)
+
     def after_call(self, usage: Usage, at: datetime) -> dict[str, Any]:
         """Return what the end of the open call changes, from what it took.
 
         The call is closed, its reservation is replaced by what it took, and the model's profile
-        learns from that how the model counts, and what it writes beyond its cap.
+        learns from that how the model counts, what its provider counts beyond the prompt, and what
+        it writes beyond its cap.
         """
         task_state, config, profiles = self.task_state, self.config, self.model_profiles
         assert task_state is not None

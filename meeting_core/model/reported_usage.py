@@ -34,28 +34,31 @@ def believed_usage(
     text_tokens: int,
     thought_tokens: int = 0,
     uncounted_tokens: int = 0,
+    prompt_beyond_tokens: int = 0,
 ) -> Usage:
     """Return what a call is taken to have cost, by a report and by our estimates of the same.
 
     Units: tokens; `prompt_tokens`, `text_tokens` and `thought_tokens` are estimates of what was
     sent and of what came, all of the latter thoughts if they could not be told apart;
     `uncounted_tokens` is what the model may have written if no count of that can be believed, where
-    it is more than what came.
+    it is more than what came. `prompt_beyond_tokens` are those of `prompt_tokens` that were not
+    sent by us: a provider that no longer counts them is believed.
     """
+    sent = prompt_tokens - prompt_beyond_tokens
     came = text_tokens + thought_tokens
     thoughts = thought_tokens if text_tokens else 0
     estimated = Usage(prompt_tokens, max(came, uncounted_tokens), "estimated", thoughts)
     if reported is None:
         return estimated
-    prompt = _believed(reported.prompt_tokens, prompt_tokens) or None  # no prompt is empty
-    total = _believed(reported.total_tokens, prompt_tokens + came)
+    prompt = _believed(reported.prompt_tokens, sent) or None  # no prompt is empty
+    total = _believed(reported.total_tokens, sent + came)
     reasoning = _believed(reported.reasoning_tokens, 0) or 0
     written = _written(reported.completion_tokens, reasoning, text_tokens, thought_tokens)
     if total is not None:
         if prompt is None and written is None:
             return _split(total, prompt_tokens, came, reasoning)
         if prompt is None and written is not None:
-            prompt = _believed(total - written.tokens, prompt_tokens) or None
+            prompt = _believed(total - written.tokens, sent) or None
         elif prompt is not None and (written is None or not written.is_counted):
             rest = _rest(total - prompt, reasoning, text_tokens, thought_tokens)
             written = rest if rest is not None and rest.is_counted else written

@@ -49,9 +49,11 @@ def attempt_failed(meeting: Meeting, fact: AttemptFailed, at: datetime) -> dict[
         assert meeting.task_state is not None
         repeats = meeting.task_state.repeats_with(fact.fault)
         closed = replace(closed, tries=closed.tries + 1, repeats=repeats)
-    if fact.fault is FaultClass.CONTEXT_TOO_LONG:
+    shown = attempt.manifest
+    # Half of a brief that shows nothing of what was said would be less than any brief takes.
+    if fact.fault is FaultClass.CONTEXT_TOO_LONG and (shown.whole or shown.shortened):
         known = profile_of(changes["model_profiles"], attempt.model)
-        known = replace(known, context_tokens=attempt.manifest.tokens // 2)
+        known = replace(known, context_tokens=shown.tokens // 2)
         changes["model_profiles"] = with_profile(changes["model_profiles"], known)
     return {**changes, "task_state": closed}
 

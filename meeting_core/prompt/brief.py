@@ -59,7 +59,7 @@ class Brief(Value, frozen=True):
         return digest_of(self.messages)
 
     def tokens_for(self, known: ModelProfile) -> int:
-        """Return what a model counts for the messages, as far as is known."""
+        """Return what a model's provider may count for the messages, as far as is known."""
         return known.prompt_tokens(self.manifest.tokens, self.manifest.scripts)
 
 
@@ -96,13 +96,14 @@ def brief_within(
 ) -> Brief:
     """Return the longest brief that takes at most `tokens` of its model, as far as is known.
 
-    Units: tokens by the model's own count. What every brief holds is never shortened.
+    Units: tokens by the model's own count, without what its provider adds to a prompt. What every
+    brief holds is never shortened.
     """
     known = profile_of(meeting.model_profiles, meeting.speaking(agent_id).model)
     limit = known.max_brief_tokens(tokens)
     brief = build_brief(meeting, task, agent_id, context_tokens=limit, count=count)
     for _ in range(MAX_SHORTENINGS):
-        needed = brief.tokens_for(known)
+        needed = known.shown_tokens(brief.manifest.tokens, brief.manifest.scripts)
         if needed <= tokens or brief.manifest.tokens > limit:
             break
         limit = brief.manifest.tokens * tokens // needed

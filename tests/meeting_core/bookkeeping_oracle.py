@@ -226,7 +226,9 @@ class BookkeepingOracle:
                 pots = [left_of(self.config, self.spent, self.reserved, (0, 0))]
                 assert fact.agent_id == self._author(pots[0])
         assert self.now + self.min_time <= self.deadline(fact.task), "it is out of time"
-        CostOracle(self.before, fact.task, fact.agent_id, fact.model).judge(fact, wanted, pots)
+        oracle = CostOracle(self.before, fact.task, fact.agent_id, fact.model)
+        oracle.judge(fact, wanted, pots)
+        self.sent = oracle.shown(fact.manifest.tokens)
         self.open, self.opened_at = fact, self.now
         self.reserved = plus(self.reserved, self._cost(fact))
 
@@ -502,11 +504,11 @@ class BookkeepingOracle:
             assert (usage.prompt_tokens, usage.completion_tokens) == (prompt, came)
             assert usage.source == "estimated"
             return
-        counts = can_be(reported.prompt_tokens, prompt), can_be(reported.completion_tokens, came)
+        counts = can_be(reported.prompt_tokens, self.sent), can_be(reported.completion_tokens, came)
         sums = reported.reasoning_tokens or reported.total_tokens or self.command.thought_tokens
         if sums:
             for count in (reported.total_tokens, reported.reasoning_tokens):
-                assert usage.total >= (count if can_be(count, prompt + came) else 0)
+                assert usage.total >= (count if can_be(count, self.sent + came) else 0)
             return
         assert usage.prompt_tokens == (reported.prompt_tokens if counts[0] else prompt)
         assert usage.completion_tokens == (reported.completion_tokens if counts[1] else came)
@@ -520,12 +522,12 @@ class BookkeepingOracle:
         assert self.open is not None
         reserved = self.open.reserved
         counts = (
-            can_be(reported.prompt_tokens, reserved.prompt_tokens),
+            can_be(reported.prompt_tokens, self.sent),
             can_be(reported.completion_tokens, seen),
         )
         written = 0 if is_free else max(reserved.total - reserved.prompt_tokens, seen)
         if reported.reasoning_tokens or reported.total_tokens:
-            assert fact.charged >= (seen + (0 if is_free else reserved.prompt_tokens)) // 4
+            assert fact.charged >= (seen + (0 if is_free else self.sent)) // 4
         elif counts[0] or (counts[1] and reported.completion_tokens):
             prompt = reported.prompt_tokens if counts[0] else reserved.prompt_tokens
             output = reported.completion_tokens if counts[1] else written

@@ -35,6 +35,7 @@ class CostOracle:
         self.meeting, self.task, self.agent_id, self.model = meeting, task, agent_id, model
         known = {each.model: each for each in meeting.model_profiles}.get(model)
         self.factor = 1_000 if known is None else known.factor
+        self.prompt_beyond = 0 if known is None else known.prompt_beyond_tokens
         self.thoughts, self.text = (
             (0, 0) if known is None else (known.reasoning_tokens, known.text_tokens)
         )
@@ -52,6 +53,12 @@ class CostOracle:
         return brief.manifest
 
     def prompt(self, tokens: int) -> int:
+        """Return what a provider may count: by its factor, or with instructions of its own."""
+        unscaled = ceil(tokens * min(self.factor, 1_000) / 1_000)
+        hidden = unscaled + self.prompt_beyond if self.prompt_beyond else 0
+        return max(self.shown(tokens), hidden)
+
+    def shown(self, tokens: int) -> int:
         return ceil(tokens * self.factor / 1_000)
 
     def written(self, cap: int) -> int:

@@ -107,6 +107,7 @@ class Siege:
         self.vice = self.pick(VICES) if draw(3) == 0 else None
         self.one_in = (1, 2, 4, 10)[draw(4)]
         self.min_spent = 0
+        self.hidden_tokens = (300, 2_000, 4_000, 30_000)[draw(4)]
 
     def pick(self, choices: tuple[str, ...]) -> str:
         return choices[self.draw(len(choices))]
@@ -223,6 +224,16 @@ class Siege:
         usage = ReportedUsage(reserved.prompt_tokens, tokens)
         return self.accept(ask, self.text(ask, tokens), usage)
 
+    def have_hidden_instructions(self, ask: Ask, _: Reservation) -> Command:
+        """Count what a provider adds to each prompt, which is the same for one meeting."""
+        assert self.meeting.open_attempt is not None
+        sent = self.meeting.open_attempt.manifest.tokens
+        usage = ReportedUsage(sent + self.hidden_tokens, 10)
+        return self.accept(ask, self.text(ask, 8), usage)
+
+    def always_count_the_same(self, ask: Ask, _: Reservation) -> Command:
+        return self.accept(ask, self.text(ask, 8), ReportedUsage(4_000, 20))
+
     def report_nothing(self, ask: Ask, reserved: Reservation) -> Command:
         tokens = self.draw(3 * reserved.output_tokens)
         return self.accept(ask, self.text(ask, tokens), None)
@@ -315,6 +326,8 @@ class Siege:
 ANSWERS: dict[str, Callable[[Siege, Ask, Reservation], Command]] = {
     "none": Siege.keep_to_the_rules,
     "passes its cap": Siege.pass_the_cap,
+    "has hidden instructions": Siege.have_hidden_instructions,
+    "always counts the same": Siege.always_count_the_same,
     "reports nothing": Siege.report_nothing,
     "reports ten times the truth": Siege.report_tenfold,
     "reports zero": Siege.report_zero,

@@ -49,9 +49,9 @@ SHARE = 3_500 + 500
 def spending(tokens: int, ceiling: int) -> list[Fact]:
     """A meeting of one round under a ceiling, in which Ann has spent so much.
 
-    On a prompt so far beyond its estimate that nothing is learnt from it.
+    Nobody counted it, so that nothing is learnt from it.
     """
-    usage = Usage(tokens - 6, 6, "reported")
+    usage = Usage(tokens - 6, 6, "estimated")
     config = convened(meeting_tokens=ceiling, num_rounds=1, round_topics=("What was done",))
     return [config, round_opened(1), attempt_started(prompt=10), turn_completed(usage=usage)]
 

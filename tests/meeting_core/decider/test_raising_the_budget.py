@@ -49,7 +49,7 @@ SHORT = Paused("raise the budget, or end the rounds", "budget")
 
 def short_of_money(*, by: str = "budget") -> tuple[Fact, ...]:
     """A meeting that pauses when its money is out, and has paused."""
-    spent = turn_completed(usage=Usage(5_034, 6, "reported"))
+    spent = turn_completed(usage=Usage(5_034, 6, "estimated"))
     opening = convened(meeting_tokens=9_000, on_budget="pause"), round_opened(1)
     paused = SHORT if by == "budget" else Paused("lunch")
     return (*opening, attempt_started(prompt=90), spent, paused)

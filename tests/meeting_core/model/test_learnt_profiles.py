@@ -1,13 +1,26 @@
 """What a meeting learns of its models: how they count tokens, and how much they take in."""
 
+import pytest
 from hypothesis import given as given_values
 from hypothesis import strategies as st
 
-from meeting_core import Fact, Meeting, Participant, Usage, build_brief, decide, estimate_tokens
+from meeting_core import (
+    Ask,
+    Fact,
+    Meeting,
+    Participant,
+    Usage,
+    build_brief,
+    decide,
+    estimate_tokens,
+)
 from meeting_core.model import (
     MAX_FACTOR,
     MIN_FACTOR,
+    AcceptReply,
     AttemptStarted,
+    Command,
+    Completed,
     DigestTask,
     FaultClass,
     ModelProfile,
@@ -21,8 +34,10 @@ from meeting_core.model import (
 )
 from tests.builders import (
     START,
+    SYNTHESIS,
     attempt_failed,
     attempt_started,
+    configuration,
     convened,
     digested,
     meeting_after,
@@ -35,6 +50,7 @@ from tests.builders import (
     up_to_synthesis,
     whole_round,
 )
+from tests.meeting_core.scenario import Stage
 from tests.spec import given
 
 FACTORS = st.integers(MIN_FACTOR, MAX_FACTOR)
@@ -69,12 +85,14 @@ def test_digests_drafts_minutes_and_faults_teach_it_too():
     assert known(*digest) != known(*digest[:-1])
     asked = (*up_to_synthesis(), attempt_started(SynthesisTask(), cap=500))
     drafted = (*asked, synthesis_drafted("x", ("Decisions",)))
-    assert known(*drafted) == (ModelProfile("", 1_407),)
+    assert known(*drafted) == (ModelProfile("", 1_407, prompt_beyond_tokens=306),)
     usage = Usage(250, 40, "reported")
     written = SynthesisCompleted("ann", 1, Reply("x", 1, usage, "stop"))
-    assert known(*asked, written) == (ModelProfile("", 1_407),)
+    assert known(*asked, written) == (ModelProfile("", 1_407, prompt_beyond_tokens=156),)
     failed = attempt_failed(charged=160, usage=Usage(160, 0, "reported"), retry_at=START)
-    assert known(*OPENED, attempt_started(), failed) == (ModelProfile("", 1_500),)
+    assert known(*OPENED, attempt_started(), failed) == (
+        ModelProfile("", 1_500, prompt_beyond_tokens=60),
+    )
 
 
 def test_estimates_and_unknown_charges_teach_nothing():
@@ -187,3 +205,42 @@ def test_a_digest_task_is_held_to_what_was_learnt():
     factor = known(*facts)[0].factor
     assert started.reserved.prompt_tokens == scaled(started.manifest.tokens, factor)
     assert 1_300 < factor < 1_400
+
+
+def test_a_shortest_brief_that_was_too_long_teaches_no_limit():
+    """Half of it would be less than any brief takes, and nothing could be shown any more."""
+    (started,) = decide(meeting_after(*OPENED), StartAttempt(turn()), START)
+    last = attempt_failed(fault=FaultClass.CONTEXT_TOO_LONG, charged=0)
+    assert known(*OPENED, started, last) == ()
+    again = [*long_meeting(), too_long()]
+    limit = context_limit(meeting_after(*again))
+    (second,) = decide(meeting_after(*again), StartAttempt(turn("bob")), START)
+    assert isinstance(second, AttemptStarted)
+    assert (second.manifest.whole, second.manifest.shortened) == (None, None)
+    assert context_limit(meeting_after(*again, second, too_long(2, last=True))) == limit
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"synthesizer": "bob"}, {"digest_rounds": True}, {"meeting_tokens": 20_000}],
+    ids=str,
+)
+def test_minutes_are_written_after_a_context_error_on_a_shortest_brief(changes: dict[str, object]):
+    """The first speaker's brief shows nothing of what was said: nothing was."""
+
+    def answer(ask: Ask, _: Meeting) -> Command:
+        if ask.task == turn():
+            return ReportFault(ask.task, ask.number, FaultClass.CONTEXT_TOO_LONG, "too long")
+        text = SYNTHESIS if isinstance(ask.task, SynthesisTask) else "I did my part."
+        return AcceptReply(ask.task, ask.number, text, "stop")
+
+    stage = Stage(configuration(**changes), answer).play()
+    assert [each.skipped_reason for each in stage.meeting.turns] == [
+        "context_too_long",
+        None,
+        None,
+        None,
+    ]
+    completed = stage.facts[-1]
+    assert isinstance(completed, Completed)
+    assert completed.outcome.author
