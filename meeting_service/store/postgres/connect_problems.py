@@ -1,5 +1,6 @@
 """Why a database cannot be used, in one line that is true and says what to do."""
 
+import os
 import re
 import socket
 import ssl
@@ -27,6 +28,7 @@ class UnavailableDatabase(OperationalError):
     """The database cannot be used at present; the same address may do later."""
 
 
+_READ_ONLY = "default_transaction_read_only"
 ENCODE = "signs like @ : / ? # % in it are written as %40 %3A %2F %3F %23 %25"
 
 
@@ -48,7 +50,7 @@ _WANTS_TLS = "{place} wants TLS, and the address does not: write sslmode=require
 _PASSING = (
     _Rule(
         ("53300",),
-        r"too many (clients|connections)|no more connections|connection slots|max client conn",
+        r"too many (clients|connections)|no more connections|connection slots|max clients?\b",
         "{place} has no connection left: {said}; end others, or raise max_connections or the"
         " user's limit (a process wants up to 11)",
     ),
@@ -64,6 +66,10 @@ _PASSING = (
         " pooler's pool size",
     ),
 )
+_PASSING_CLASSES = ("08", "53", "55", "57", "58")
+"""Connections, resources, locks, operators and the system: nothing that an address can help."""
+
+_CLOSED = "closed in the middle of operation|unexpected connection_lost"
 _LASTING = (
     _Rule(
         (),
@@ -129,14 +135,32 @@ def explanation(
 ) -> UnsuitableDatabase | UnavailableDatabase:
     """Return the error that says why a database cannot be used, and what to do."""
     place = ",".join(map(str, address.hosts)) or "the server at the default address"
+    # With sslmode=allow TLS is tried second, and it is the first refusal that counts.
+    if "rejected SSL" in str(error) and isinstance(error.__cause__, asyncpg.PostgresError):
+        error = error.__cause__
+    if re.search(_CLOSED, str(error)):
+        return UnavailableDatabase(
+            f"{place} takes connections and closes them at once: start the PostgreSQL behind it, or"
+            " correct the host and the port"
+        )
     if isinstance(error, asyncpg.PostgresError):
         return _refusal(error, address, place)
-    if (text := _tls_problem(error, place)) is not None:
+    if (text := _tls_problem(error, address, place)) is not None:
         return UnsuitableDatabase(text, address)
     match error:
         case asyncpg.InterfaceError():
             return UnsuitableDatabase(
                 f"{place} cannot be used with this address: {_said(error)}", address
+            )
+        case NotWritableError() if _READ_ONLY in address.settings:
+            return UnsuitableDatabase(
+                f"{place} cannot be written to: the address sets {_READ_ONLY}: leave it out",
+                address,
+            )
+        case NotWritableError() if _READ_ONLY in str(error):
+            return UnavailableDatabase(
+                f"{place} cannot be written to: {error}: free space if its disk is full, or"
+                f" ALTER ROLE or ALTER DATABASE ... RESET {_READ_ONLY}"
             )
         case NotWritableError():
             said = str(error)
@@ -178,14 +202,16 @@ def _refusal(
     for rule in _LASTING:
         if rule.fits(state, said):
             return UnsuitableDatabase(rule.text.format(**words), address)
+    if state[:2] in _PASSING_CLASSES:
+        return UnavailableDatabase(f"{place} cannot be used at present: {said}; try again")
     return UnsuitableDatabase(f"{place} refused: {said}", address)
 
 
-def _tls_problem(error: BaseException, place: str) -> str | None:
+def _tls_problem(error: BaseException, address: DatabaseAddress, place: str) -> str | None:
     said = _said(error)
     match error:
         case TlsFileError():
-            return f"{said}; name a file that is there and may be read"
+            return said
         case ssl.SSLCertVerificationError():
             return (
                 f"the certificate of {place} is not trusted ({error.verify_message}): name the CA"
@@ -195,6 +221,10 @@ def _tls_problem(error: BaseException, place: str) -> str | None:
             reason = getattr(error, "reason", None) or said
             return f"TLS with {place} failed ({reason}): correct its sslmode or its files"
         case ConnectionError() if "rejected SSL" in said:
+            # Without TLS a PostgreSQL says so, and then is taken without where the mode allows it.
+            mode = address.tls.get("sslmode") or os.environ.get("PGSSLMODE", "prefer")
+            if mode in ("allow", "prefer"):
+                return f"what answers at {place} is no PostgreSQL: correct the host and the port"
             return (
                 f"{place} offers no TLS, and the address wants it: turn it on, or leave sslmode out"
             )

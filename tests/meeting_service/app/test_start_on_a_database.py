@@ -158,7 +158,15 @@ async def test_connections_that_others_have_are_said_to_be_missing(
         (lambda _: "postgresql://127.0.0.1:1,127.0.0.1:2/x", ["none of the hosts", "127.0.0.1:2"]),
         (
             lambda url: with_query(url, "options=-c%20default_transaction_read_only%3Don"),
-            ["cannot be written to", "it only reads"],
+            ["cannot be written to", "leave it out"],
+        ),
+        (
+            lambda url: with_query(url, "options=-c%20search_path%3Dpg_catalog"),
+            ['"pg_catalog", which is the server\'s own', "schema=NAME"],
+        ),
+        (
+            lambda url: with_query(url, "options=-c%20search_path%3Dinformation_schema"),
+            ['"information_schema"', "schema=NAME"],
         ),
         (
             lambda url: with_query(url, "options=-c%20statement_timeout%3Dx"),
