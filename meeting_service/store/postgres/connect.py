@@ -128,7 +128,7 @@ class Connector:
             "user": address.user,
             "password": address.password,
             "database": address.database,
-            # With no host of ours the driver takes those of its environment, or of a service.
+            # With no host of ours the driver takes those of its environment.
             "target_session_attrs": "any" if host is not None else "read-write",
         }
         if host is not None:
@@ -141,7 +141,7 @@ class Connector:
         if not self.keeps_session:
             arguments["statement_cache_size"] = 0
         # Some it reads from an address alone.
-        return {"dsn": f"postgresql:///?{urlencode(files)}" if files else None, **arguments}
+        return {"dsn": f"postgresql://?{urlencode(files)}" if files else None, **arguments}
 
     async def _set_up(self, connection: asyncpg.Connection, application_name: str) -> None:
         await self.configure(connection, is_local=False)
