@@ -56,23 +56,13 @@ def _file(given: str | None) -> Path:
 
 
 def _section(service: str, file: Path) -> list[tuple[str, str]]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise AddressError(
-            f"names the service {service}, and its file {file} cannot be read"
-            f" ({error.strerror}): name another with servicefile=FILE or PGSERVICEFILE"
-        ) from error
-    except UnicodeDecodeError:
-        raise AddressError(f"names a service, and its file {file} is not in UTF-8") from None
     found: list[tuple[str, str]] | None = None
-    for line in (each.strip() for each in lines):
+    for line in _lines(service, file):
         if line.startswith("["):
             if found is not None:
                 break
-            if line == f"[{service}]":
-                found = []
-        elif found is not None and line and not line.startswith("#"):
+            found = [] if line == f"[{service}]" else None
+        elif found is not None:
             name, separator, value = line.partition("=")
             if not separator:
                 raise AddressError(f"names the service {service}, which has a line without '='")
@@ -85,3 +75,16 @@ def _section(service: str, file: Path) -> list[tuple[str, str]]:
             " correct the name"
         )
     return found
+
+
+def _lines(service: str, file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise AddressError(
+            f"names the service {service}, and its file {file} cannot be read"
+            f" ({error.strerror}): name another with servicefile=FILE or PGSERVICEFILE"
+        ) from error
+    except UnicodeDecodeError:
+        raise AddressError(f"names a service, and its file {file} is not in UTF-8") from None
+    return [line for each in lines if (line := each.strip()) and not line.startswith("#")]

@@ -12,6 +12,7 @@ import asyncpg
 from eventsourcing.persistence import OperationalError, PersistenceError
 
 from meeting_service.database_address import DatabaseAddress
+from meeting_service.store.postgres.passwords import password_advice
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, NotWritableError
 from meeting_service.store.postgres.tls import TlsFileError
 
@@ -29,7 +30,6 @@ class UnavailableDatabase(OperationalError):
 
 
 _READ_ONLY = "default_transaction_read_only"
-ENCODE = "signs like @ : / ? # % in it are written as %40 %3A %2F %3F %23 %25"
 
 
 class _Rule(NamedTuple):
@@ -79,7 +79,7 @@ _LASTING = (
     _Rule(
         ("28P01",),
         r"(password|sasl|scram|md5).*(failed|mismatch|incorrect)|empty password",
-        f"{{place}} does not accept the password of {{user}}: correct it; {ENCODE}",
+        "{place} does not accept the password of {user}: {password}",
     ),
     _Rule(
         ("3D000",),
@@ -145,6 +145,12 @@ def explanation(
         )
     if isinstance(error, asyncpg.PostgresError):
         return _refusal(error, address, place)
+    return _problem_on_the_way(error, address, place)
+
+
+def _problem_on_the_way(
+    error: BaseException, address: DatabaseAddress, place: str
+) -> UnsuitableDatabase | UnavailableDatabase:
     if (text := _tls_problem(error, address, place)) is not None:
         return UnsuitableDatabase(text, address)
     match error:
@@ -152,20 +158,8 @@ def explanation(
             return UnsuitableDatabase(
                 f"{place} cannot be used with this address: {_said(error)}", address
             )
-        case NotWritableError() if _READ_ONLY in address.settings:
-            return UnsuitableDatabase(
-                f"{place} cannot be written to: the address sets {_READ_ONLY}: leave it out",
-                address,
-            )
-        case NotWritableError() if _READ_ONLY in str(error):
-            return UnavailableDatabase(
-                f"{place} cannot be written to: {error}: free space if its disk is full, or"
-                f" ALTER ROLE or ALTER DATABASE ... RESET {_READ_ONLY}"
-            )
         case NotWritableError():
-            said = str(error)
-            what = said if said.startswith("none of") else f"{place} cannot be written to: {said}"
-            return UnavailableDatabase(f"{what}; name the primary, or start it")
+            return _not_writable(error, address, place)
         case TimeoutError():
             return UnavailableDatabase(
                 f"{place} did not answer in time: start it or correct the host and the port; of a"
@@ -182,6 +176,23 @@ def explanation(
             )
 
 
+def _not_writable(
+    error: NotWritableError, address: DatabaseAddress, place: str
+) -> UnsuitableDatabase | UnavailableDatabase:
+    said = str(error)
+    what = said if said.startswith("none of") else f"{place} cannot be written to: {said}"
+    if _READ_ONLY in address.settings:
+        return UnsuitableDatabase(
+            f"{place} cannot be written to: the address sets {_READ_ONLY}: leave it out", address
+        )
+    if _READ_ONLY in said:
+        return UnavailableDatabase(
+            f"{what}: free space if its disk is full, or ALTER ROLE or ALTER DATABASE ... RESET"
+            f" {_READ_ONLY}"
+        )
+    return UnavailableDatabase(f"{what}; name the primary, or start it")
+
+
 def _refusal(
     error: asyncpg.PostgresError, address: DatabaseAddress, place: str
 ) -> UnsuitableDatabase | UnavailableDatabase:
@@ -192,6 +203,7 @@ def _refusal(
         "user": f'"{address.user}"' if address.user else "the user",
         "database": f'"{address.database or address.user or ""}"',
         "said": said,
+        "password": password_advice(address),
     }
     for rule in _PASSING:
         if rule.fits(state, said):

@@ -182,6 +182,16 @@ async def test_a_database_that_is_not_there_is_said_to_be(
         assert part in said
 
 
+@pytest.mark.parametrize("name", ["PGSSLMODE", "PGSSLNEGOTIATION", "PGGSSLIB"])
+async def test_a_variable_of_the_driver_is_named_instead_of_the_address(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "bogus")
+    with pytest.raises(SettingsError, match=f"^{name}: is not known: write "):
+        async with open_recorder(Settings(database_url=DatabaseUrl("postgresql://u@h/d"))):
+            pass
+
+
 async def test_a_schema_of_ones_own_is_created_and_used(visited_url: str) -> None:
     owner = visited_url.replace(f"{ROLE}@", "postgres@")
     url = with_query(visited_url, "schema=My%20own")

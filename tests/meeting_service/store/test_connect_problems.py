@@ -238,3 +238,34 @@ def test_with_tls_as_the_second_choice_the_first_refusal_is_told() -> None:
     error = ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade')
     error.__cause__ = said_by_server("3D000", 'database "d" does not exist')
     assert 'has no database "d"' in line_for(error)[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (None, "the passfile .*/passwords is not there"),
+        (0o644, "the passfile .*/passwords is not used while others may read it: chmod 600"),
+        (0o600, "the passfile .*/passwords has none for it, or a wrong one"),
+    ],
+)
+def test_a_password_that_was_not_given_is_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None, words: str
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    file = tmp_path / "passwords"
+    if mode is not None:
+        file.touch(mode)
+    address = parse_address(f"postgresql://u@db.example/d?passfile={file}")
+    with pytest.raises(UnsuitableDatabase, match=f"none was given: .*{words}"), explained(address):
+        raise said_by_server("28P01", "password authentication failed")
+
+
+def test_a_password_of_the_environment_is_to_be_corrected_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "sesame")
+    with (
+        pytest.raises(UnsuitableDatabase, match="correct it in PGPASSWORD"),
+        explained(parse_address("postgresql://u@db.example/d")),
+    ):
+        raise said_by_server("28P01", "password authentication failed")
