@@ -188,7 +188,14 @@ def _error_of_hosts(errors: list[tuple[Host | None, BaseException]]) -> BaseExce
         is_refusal = isinstance(error, asyncpg.PostgresError)
         if is_refusal and not isinstance(error, asyncpg.CannotConnectNowError):
             return error
-    said = "; ".join(f"{host}: {str(error) or 'no answer in time'}" for host, error in errors)
+    said = "; ".join(f"{host}: {_said(error)}" for host, error in errors)
     raised = NotWritableError(f"none of the hosts can be written to: {said}")
     raised.__cause__ = errors[-1][1]
     return raised
+
+
+def _said(error: BaseException) -> str:
+    text = str(error)
+    if "connection_lost" in text:  # the driver's word for it
+        return "closed the connection"
+    return text or "no answer in time"

@@ -269,3 +269,15 @@ def test_a_password_of_the_environment_is_to_be_corrected_there(
         explained(parse_address("postgresql://u@db.example/d")),
     ):
         raise said_by_server("28P01", "password authentication failed")
+
+
+@pytest.mark.anyio
+async def test_of_several_peers_that_close_each_is_told_in_plain_words() -> None:
+    async with await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        address = parse_address(f"postgresql://u:p@{host},127.0.0.1:1/d")
+        with pytest.raises(UnavailableDatabase) as refused, explained(address):
+            await Connector(address).connect("test", 2.0)
+    assert f"none of the hosts can be written to: {host}: closed the connection" in str(
+        refused.value
+    )
