@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from getpass import getuser
@@ -32,6 +32,13 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "ai-meetings"
 DATABASE = "meetings"
+ENVIRONMENT: Mapping[str, Sequence[str]] = {
+    "PGSSLMODE": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "PGSSLNEGOTIATION": ("postgres", "direct"),
+    "PGGSSLIB": ("gssapi", "sspi"),
+}
+"""The values of variables of libpq that the driver knows."""
+
 CLOSE_SECONDS = 2.0
 CHECK_SECONDS = 0.5
 """Time between two checks of the embedded server."""
@@ -87,6 +94,7 @@ async def _recorder(settings: Settings, loops: BackgroundLoops) -> AsyncIterator
             yield await PostgresRecorder.open(dsn)
         return
     _check_user(settings.database_url)
+    _check_environment()
     yield await _connected(settings.database_url, settings.direct_database_url)
 
 
@@ -163,6 +171,16 @@ def _check_user(database_url: str) -> None:
             f"database_url: names no user, and the user id {os.geteuid()} of this process has no "
             "name; write postgresql://USER@HOST/DATABASE"
         ) from None
+
+
+def _check_environment() -> None:
+    """Check the variables that the driver reads where an address does not say.
+
+    Raises: `SettingsError`.
+    """
+    for name, allowed in ENVIRONMENT.items():
+        if (value := os.environ.get(name)) and value not in allowed:
+            raise SettingsError(f"{name}: is not known: write {', '.join(allowed)}, or unset it")
 
 
 async def _ensure_running(server: EmbeddedServer) -> None:

@@ -16,7 +16,9 @@ class Host(NamedTuple):
     port: int | None = None
 
     def __str__(self) -> str:
-        name = f"[{self.name}]" if ":" in self.name else self.name
+        # A socket's folder may hold a colon too.
+        is_ipv6 = ":" in self.name and not self.name.startswith("/")
+        name = f"[{self.name}]" if is_ipv6 else self.name
         return name if self.port is None else f"{name}:{self.port}"
 
 

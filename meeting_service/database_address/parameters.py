@@ -33,7 +33,7 @@ _TLS = (
     "ssl_max_protocol_version",
     "sslnegotiation",
 )
-_DRIVER = ("passfile", "service", "servicefile", "krbsrvname", "gsslib")
+_DRIVER = ("passfile", "krbsrvname", "gsslib")
 _KEEPALIVE = (
     "keepalives",
     "keepalives_idle",
@@ -89,9 +89,7 @@ def _read_one(read: _Read, name: str, value: str) -> None:
     if name in _READERS:
         _READERS[name](read, name, value)
     elif name in FIXED:
-        allowed, remedy = FIXED[name]
-        if value.lower() not in allowed:
-            raise AddressError(f"has {name} with a value that cannot be used: {remedy}")
+        _check_fixed(name, value)
     elif name in REFUSED:
         raise AddressError(f"has the parameter {name}: {REFUSED[name]}")
     elif name in IGNORED:
@@ -100,14 +98,21 @@ def _read_one(read: _Read, name: str, value: str) -> None:
         raise AddressError(f"has the parameter {_shown(name)}, which is not known: {_advice(name)}")
 
 
+def _check_fixed(name: str, value: str) -> None:
+    allowed, remedy = FIXED[name]
+    if value.lower() not in allowed:
+        raise AddressError(f"has {name} with a value that cannot be used: {remedy}")
+
+
 def _shown(name: str) -> str:
     return name if re.fullmatch(r"[\w.-]{1,64}", name) else "(not a name)"
 
 
 def _advice(name: str) -> str:
-    close = difflib.get_close_matches(name, sorted(_KNOWN), n=1, cutoff=0.75)
+    spellings = {each.lower(): each for each in sorted(KNOWN)}
+    close = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.75)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {spellings[close[0]]}?"
     shown = name if re.fullmatch(r"[\w.]{1,64}", name) else "NAME"
     return f"leave it out; a setting of the server is given as options=-c%20{shown}%3DVALUE"
 
@@ -220,6 +225,10 @@ def _search_path(read: _Read, name: str, value: str) -> None:
 
 def _options(read: _Read, _: str, value: str) -> None:
     settings, rest = read_options(value)
+    for name in settings:
+        # The server's names have no case.
+        if name.lower() in FIXED:
+            _check_fixed(name.lower(), settings[name])
     read.settings |= settings
     read.change(startup_options=rest)
 
@@ -250,8 +259,9 @@ _READERS: Mapping[str, Callable[[_Read, str, str], None]] = {
     "ssl": _ssl,
     "sslaccept": _ssl_accept,
     "channel_binding": _channel_binding,
-    "connect_timeout": _connect_timeout,
+    **dict.fromkeys(("connect_timeout", "connectTimeout", "loginTimeout"), _connect_timeout),
     "options": _options,
-    "application_name": _application_name,
+    **dict.fromkeys(("application_name", "ApplicationName"), _application_name),
 }
-_KNOWN = frozenset({*_READERS, *FIXED, *REFUSED, *IGNORED})
+_SERVICE = ("service", "servicefile")
+KNOWN = frozenset({*_READERS, *_SERVICE, *FIXED, *REFUSED, *IGNORED})

@@ -6,19 +6,25 @@ encoded is refused. No error shows more of an address than the names of its para
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
+from ipaddress import IPv6Address
+from urllib.parse import quote, unquote
 
 from meeting_service.database_address.address import AddressError, DatabaseAddress, Host
-from meeting_service.database_address.parameters import read_parameters
+from meeting_service.database_address.keyword_values import keyword_values
+from meeting_service.database_address.parameters import KNOWN, read_parameters
+from meeting_service.database_address.service_file import with_service
 
 SCHEMES = ("postgresql", "postgres")
-MUST_BEGIN = "must begin with postgresql://, the only database there is"
+MUST_BEGIN = (
+    "must begin with postgresql://, the only database there is: write"
+    " postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+)
 MAX_PORT = 65_535
 
 _MAY_HOLD_AT = ("user", "username", "password", "sslpassword", "application_name")
 _RESERVED = re.compile(r"[/?#]")
 _HALF_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_BRACKETED = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::(\d*))?")
+_BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(\d*))?")
 _HOST_NAME = re.compile(r"[\w.-]+")
 
 
@@ -33,16 +39,14 @@ def parse_address(text: str) -> DatabaseAddress:
     database = path.rstrip("/")
     if "/" in database:
         raise AddressError("has a '/' in the name of the database; write %2F if it is part of it")
-    return read_parameters(
-        DatabaseAddress(
-            hosts=tuple(_hosts(host_list)),
-            user=_decoded("user", user) or None,
-            password=_decoded("password", password) or None,
-            database=_decoded("name of the database", database) or None,
-        ),
-        list(_pairs(query)),
-        lambda hosts: tuple(_hosts(hosts)),
+    address = DatabaseAddress(
+        hosts=tuple(_hosts(host_list)),
+        user=_decoded("user", user) or None,
+        password=_decoded("password", password) or None,
+        database=_decoded("name of the database", database) or None,
     )
+    pairs = with_service(address, list(_pairs(query)))
+    return read_parameters(address, pairs, lambda hosts: tuple(_hosts(hosts)))
 
 
 def normalized(text: str) -> str:
@@ -53,6 +57,8 @@ def normalized(text: str) -> str:
 def _without_scheme(text: str) -> str:
     # Providers show a command to be copied; files of settings put values in quotes.
     bare = text.strip().removeprefix("psql ").strip().strip("'\"").strip()
+    if (pairs := keyword_values(bare, KNOWN)) is not None:
+        return "?" + "&".join(f"{name}={quote(value, safe='/')}" for name, value in pairs)
     scheme, separator, rest = bare.partition("://")
     # JDBC and SQLAlchemy name a driver besides the database.
     name = scheme.lower().removeprefix("jdbc:").partition("+")[0]
@@ -68,11 +74,14 @@ def _check_encoding(rest: str) -> None:
     path, _, query = tail.partition("?")
     before_last_at = rest.rpartition("@")[0]
     keys = (pair.partition("=") for pair in query.split("&") if "@" in pair)
+    # Where the account has ended, or cannot have begun, the sign is the parameter's own.
+    is_after_account = authority.count("@") == 1 or ":" not in authority
+    may_hold = KNOWN if is_after_account else _MAY_HOLD_AT
     if (
         authority.count("@") > 1
         or "@" in path
         or "#" in before_last_at
-        or any(not separator or key not in _MAY_HOLD_AT for key, separator, _ in keys)
+        or any(not separator or key not in may_hold for key, separator, _ in keys)
     ):
         secret = before_last_at.partition(":")[2] or before_last_at
         written = [f"'{sign}' as %{ord(sign):02X}" for sign in "@/?#" if sign in secret]
@@ -92,9 +101,10 @@ def _hosts(host_list: str) -> Iterator[Host]:
     for spec in host_list.split(","):
         if spec.startswith("["):
             bracketed = _BRACKETED.fullmatch(spec)
-            if bracketed is None:
+            name = "" if bracketed is None else _decoded("host", bracketed[1])
+            if bracketed is None or not _is_ipv6(name):
                 raise AddressError("has a host in brackets that is no IPv6 address")
-            yield Host(bracketed[1], _port(bracketed[2]))
+            yield Host(name, _port(bracketed[2]))
             continue
         name, _, port = spec.partition(":")
         if ":" in port:
@@ -106,6 +116,14 @@ def _hosts(host_list: str) -> Iterator[Host]:
                 " and several hosts with commas between them"
             )
         yield Host(decoded, _port(port))
+
+
+def _is_ipv6(name: str) -> bool:
+    try:
+        IPv6Address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(text: str | None) -> int | None:

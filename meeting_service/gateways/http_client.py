@@ -59,7 +59,7 @@ def _trust_in(ca_file: Path) -> "ssl.SSLContext":
     """Trust a certificate authority of one's own beside those of the machine."""
     import ssl
 
-    context = ssl.create_default_context()
+    context = trusted_certificates(os.environ)
     try:
         context.load_verify_locations(cafile=ca_file)
     except ssl.SSLError as error:

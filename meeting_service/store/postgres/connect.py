@@ -128,7 +128,7 @@ class Connector:
             "user": address.user,
             "password": address.password,
             "database": address.database,
-            # With no host of ours the driver takes those of its environment, or of a service.
+            # With no host of ours the driver takes those of its environment.
             "target_session_attrs": "any" if host is not None else "read-write",
         }
         if host is not None:
@@ -141,7 +141,7 @@ class Connector:
         if not self.keeps_session:
             arguments["statement_cache_size"] = 0
         # Some it reads from an address alone.
-        return {"dsn": f"postgresql:///?{urlencode(files)}" if files else None, **arguments}
+        return {"dsn": f"postgresql://?{urlencode(files)}" if files else None, **arguments}
 
     async def _set_up(self, connection: asyncpg.Connection, application_name: str) -> None:
         await self.configure(connection, is_local=False)
@@ -188,7 +188,14 @@ def _error_of_hosts(errors: list[tuple[Host | None, BaseException]]) -> BaseExce
         is_refusal = isinstance(error, asyncpg.PostgresError)
         if is_refusal and not isinstance(error, asyncpg.CannotConnectNowError):
             return error
-    said = "; ".join(f"{host}: {str(error) or 'no answer in time'}" for host, error in errors)
+    said = "; ".join(f"{host}: {_said(error)}" for host, error in errors)
     raised = NotWritableError(f"none of the hosts can be written to: {said}")
     raised.__cause__ = errors[-1][1]
     return raised
+
+
+def _said(error: BaseException) -> str:
+    text = str(error)
+    if "connection_lost" in text:  # the driver's word for it
+        return "closed the connection"
+    return text or "no answer in time"

@@ -1,5 +1,6 @@
 """Why a database cannot be used, in one line that is true and says what to do."""
 
+import os
 import re
 import socket
 import ssl
@@ -11,6 +12,7 @@ import asyncpg
 from eventsourcing.persistence import OperationalError, PersistenceError
 
 from meeting_service.database_address import DatabaseAddress
+from meeting_service.store.postgres.passwords import password_advice
 from meeting_service.store.postgres.persistence_errors import DRIVER_ERRORS, NotWritableError
 from meeting_service.store.postgres.tls import TlsFileError
 
@@ -27,7 +29,7 @@ class UnavailableDatabase(OperationalError):
     """The database cannot be used at present; the same address may do later."""
 
 
-ENCODE = "signs like @ : / ? # % in it are written as %40 %3A %2F %3F %23 %25"
+_READ_ONLY = "default_transaction_read_only"
 
 
 class _Rule(NamedTuple):
@@ -48,7 +50,7 @@ _WANTS_TLS = "{place} wants TLS, and the address does not: write sslmode=require
 _PASSING = (
     _Rule(
         ("53300",),
-        r"too many (clients|connections)|no more connections|connection slots|max client conn",
+        r"too many (clients|connections)|no more connections|connection slots|max clients?\b",
         "{place} has no connection left: {said}; end others, or raise max_connections or the"
         " user's limit (a process wants up to 11)",
     ),
@@ -64,6 +66,10 @@ _PASSING = (
         " pooler's pool size",
     ),
 )
+_PASSING_CLASSES = ("08", "53", "55", "57", "58")
+"""Connections, resources, locks, operators and the system: nothing that an address can help."""
+
+_CLOSED = "closed in the middle of operation|unexpected connection_lost"
 _LASTING = (
     _Rule(
         (),
@@ -73,7 +79,7 @@ _LASTING = (
     _Rule(
         ("28P01",),
         r"(password|sasl|scram|md5).*(failed|mismatch|incorrect)|empty password",
-        f"{{place}} does not accept the password of {{user}}: correct it; {ENCODE}",
+        "{place} does not accept the password of {user}: {password}",
     ),
     _Rule(
         ("3D000",),
@@ -129,9 +135,23 @@ def explanation(
 ) -> UnsuitableDatabase | UnavailableDatabase:
     """Return the error that says why a database cannot be used, and what to do."""
     place = ",".join(map(str, address.hosts)) or "the server at the default address"
+    # With sslmode=allow TLS is tried second, and it is the first refusal that counts.
+    if "rejected SSL" in str(error) and isinstance(error.__cause__, asyncpg.PostgresError):
+        error = error.__cause__
+    if re.search(_CLOSED, str(error)):
+        return UnavailableDatabase(
+            f"{place} takes connections and closes them at once: start the PostgreSQL behind it, or"
+            " correct the host and the port"
+        )
     if isinstance(error, asyncpg.PostgresError):
         return _refusal(error, address, place)
-    if (text := _tls_problem(error, place)) is not None:
+    return _problem_on_the_way(error, address, place)
+
+
+def _problem_on_the_way(
+    error: BaseException, address: DatabaseAddress, place: str
+) -> UnsuitableDatabase | UnavailableDatabase:
+    if (text := _tls_problem(error, address, place)) is not None:
         return UnsuitableDatabase(text, address)
     match error:
         case asyncpg.InterfaceError():
@@ -139,9 +159,7 @@ def explanation(
                 f"{place} cannot be used with this address: {_said(error)}", address
             )
         case NotWritableError():
-            said = str(error)
-            what = said if said.startswith("none of") else f"{place} cannot be written to: {said}"
-            return UnavailableDatabase(f"{what}; name the primary, or start it")
+            return _not_writable(error, address, place)
         case TimeoutError():
             return UnavailableDatabase(
                 f"{place} did not answer in time: start it or correct the host and the port; of a"
@@ -158,6 +176,23 @@ def explanation(
             )
 
 
+def _not_writable(
+    error: NotWritableError, address: DatabaseAddress, place: str
+) -> UnsuitableDatabase | UnavailableDatabase:
+    said = str(error)
+    what = said if said.startswith("none of") else f"{place} cannot be written to: {said}"
+    if _READ_ONLY in address.settings:
+        return UnsuitableDatabase(
+            f"{place} cannot be written to: the address sets {_READ_ONLY}: leave it out", address
+        )
+    if _READ_ONLY in said:
+        return UnavailableDatabase(
+            f"{what}: free space if its disk is full, or ALTER ROLE or ALTER DATABASE ... RESET"
+            f" {_READ_ONLY}"
+        )
+    return UnavailableDatabase(f"{what}; name the primary, or start it")
+
+
 def _refusal(
     error: asyncpg.PostgresError, address: DatabaseAddress, place: str
 ) -> UnsuitableDatabase | UnavailableDatabase:
@@ -168,6 +203,7 @@ def _refusal(
         "user": f'"{address.user}"' if address.user else "the user",
         "database": f'"{address.database or address.user or ""}"',
         "said": said,
+        "password": password_advice(address),
     }
     for rule in _PASSING:
         if rule.fits(state, said):
@@ -178,14 +214,16 @@ def _refusal(
     for rule in _LASTING:
         if rule.fits(state, said):
             return UnsuitableDatabase(rule.text.format(**words), address)
+    if state[:2] in _PASSING_CLASSES:
+        return UnavailableDatabase(f"{place} cannot be used at present: {said}; try again")
     return UnsuitableDatabase(f"{place} refused: {said}", address)
 
 
-def _tls_problem(error: BaseException, place: str) -> str | None:
+def _tls_problem(error: BaseException, address: DatabaseAddress, place: str) -> str | None:
     said = _said(error)
     match error:
         case TlsFileError():
-            return f"{said}; name a file that is there and may be read"
+            return said
         case ssl.SSLCertVerificationError():
             return (
                 f"the certificate of {place} is not trusted ({error.verify_message}): name the CA"
@@ -195,6 +233,10 @@ def _tls_problem(error: BaseException, place: str) -> str | None:
             reason = getattr(error, "reason", None) or said
             return f"TLS with {place} failed ({reason}): correct its sslmode or its files"
         case ConnectionError() if "rejected SSL" in said:
+            # Without TLS a PostgreSQL says so, and then is taken without where the mode allows it.
+            mode = address.tls.get("sslmode") or os.environ.get("PGSSLMODE", "prefer")
+            if mode in ("allow", "prefer"):
+                return f"what answers at {place} is no PostgreSQL: correct the host and the port"
             return (
                 f"{place} offers no TLS, and the address wants it: turn it on, or leave sslmode out"
             )

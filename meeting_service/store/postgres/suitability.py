@@ -76,6 +76,12 @@ async def _check_facts(connection: asyncpg.Connection, connector: Connector) -> 
             f'{user}"',
             address,
         )
+    if schema.startswith("pg_") or schema == "information_schema":
+        raise UnsuitableDatabase(
+            f'the first schema on the search path is "{schema}", which is the server\'s own: name'
+            " another with schema=NAME",
+            address,
+        )
     if facts["closed"]:
         raise UnsuitableDatabase(
             f'the user "{user}" may not use {facts["closed"]}: as their owner, GRANT SELECT,'

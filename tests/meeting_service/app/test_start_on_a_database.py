@@ -158,7 +158,15 @@ async def test_connections_that_others_have_are_said_to_be_missing(
         (lambda _: "postgresql://127.0.0.1:1,127.0.0.1:2/x", ["none of the hosts", "127.0.0.1:2"]),
         (
             lambda url: with_query(url, "options=-c%20default_transaction_read_only%3Don"),
-            ["cannot be written to", "it only reads"],
+            ["cannot be written to", "leave it out"],
+        ),
+        (
+            lambda url: with_query(url, "options=-c%20search_path%3Dpg_catalog"),
+            ['"pg_catalog", which is the server\'s own', "schema=NAME"],
+        ),
+        (
+            lambda url: with_query(url, "options=-c%20search_path%3Dinformation_schema"),
+            ['"information_schema"', "schema=NAME"],
         ),
         (
             lambda url: with_query(url, "options=-c%20statement_timeout%3Dx"),
@@ -172,6 +180,16 @@ async def test_a_database_that_is_not_there_is_said_to_be(
     said = await refusal(change(empty_database_url))
     for part in words:
         assert part in said
+
+
+@pytest.mark.parametrize("name", ["PGSSLMODE", "PGSSLNEGOTIATION", "PGGSSLIB"])
+async def test_a_variable_of_the_driver_is_named_instead_of_the_address(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "bogus")
+    with pytest.raises(SettingsError, match=f"^{name}: is not known: write "):
+        async with open_recorder(Settings(database_url=DatabaseUrl("postgresql://u@h/d"))):
+            pass
 
 
 async def test_a_schema_of_ones_own_is_created_and_used(visited_url: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from meeting_service.database_address import AddressError, Host, parse_address
 from meeting_service.database_address.other_parameters import IGNORED
+from meeting_service.database_address.parsing import normalized
 
 PLAIN = "postgresql://u:p@h/d"
 
@@ -30,6 +31,9 @@ def refusal(address: str) -> str:
         ' "postgresql://u:p@h/d"\n',
         "postgresql://h?user=u&password=p&dbname=d",
         "postgresql:///d?host=h&user=u&password=p",
+        "host=h dbname=d user=u password=p",
+        "host = h user='u' password='p' dbname=d",
+        "psql 'host=h dbname=d user=u password=p'",
     ],
 )
 def test_every_spelling_of_an_address_means_the_same(address: str) -> None:
@@ -42,6 +46,10 @@ def test_every_spelling_of_an_address_means_the_same(address: str) -> None:
     [
         ("postgresql:///d", ()),
         ("postgresql://h:5433/d", (Host("h", 5433),)),
+        ("postgresql://[fe80::1%25eth0]:5/d", (Host("fe80::1%eth0", 5),)),
+        ("postgresql://[fe80::1%25en-0.1]/d", (Host("fe80::1%en-0.1"),)),
+        ("postgresql://[::ffff:10.0.0.1]/d", (Host("::ffff:10.0.0.1"),)),
+        ("postgresql:///d?host=/run/a@b", (Host("/run/a@b"),)),
         ("postgresql://a,b:2,[::1]:3/d", (Host("a"), Host("b", 2), Host("::1", 3))),
         ("postgresql://a,b:2/d?port=7", (Host("a", 7), Host("b", 2))),
         ("postgresql:///d?host=a,b&port=1,2", (Host("a", 1), Host("b", 2))),
@@ -96,7 +104,11 @@ def test_a_password_that_is_not_encoded_is_refused_without_showing_it(
     ("address", "words"),
     [
         ("mysql://u:sesame@h/d", ["must begin with postgresql://"]),
-        ("host=h password=sesame", ["must begin with postgresql://"]),
+        ("host=h password=my sesame", ["postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]),
+        ("host=h password=my sesame=x", ["postgresql://USER:PASSWORD@HOST:PORT/DATABASE"]),
+        ("Server=h;Database=d;Password=sesame", ["USER:PASSWORD@HOST:PORT/DATABASE"]),
+        ("Host=h;Username=u;Password=sesame", ["USER:PASSWORD@HOST:PORT/DATABASE"]),
+        ("db.example/sesame", ["USER:PASSWORD@HOST:PORT/DATABASE"]),
         ("postgresql://u:50%sesame@h/d", ["%25"]),
         ("postgresql://u:%FFsesame@h/d", ["password", "UTF-8"]),
         ("postgresql://u:sesame", ["port", "USER:PASSWORD@HOST"]),
@@ -107,6 +119,8 @@ def test_a_password_that_is_not_encoded_is_refused_without_showing_it(
         ("postgresql://u:p@h h/d", ["host"]),
         ("postgresql://u:p@::1/d", ["IPv6", "[ADDRESS]:PORT"]),
         ("postgresql://u:p@[::1/d", ["IPv6"]),
+        ("postgresql://u:p@[10.0.0.1]/d", ["no IPv6 address"]),
+        ("postgresql://u:p@[db]/d", ["no IPv6 address"]),
         ("postgresql://u:p@h/d/sesame", ["name of the database", "%2F"]),
         ("postgresql://u:p@h/d#sesame", ["%23"]),
         ("postgresql://u:p@h/d?sesame", ["NAME=VALUE"]),
@@ -138,6 +152,18 @@ def test_what_is_no_address_is_refused_with_what_to_write(address: str, words: l
         ("sslrootcert=system&sslmode=disable", ["sslmode=verify-full"]),
         ("require_auth=scram-sha-256", ["require_auth", "leave it out"]),
         ("client_encoding=latin1", ["client_encoding", "UTF-8"]),
+        ("options=-c%20client_encoding=latin1", ["client_encoding", "UTF-8"]),
+        ("options=--client-encoding=latin1", ["client_encoding", "UTF-8"]),
+        ("options=-cClient_Encoding=latin1", ["client_encoding", "UTF-8"]),
+        ("SSLMode=require", ["did you mean sslmode?"]),
+        ("SslRootCert=x", ["did you mean sslrootcert?"]),
+        ("Connect_Timeout=1", ["did you mean connect_timeout?"]),
+        ("tls=true", ["write sslmode=require"]),
+        ("useSSL=true", ["write sslmode=require"]),
+        ("unix_sock=/cloudsql/p:r:i", ["host=/FOLDER"]),
+        ("unix_socket=/x", ["host=/FOLDER"]),
+        ("targetServerType=secondary", ["the service writes"]),
+        ("loginTimeout=sesame", ["loginTimeout", "whole number"]),
         ("connect_timeout=sesame", ["connect_timeout", "whole number"]),
         ("connect_timeout=2.5", ["connect_timeout", "whole number"]),
         ("keepalives_idle=-1", ["keepalives_idle", "whole number"]),
@@ -226,11 +252,45 @@ def test_what_other_clients_are_told_is_noted_as_without_meaning(name: str) -> N
         "gssencmode=disable",
         "client_encoding=utf8",
         "application_name=mine",
+        "ApplicationName=mine",
+        "targetServerType=primary",
         "krbsrvname=postgres",
     ],
 )
 def test_what_changes_nothing_is_taken(query: str) -> None:
     assert parse_address(f"{PLAIN}?{query}").settings == {}
+
+
+def test_what_jdbc_calls_by_other_names_is_understood() -> None:
+    read = parse_address(f"jdbc:{PLAIN}?ApplicationName=mine&loginTimeout=7&sslfactory=x")
+    assert (read.application_name, read.connect_timeout_seconds) == ("mine", 7)
+    assert read.ignored == ("sslfactory",)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{PLAIN}?sslrootcert=/home/me@corp/ca.pem",
+        "postgresql:///d?sslrootcert=/home/me@corp/ca.pem",
+        "postgresql://h/d?user=u&sslrootcert=/home/me@corp/ca.pem",
+        "host=h password=p@w sslrootcert=/home/me@corp/ca.pem",
+    ],
+)
+def test_the_name_of_a_file_may_hold_the_sign_that_ends_an_account(address: str) -> None:
+    assert parse_address(normalized(address)).tls == {"sslrootcert": "/home/me@corp/ca.pem"}
+
+
+@pytest.mark.parametrize("password", ["a b", "it's", "back\\slash", "@/?#%:&=+", ""])
+def test_a_quoted_password_of_libpqs_form_is_kept(password: str) -> None:
+    quoted = password.replace("\\", "\\\\").replace("'", "\\'")
+    read = parse_address(normalized(f"user=u password='{quoted}' host=h"))
+    assert (read.user, read.password) == ("u", password or None)
+
+
+def test_a_folder_of_sockets_shows_as_it_is() -> None:
+    read = parse_address("postgresql:///d?host=/cloudsql/p:r:i")
+    assert str(read) == "/cloudsql/p:r:i/d"
+    assert str(parse_address("postgresql://[::1]:5/d")) == "[::1]:5/d"
 
 
 def test_no_password_shows() -> None:

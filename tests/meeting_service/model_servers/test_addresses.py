@@ -217,6 +217,17 @@ def test_what_can_never_work_is_said_at_the_start(fields: dict[str, Any], words:
         OpenAICompatible(**{"base_url": "http://h/v1", **fields})
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_beside_a_certificate_of_ones_own_the_machines_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    certificate, _ = self_signed(tmp_path)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, "/nope")
+    with pytest.raises(ValueError, match=f"{variable} is /nope"):
+        OpenAICompatible(base_url="https://h/v1", ca_file=certificate)
+
+
 async def test_a_redirect_is_not_followed_and_says_what_to_set(tmp_path: Path) -> None:
     moved = whole("308 Permanent Redirect", "", location="http://127.0.0.1:1/v1")
     async with (

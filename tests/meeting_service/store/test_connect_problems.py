@@ -1,18 +1,22 @@
 """What a server, a pooler or a provider's router says becomes one true line with what to do."""
 
+import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from meeting_service.database_address import parse_address
+from meeting_service.store.postgres.connect import Connector
 from meeting_service.store.postgres.connect_problems import (
     UnavailableDatabase,
     UnsuitableDatabase,
     explained,
 )
-from meeting_service.store.postgres.persistence_errors import translated
-from meeting_service.store.postgres.tls import TlsFileError
+from meeting_service.store.postgres.persistence_errors import NotWritableError, translated
+from meeting_service.store.postgres.tls import TlsFileError, ssl_context
 
 ADDRESS = parse_address("postgresql://u:sesame@db.example/d")
 
@@ -82,6 +86,16 @@ def test_a_server_that_wants_tls_is_told_where_the_address_forbids_it(sign: str)
         ("08P01", "pgbouncer cannot connect to server", "a pooler whose server"),
         ("08P01", "server login has been failing, try again later", "a pooler whose server"),
         ("08P01", "query_wait_timeout", "pool size"),
+        ("XX000", "MaxClientsInSessionMode: max clients reached", "max_connections"),
+        ("57P01", "terminating connection due to administrator command", "try again"),
+        ("57P02", "terminating connection because of crash", "try again"),
+        ("57014", "canceling statement due to statement timeout", "try again"),
+        ("53100", "No space left on device", "try again"),
+        ("53200", "out of memory", "try again"),
+        ("55P03", "canceling statement due to lock timeout", "try again"),
+        ("58030", "could not read file", "try again"),
+        ("08003", "connection was closed in the middle of operation", "closes them at once"),
+        ("08006", "something broke", "try again"),
     ],
 )
 def test_what_may_pass_is_told_as_such(state: str, text: str, words: str) -> None:
@@ -100,8 +114,23 @@ def test_what_may_pass_is_told_as_such(state: str, text: str, words: str) -> Non
         (TimeoutError(), "did not answer in time", UnavailableDatabase),
         (
             ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade'),
-            "offers no TLS",
+            "is no PostgreSQL",
             UnsuitableDatabase,
+        ),
+        (
+            ConnectionError("unexpected connection_lost() call"),
+            "closes them at once",
+            UnavailableDatabase,
+        ),
+        (
+            NotWritableError("it only reads (default_transaction_read_only is on)"),
+            "RESET default_transaction_read_only",
+            UnavailableDatabase,
+        ),
+        (
+            NotWritableError("it is a standby, which only reads"),
+            "name the primary",
+            UnavailableDatabase,
         ),
         (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "TLS with db.example", UnsuitableDatabase),
         (TlsFileError("sslcert=/x cannot be read: no"), "sslcert=/x", UnsuitableDatabase),
@@ -113,8 +142,142 @@ def test_what_the_network_says_is_told(error: Exception, words: str, kind: type)
     assert words in line_for(error)[0]
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sslmode=require", "offers no TLS"),
+        ("sslmode=verify-ca", "offers no TLS"),
+        ("ssl=true", "offers no TLS"),
+        ("sslmode=prefer", "is no PostgreSQL"),
+        ("sslmode=allow", "is no PostgreSQL"),
+    ],
+)
+def test_only_an_address_that_wants_tls_is_told_that_none_is_offered(
+    query: str, words: str
+) -> None:
+    address = parse_address(f"postgresql://u@db.example/d?{query}")
+    with pytest.raises(UnsuitableDatabase, match=words), explained(address):
+        raise ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade')
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sslcert={}", "sslcert=.*holds no certificate in PEM"),
+        ("sslrootcert={}", "sslrootcert=.*holds no certificate in PEM"),
+        ("sslcrl={}", "sslcrl=.*holds no list of revoked certificates"),
+        ("sslkey={}-gone", "sslkey=.*cannot be read: No such file"),
+    ],
+)
+def test_a_file_of_junk_is_named(tmp_path: Path, query: str, words: str) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    address = parse_address(f"postgresql://u@db.example/d?{query.format(junk)}")
+    with pytest.raises(UnsuitableDatabase, match=words), explained(address):
+        ssl_context(address)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_the_systems_certificates_that_are_not_there_are_named_with_their_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, "/nope")
+    address = parse_address("postgresql://u@db.example/d?sslrootcert=system")
+    with pytest.raises(UnsuitableDatabase, match=f"{variable} is /nope"), explained(address):
+        ssl_context(address)
+
+
 def test_an_error_of_the_store_is_told_by_its_cause() -> None:
     cause = said_by_server("53300", "sorry, too many clients already")
     error = translated(cause)
     error.__cause__ = cause
     assert "no connection left" in line_for(error)[0]
+
+
+async def closes(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(8)
+    writer.close()
+
+
+async def speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(8)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("peer", "query", "kind", "words"),
+    [
+        (closes, "", UnavailableDatabase, "correct the host and the port"),
+        (closes, "sslmode=disable", UnavailableDatabase, "closes them at once"),
+        (hangs_up, "", UnavailableDatabase, "closes them at once"),
+        (hangs_up, "sslmode=require", UnavailableDatabase, "closes them at once"),
+        (hangs_up, "sslmode=disable", UnavailableDatabase, "closes them at once"),
+        (speaks_http, "", UnsuitableDatabase, "is no PostgreSQL"),
+        (speaks_http, "sslmode=disable", UnavailableDatabase, "correct the host and the port"),
+    ],
+)
+async def test_a_peer_that_is_no_postgresql_is_said_to_be_none(
+    peer: Callable[..., Awaitable[None]], query: str, kind: type[Exception], words: str
+) -> None:
+    async with await asyncio.start_server(peer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        address = parse_address(f"postgresql://u:p@127.0.0.1:{port}/d?{query}")
+        with pytest.raises(kind, match=words), explained(address):
+            await Connector(address).connect("test", 2.0)
+
+
+def test_with_tls_as_the_second_choice_the_first_refusal_is_told() -> None:
+    error = ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade')
+    error.__cause__ = said_by_server("3D000", 'database "d" does not exist')
+    assert 'has no database "d"' in line_for(error)[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (None, "the passfile .*/passwords is not there"),
+        (0o644, "the passfile .*/passwords is not used while others may read it: chmod 600"),
+        (0o600, "the passfile .*/passwords has none for it, or a wrong one"),
+    ],
+)
+def test_a_password_that_was_not_given_is_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int | None, words: str
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    file = tmp_path / "passwords"
+    if mode is not None:
+        file.touch(mode)
+    address = parse_address(f"postgresql://u@db.example/d?passfile={file}")
+    with pytest.raises(UnsuitableDatabase, match=f"none was given: .*{words}"), explained(address):
+        raise said_by_server("28P01", "password authentication failed")
+
+
+def test_a_password_of_the_environment_is_to_be_corrected_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "sesame")
+    with (
+        pytest.raises(UnsuitableDatabase, match="correct it in PGPASSWORD"),
+        explained(parse_address("postgresql://u@db.example/d")),
+    ):
+        raise said_by_server("28P01", "password authentication failed")
+
+
+@pytest.mark.anyio
+async def test_of_several_peers_that_close_each_is_told_in_plain_words() -> None:
+    async with await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        address = parse_address(f"postgresql://u:p@{host},127.0.0.1:1/d")
+        with pytest.raises(UnavailableDatabase) as refused, explained(address):
+            await Connector(address).connect("test", 2.0)
+    assert f"none of the hosts can be written to: {host}: closed the connection" in str(
+        refused.value
+    )
