@@ -9,7 +9,7 @@ from meeting_core.model import ReportedUsage
 from meeting_service.event_stream import ServerSentEvent
 from meeting_service.gateways.answer_body import Said, lenient_json, words_in
 from meeting_service.gateways.provider_errors import error_in, is_error
-from meeting_service.gateways.reported_counts import usage_in
+from meeting_service.gateways.reported_counts import cached_tokens_in, usage_in
 from meeting_service.gateways.request_forms import RequestForm
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.gateways.streaming import StreamingGateway
@@ -32,7 +32,6 @@ _TYPES = frozenset(
         *("content_block_start", "content_block_delta", "content_block_stop"),
     }
 )
-_CACHE_COUNTS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 class _Event(Struct):
@@ -166,8 +165,7 @@ def _usage(reported: object, before: ReportedUsage | None) -> ReportedUsage | No
     usage = usage_in(reported)
     if usage is None or not isinstance(reported, dict):
         return before
-    cached = sum(n for name in _CACHE_COUNTS if isinstance(n := reported.get(name), int))
-    prompt = (usage.prompt_tokens or 0) + cached
+    prompt = (usage.prompt_tokens or 0) + cached_tokens_in(reported)
     if not prompt and before is not None:
         prompt = before.prompt_tokens or 0
     return ReportedUsage(prompt, usage.completion_tokens, None, usage.reasoning_tokens)

@@ -201,7 +201,7 @@ class OpenAICompatible(StreamingGateway):
 
 
 def _take_choice(answer: Answer, choice: _Choice) -> str:
-    if choice.error:
+    if choice.error and is_error({"error": choice.error}):
         raise Said(error_in({"error": choice.error}))
     if choice.usage is not None:
         answer.usage = usage_in(choice.usage, answer.usage)
