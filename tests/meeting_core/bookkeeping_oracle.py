@@ -272,7 +272,13 @@ class BookkeepingOracle:
             and self.command.is_unreachable
             and not self._seen
             and fact.fault is FaultClass.UNAVAILABLE
+            and not self._asks_another(fact)
         )
+
+    def _asks_another(self, fact: AttemptFailed) -> bool:
+        """Whether a server answered, and may serve another of the speaker's models."""
+        assert isinstance(self.command, ReportFault)
+        return self.command.reached and len(set(self._models_left(fact.agent_id))) > 1
 
     def _check_failed_charge(self, fact: AttemptFailed, *, is_unreachable: bool) -> None:
         """A call is free if it never ran, or failed in a way that is free, with no word said."""
@@ -661,8 +667,8 @@ class BookkeepingOracle:
         """Whether nothing came of a call, because the gateway served other models only."""
         return (
             isinstance(self.command, ReportFault)
-            and self.command.is_model_unavailable
-            and not self.command.is_unreachable
+            and (self.command.is_model_unavailable or self.command.is_unreachable)
+            and (not self.command.is_unreachable or self._asks_another(fact))
             and not self._seen
             and fact.fault is FaultClass.UNAVAILABLE
         )
