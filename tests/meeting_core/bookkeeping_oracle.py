@@ -611,10 +611,11 @@ class BookkeepingOracle:
         config, author = self.config, self.model_of(self._authors[0])
         assert self.before is not None
         profile = {each.model: each for each in self.before.model_profiles}.get(author)
-        written = config.synthesis_max_tokens
+        prompt, written = config.context_tokens, config.synthesis_max_tokens
         if profile is not None:
+            prompt += profile.prompt_beyond_tokens
             written = profile.reasoning_tokens + max(written, profile.text_tokens)
-        closing = price(config, author, config.context_tokens, written)
+        closing = price(config, author, prompt, written)
         left = left_of(config, self.spent, self.reserved, closing)
         floors = [self._floor(task) for task in tasks]
         needed = [sum(floor[n] for floor in floors) for n in (0, 1)]
