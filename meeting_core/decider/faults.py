@@ -29,7 +29,7 @@ def report_fault(
     meeting: Meeting, command: ReportFault, now: datetime, count: TokenCounter
 ) -> tuple[Fact, ...]:
     task_state, attempt = attempt_of(meeting, command)
-    command = _as_judged(task_state, command)
+    command = _as_judged(meeting, task_state, command)
     is_unreachable = command.is_unreachable and _waits_for_gateway(
         meeting, task_state, attempt, command
     )
@@ -65,14 +65,19 @@ def report_fault(
     return (failed, *_given_up(meeting, command, failed.detail))
 
 
-def _as_judged(task_state: TaskState, command: ReportFault) -> ReportFault:
+def _as_judged(meeting: Meeting, task_state: TaskState, command: ReportFault) -> ReportFault:
     """Return a fault as it is answered, whatever it was reported as.
 
-    After a first word the gateway was reached, and the model served. A server that still does not
-    know the request in its last form has rejected it.
+    After a first word the gateway was reached, and the model served. A server that answered may
+    serve another of the speaker's models: nothing waits before that is asked. A server that still
+    does not know the request in its last form has rejected it.
     """
     if command.tokens_seen > 0:
         command = replace(command, reached=True, is_unreachable=False, is_model_unavailable=False)
+    attempt = task_state.open
+    if command.is_unreachable and command.reached and attempt is not None:
+        is_last = not meeting.has_fallback(attempt.agent_id)
+        command = replace(command, is_unreachable=is_last, is_model_unavailable=not is_last)
     if command.is_unreachable or command.fault is not FaultClass.UNAVAILABLE:
         command = replace(command, is_model_unavailable=False)
     rule = FAULT_RULES[command.fault]

@@ -85,8 +85,8 @@ class AttemptFailed(Value, frozen=True, omit_defaults=True):
 
     Units: `charged` in tokens. `retry_at` is when the next attempt may start, and `give_up_at`, if
     the gateway is unreachable, how long the meeting waits for it; with neither this was the last.
-    `is_model_unavailable` says that the gateway serves other models and not this one at present: if
-    the participant has another, the next attempts of this task go through that.
+    `is_model_unavailable` says that the gateway answers and does not serve this model at present:
+    if the participant has another, the next attempts of this task go through that.
     """
 
     TOPIC: ClassVar[str] = "meeting.attempt_failed.v1"

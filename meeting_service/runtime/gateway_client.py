@@ -84,13 +84,13 @@ class GatewayClient:
         if found is None:
             detail = f"there is no gateway {gateway!r} any more; add [gateways.{gateway}] again"
             raise Rejected(detail, reached=False)
-        health = self._health[gateway]
+        health, meeting_id = self._health[gateway], request.call_key.partition("/")[0]
         if health.has_failed:
-            health.check(request.model, request.call_key.partition("/")[0])
+            health.check(request.model, meeting_id)
         try:
             reply = await _complete(found, request, on_delta)
         except GatewayFault as fault:
-            raise await health.judged(request.model, fault) from fault.__cause__
+            raise await health.judged(request.model, meeting_id, fault) from fault.__cause__
         except BaseException:
             health.breaker.record_end()
             raise

@@ -27,6 +27,8 @@ class GatewayHealth:
     """What the calls of this process have shown of one gateway and of its models.
 
     Shape: `has_failed` says whether any has failed; until then there is nothing to check.
+    `_failed_models` are the models of the meetings' last calls that a server answered, and that
+    showed its gateway unreachable: each such meeting may ask for another model at once.
     """
 
     def __init__(self, name: str, gateway: Gateway) -> None:
@@ -34,6 +36,7 @@ class GatewayHealth:
         self._probe = GatewayProbe(name, gateway)
         self.outcomes = ModelOutcomes()
         self.has_failed = False
+        self._failed_models: dict[str, str] = {}
         self.breaker = CircuitBreaker(name, self._probe)
 
     def check(self, model: str, meeting_id: str) -> None:
@@ -42,14 +45,15 @@ class GatewayHealth:
         Raises: `Unavailable` while the gateway is unreachable, `ModelUnavailable` for a moment
         after the model was not served.
         """
-        if not self.breaker.may_call(meeting_id):
+        failed = self._failed_models.pop(meeting_id, model)
+        if not self.breaker.may_call(meeting_id) and failed == model:
             detail = f"gateway {self._name!r} is unreachable; it was not asked"
             raise Unavailable(detail, reached=False, is_unreachable=True)
         detail = self.outcomes.reason_to_avoid(model, anyio.current_time())
         if detail and not self.breaker.is_open:
             raise ModelUnavailable(f"{detail}; it was not asked again so soon", reached=False)
 
-    async def judged(self, model: str, fault: GatewayFault) -> GatewayFault:
+    async def judged(self, model: str, meeting_id: str, fault: GatewayFault) -> GatewayFault:
         """Return a call's fault as what it is found to be; record what it shows.
 
         A failure that is the model's alone is a `ModelUnavailable`, and no fault that is not the
@@ -78,6 +82,10 @@ class GatewayHealth:
             if verdict == "model":
                 return self._unserved(model, fault, is_known=was_unserved)
         if fault.is_unreachable:
+            if not self.breaker.is_open:
+                self._failed_models.clear()
+            if fault.reached:
+                self._failed_models[meeting_id] = model
             self.breaker.record_unreachable()
         else:
             self.breaker.record_end()

@@ -272,7 +272,13 @@ class BookkeepingOracle:
             and self.command.is_unreachable
             and not self._seen
             and fact.fault is FaultClass.UNAVAILABLE
+            and not self._asks_another(fact)
         )
+
+    def _asks_another(self, fact: AttemptFailed) -> bool:
+        """Whether a server answered, and may serve another of the speaker's models."""
+        assert isinstance(self.command, ReportFault)
+        return self.command.reached and len(set(self._models_left(fact.agent_id))) > 1
 
     def _check_failed_charge(self, fact: AttemptFailed, *, is_unreachable: bool) -> None:
         """A call is free if it never ran, or failed in a way that is free, with no word said."""
@@ -605,10 +611,11 @@ class BookkeepingOracle:
         config, author = self.config, self.model_of(self._authors[0])
         assert self.before is not None
         profile = {each.model: each for each in self.before.model_profiles}.get(author)
-        written = config.synthesis_max_tokens
+        prompt, written = config.context_tokens, config.synthesis_max_tokens
         if profile is not None:
+            prompt += profile.prompt_beyond_tokens
             written = profile.reasoning_tokens + max(written, profile.text_tokens)
-        closing = price(config, author, config.context_tokens, written)
+        closing = price(config, author, prompt, written)
         left = left_of(config, self.spent, self.reserved, closing)
         floors = [self._floor(task) for task in tasks]
         needed = [sum(floor[n] for floor in floors) for n in (0, 1)]
@@ -661,8 +668,8 @@ class BookkeepingOracle:
         """Whether nothing came of a call, because the gateway served other models only."""
         return (
             isinstance(self.command, ReportFault)
-            and self.command.is_model_unavailable
-            and not self.command.is_unreachable
+            and (self.command.is_model_unavailable or self.command.is_unreachable)
+            and (not self.command.is_unreachable or self._asks_another(fact))
             and not self._seen
             and fact.fault is FaultClass.UNAVAILABLE
         )

@@ -1,6 +1,7 @@
 """A fault after a first word: it has cost something, and the gateway was there."""
 
 import pytest
+from msgspec.structs import replace
 
 from meeting_core import ReportedUsage, Usage
 from meeting_core.decider.fault_policy import FAULT_RULES
@@ -114,7 +115,9 @@ def test_a_brief_that_was_too_long_is_charged_what_is_reported_and_tried_once_sh
     usage: ReportedUsage | None, charged: int
 ):
     silent = broken(FaultClass.CONTEXT_TOO_LONG, tokens_seen=0, usage=usage)
-    facts = (convened(), round_opened(1), attempt_started(prompt=2_000))
+    asked = attempt_started(prompt=2_000)
+    asked = replace(asked, manifest=replace(asked.manifest, whole=EntryRange(2, 2)))
+    facts = (convened(), round_opened(1), asked)
     (failed,) = given(*facts).when(silent).facts
     assert isinstance(failed, AttemptFailed)
     assert (failed.charged, failed.retry_at) == (charged, START)

@@ -146,6 +146,27 @@ def test_a_gateway_that_is_unreachable_is_waited_for_whatever_its_model():
     )
 
 
+def test_a_server_that_answers_is_asked_for_the_other_models_before_anything_waits():
+    given(*FIRST).when(unserved(is_unreachable=True)).then(failed())
+    given(*SECOND).when(unserved(2, is_unreachable=True)).then(failed(2))
+    given(*THIRD).when(unserved(3, is_unreachable=True)).then(
+        attempt_failed(number=3, charged=0, give_up_at=after(60))
+    )
+    lone = (convened(participants=(LONE, BOB)), round_opened(1), asked())
+    given(*lone).when(unserved(is_unreachable=True)).then(
+        attempt_failed(charged=0, give_up_at=after(60))
+    )
+
+
+@pytest.mark.parametrize("task", [DigestTask(1), SynthesisTask()], ids=lambda task: task.key)
+def test_so_is_it_for_a_digest_and_the_minutes(task: Task):
+    is_digest = isinstance(task, DigestTask)
+    config = convened(participants=(ANN, BOB), digest_rounds=is_digest, num_rounds=1 + is_digest)
+    written = () if is_digest else (SynthesisStarted(),)
+    facts = (config, *whole_round(1), *written, asked(task=task))
+    given(*facts).when(unserved(task=task, is_unreachable=True)).then(failed(task=task))
+
+
 def test_after_a_wait_for_the_gateway_the_turns_attempts_are_all_left():
     waiting = attempt_failed(charged=0, give_up_at=after(60))
     facts = (*FIRST, waiting, Later(5, asked(2)))

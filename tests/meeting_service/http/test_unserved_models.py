@@ -133,6 +133,24 @@ async def test_a_model_that_fails_unnamed_while_others_answer_is_no_reason_to_wa
     assert "gateway_away" not in warnings_in(received)
 
 
+@pytest.mark.parametrize("status", [503, 529])
+async def test_the_first_model_of_a_process_fails_unnamed_and_its_fallback_speaks(
+    database_url: str, tmp_path: Path, status: int
+) -> None:
+    fault = Unavailable(f"answered {status}: Overloaded", is_unreachable=True)
+    provider = Provider(lambda _: fault)
+    async with served(provider, database_url, tmp_path) as client:
+        began = anyio.current_time()
+        meeting_id = await client.start(participants=team("gone", "good", fallback=["good"]))
+        received = await client.watched(meeting_id)
+        seconds = anyio.current_time() - began
+        status_now = await client.status(meeting_id)
+    assert status_now["state"] == "complete"
+    assert spoken_in(status_now) == [None, None]
+    assert "gateway_away" not in warnings_in(received)
+    assert seconds < TURN_SECONDS
+
+
 async def test_meetings_with_other_models_do_not_slow_down(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -165,4 +183,5 @@ async def test_a_gateway_that_lists_its_models_and_serves_none_is_given_up_in_ti
     assert (status["state"], status["error_reason"]) == ("error", "gateway_unreachable")
     assert 1.5 <= seconds < 1.5 + TURN_SECONDS
     assert "gateway_away" in warnings_in(received)
-    assert provider.calls.total() <= 3  # at once, after half a second, and after another one
+    # At once for both models, after half a second, and after another one.
+    assert provider.calls.total() <= 4

@@ -128,6 +128,30 @@ async def test_the_first_failure_of_a_gateways_only_model_is_the_gateways() -> N
     assert provider.probes == 0  # its answer would not change that
 
 
+async def test_a_meeting_asks_a_server_that_answers_for_another_model_at_once() -> None:
+    provider = Provider(x=down)
+    client = GatewayClient({"main": provider})
+    assert await call(client, "x") == "gateway"
+    assert await call(client, "z", SECOND) == "gateway, not asked"
+    assert await call(client, "y") == "answer"
+    assert await call(client, "z", SECOND) == "answer"
+
+
+async def test_when_the_other_models_fail_too_the_gateway_is_unreachable() -> None:
+    provider = Provider(x=down, y=down, z=down)
+    client = GatewayClient({"main": provider})
+    assert [await call(client, model) for model in "xyz"] == ["gateway"] * 3
+    assert [await call(client, model) for model in "zz"] == ["gateway, not asked"] * 2
+    assert await call(client, "v", SECOND) == "gateway, not asked"
+
+
+async def test_what_could_not_be_connected_to_is_asked_for_no_other_model() -> None:
+    provider = Provider(x=lambda: Unavailable("refused", reached=False, is_unreachable=True))
+    client = GatewayClient({"main": provider})
+    assert await call(client, "x") == "gateway"
+    assert await call(client, "y") == "gateway, not asked"
+
+
 async def test_a_model_that_fails_while_another_answers_is_the_models() -> None:
     provider = Provider(x=down)
     client = GatewayClient({"main": provider})
