@@ -1,6 +1,7 @@
 """One streamed call to a model server: the request, what comes of it, its deadlines, its failures.
 
-What a server's API looks like is an adapter's business: `_body`, `_take` and the addresses.
+Long because one call is told here from its request to its end. What a server's API looks like is an
+adapter's business: `_body`, `_take` and the addresses.
 """
 
 from abc import ABC, abstractmethod

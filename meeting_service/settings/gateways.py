@@ -116,7 +116,7 @@ class RemoteGateway(CallBounds, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Whether the models' prompt opens their thought, so that only its closing "
-            "tag comes; else that is found out by the first two calls to each, whose deltas show it."
+            "tag comes; else the first two calls to each show it, and their deltas that thought."
         ),
     ] = False
     connect_timeout_seconds: Annotated[

@@ -5,7 +5,14 @@ from msgspec.structs import replace
 
 from meeting_core import ReportedUsage, Usage
 from meeting_core.decider.fault_policy import FAULT_RULES
-from meeting_core.model import AcceptReply, AttemptFailed, Fact, FaultClass, ReportFault
+from meeting_core.model import (
+    AcceptReply,
+    AttemptFailed,
+    EntryRange,
+    Fact,
+    FaultClass,
+    ReportFault,
+)
 from tests.builders import (
     START,
     Later,
