@@ -87,11 +87,11 @@ def _without_spelt(text: str, secrets: Sequence[str]) -> str:
 def _shared(letters: str, at: int, secret: str) -> int:
     """Return how many letters of a secret stand at a place; 0 if they are too few to tell."""
     is_long = len(secret) >= MIN_CUT_SECRET_CHARACTERS and "://" not in secret
-    least = MIN_SHOWN_CHARACTERS if is_long else len(secret)
-    if not letters.startswith(secret[:least], at):
+    min_letters = MIN_SHOWN_CHARACTERS if is_long else len(secret)
+    if not letters.startswith(secret[:min_letters], at):
         return 0
-    end = at + least
-    for letter in secret[least:]:
+    end = at + min_letters
+    for letter in secret[min_letters:]:
         if not letters.startswith(letter, end):
             break
         end += 1

@@ -100,8 +100,8 @@ def a_failed_call_is_charged_nothing(patch: pytest.MonkeyPatch) -> None:
 def words_that_came_before_a_fault_are_free(patch: pytest.MonkeyPatch) -> None:
     true = faults.fault_charge
 
-    def bug(*arguments: Any, tokens_seen: int, reached: bool) -> Any:
-        return true(*arguments, tokens_seen=0, reached=reached)
+    def bug(*arguments: Any, **named: Any) -> Any:
+        return true(*arguments, **{**named, "tokens_seen": 0})
 
     patch.setattr(faults, "fault_charge", bug)
 
