@@ -155,10 +155,22 @@ def _place(text: str) -> str:
         host = match["name"].encode("idna").decode()
         if not re.fullmatch(r"[\w.-]+", host):
             raise ValueError("no host")
+        if "xn--" in host:
+            _read_back(host)
         if re.fullmatch(r"[\d.-]+", host):
             # Clients take digits alone for an address.
             ipaddress.IPv4Address(host)
     return host if port is None else f"{host}:{port}"
+
+
+def _read_back(host: str) -> None:
+    """Read an encoded name as clients do, which are stricter. Raises: `ValueError`."""
+    import httpx2
+
+    try:
+        _ = httpx2.URL(f"http://{host}").host
+    except httpx2.InvalidURL as error:
+        raise ValueError("no host") from error
 
 
 def _encoded(userinfo: str) -> str:

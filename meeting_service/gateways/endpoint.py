@@ -1,7 +1,9 @@
 """Addresses of model servers: as they are set, as they are asked, and as they are shown."""
 
 from collections.abc import Mapping
-from urllib.parse import SplitResult, unquote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
+
+from meeting_service.settings.http_addresses import http_address_problem, without_secrets
 
 MAX_PLACE_CHARACTERS = 200
 
@@ -14,11 +16,9 @@ def place_of(base_url: str) -> str:
 
     Raises: `ValueError` if it is not an HTTP address.
     """
-    parts = _parts(base_url)
-    if parts is None or not base_url.isprintable() or " " in base_url:
+    if http_address_problem(base_url) or not base_url.isprintable() or " " in base_url:
         raise ValueError("base_url must be an address such as http://127.0.0.1:8000/v1")
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return place[:MAX_PLACE_CHARACTERS]
+    return without_secrets(base_url).rstrip("/")[:MAX_PLACE_CHARACTERS]
 
 
 def endpoint(base_url: str, path: str, query: Mapping[str, str]) -> str:
@@ -36,15 +36,6 @@ def endpoint(base_url: str, path: str, query: Mapping[str, str]) -> str:
     kept = [each for each in parts.query.split("&") if each and _name_of(each) not in query]
     asked = "&".join([*kept, *([urlencode(query)] if query else [])])
     return urlunsplit((parts.scheme, parts.netloc, whole, asked, ""))
-
-
-def _parts(base_url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(base_url)
-        is_http = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if is_http else None
 
 
 def _name_of(parameter: str) -> str:

@@ -20,6 +20,7 @@ from meeting_service.gateways.provider_faults import fault_of
 from meeting_service.gateways.redaction import one_line
 from meeting_service.gateways.stream_accumulator import Answer
 from meeting_service.ports import GatewayFault, Rejected, Truncated, Unavailable
+from meeting_service.settings.http_addresses import without_secrets
 
 
 class ModelServer:
@@ -140,7 +141,8 @@ class ModelServer:
     def fault_met(self, error: Exception, answer: Answer) -> GatewayFault:
         """Return the fault that a failure of the connection, or of what came over it, means."""
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        through = "" if self._proxy is None else f" through the proxy {_shown(self._proxy)}"
+        proxy = without_secrets(self._proxy or "")
+        through = f" through the proxy {proxy}" if proxy else ""
         if isinstance(error, UnknownCoding):
             return Rejected(one_line(f"{self.place} {error}", self.secrets))
         if answer.is_open:
@@ -169,9 +171,3 @@ def connection_failures() -> tuple[type[Exception], ...]:
         *(httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError),
         *(Malformed, UnknownCoding, zlib.error),
     )
-
-
-def _shown(proxy: str) -> str:
-    """Return the address of a proxy without the credentials it may hold."""
-    scheme, separator, rest = proxy.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -24,12 +24,12 @@ class Answer:
     Shape: `finish_reason` is empty as long as the provider has not said that the answer is
     complete, or has gone on all the same. `pieces` counts those with text or thoughts; `has_output`
     says that something else was written, such as a refusal, or another choice than `choice`, the
-    first that came. `is_done` is
-    true once the provider has said that nothing follows; `is_over` once the answer is longer than
-    it can rightly be, so that reading on is no use. `remark` is the last thing it said in plain
-    words, in place of a piece: if nothing follows, that is what went wrong. Units: `output_tokens`
-    is the cap that was sent; `max_bytes` bounds the text that is kept, and the thoughts. An answer
-    that only `may_begin_in_thought` is shown once its thought, or the whole answer, is over.
+    first that came. `is_done` is true once the provider has said that nothing follows; `is_over`
+    once the answer is longer than it can rightly be, so that reading on is no use. `remark` is the
+    last thing it said in plain words, in place of a piece: if nothing follows, that is what went
+    wrong. Units: `output_tokens` is the cap that was sent; `max_bytes` bounds the text that is
+    kept, and the thoughts. An answer that only `may_begin_in_thought` is shown once its thought, or
+    the whole answer, is over.
     """
 
     def __init__(

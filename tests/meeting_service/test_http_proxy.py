@@ -311,6 +311,11 @@ def test_whatever_stands_in_the_environment_is_read_without_an_error(
         assert choice is None or httpx2.Proxy(choice.url).url.host
 
 
+@pytest.mark.parametrize("host", ["-xn--", "-xn--xn--", "proxy.-xn--a"])
+def test_a_name_that_clients_cannot_read_back_is_no_proxy(host: str) -> None:
+    assert proxy_for("http://models.example", {"HTTP_PROXY": f"http://{host}:80"}) is None
+
+
 def test_each_of_these_proxies_is_one_that_a_client_takes() -> None:
     for proxy in (
         "a_b",
